@@ -1,0 +1,93 @@
+"""EIP-712 typed data of flat structs, and the ones that parties of a network sign.
+
+Every domain carries the network id as salt: nothing replays between networks that share a
+chain id (PROTOCOL.md, Identity and signatures).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eth_abi.abi import encode
+
+from freehold.domain.ids import Address, keccak
+
+Value = int | bytes | str | bool
+
+_DOMAIN = (
+    "EIP712Domain(string name,string version,uint256 chainId,"
+    "address verifyingContract,bytes32 salt)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """An EIP-712 domain; ``contract`` is a contract's name, ``salt`` the 32-byte network id."""
+
+    name: str
+    chain_id: int
+    contract: Address
+    salt: bytes
+    version: str = "1"
+
+    def separator(self) -> bytes:
+        """The 32-byte domain separator."""
+        return keccak(
+            encode(
+                ["bytes32", "bytes32", "bytes32", "uint256", "address", "bytes32"],
+                [
+                    keccak(_DOMAIN.encode()),
+                    keccak(self.name.encode()),
+                    keccak(self.version.encode()),
+                    self.chain_id,
+                    self.contract,
+                    self.salt,
+                ],
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """The type of a flat EIP-712 struct, such as ``Voucher(uint256 rail,uint256 amount)``."""
+
+    signature: str
+
+    def types(self) -> list[str]:
+        """The types of the members, in order."""
+        members = self.signature.partition("(")[2].rstrip(")")
+        return [member.split(" ")[0] for member in members.split(",")]
+
+    def digest(self, domain: Domain, values: Sequence[Value]) -> bytes:
+        """The 32 bytes that a key signs for ``values``, in the order of the members."""
+        types = self.types()
+        fields: list[Value] = [keccak(self.signature.encode())]
+        for kind, value in zip(types, values, strict=True):
+            fields.append(_hashed(value) if kind in ("string", "bytes") else value)
+        words = ["bytes32"] + ["bytes32" if t in ("string", "bytes") else t for t in types]
+        return keccak(b"\x19\x01" + domain.separator() + keccak(encode(words, fields)))
+
+
+def _hashed(value: Value) -> bytes:
+    if isinstance(value, int):
+        raise TypeError("a dynamic member takes text or bytes, not a number")
+    return keccak(value.encode() if isinstance(value, str) else value)
+
+
+CONSENT = Struct("Consent(address node,address owner,uint64 generation,uint64 deadline)")
+ACCEPTANCE = Struct(
+    "Acceptance(address node,address client,bytes32 root,uint64 size,uint8 height,"
+    "uint256 price,uint64 term_end,uint64 deadline,uint256 nonce)"
+)
+VOUCHER = Struct("Voucher(uint256 rail,uint256 amount)")
+REQUEST = Struct(
+    "Request(address audience,string method,string path,bytes32 body,uint64 expiry,bytes32 nonce)"
+)
+OFFER = Struct(
+    "Offer(address node,uint256 price,uint256 retrieval_price,uint64 min_term,uint64 max_term,"
+    "uint64 capacity_free,uint64 expiry)"
+)
+PERMIT = Struct(
+    "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
+)
