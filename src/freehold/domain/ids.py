@@ -15,7 +15,7 @@ Address = NewType("Address", str)
 ZERO_ADDRESS = Address("0x" + "0" * 40)
 
 _HEX_ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
-_CAIP2 = re.compile(r"eip155:(?P<chain>[1-9]\d{0,18})")
+_CAIP2 = re.compile(r"eip155:(?P<chain>[1-9][0-9]{0,18})")
 
 
 def keccak(data: bytes) -> bytes:

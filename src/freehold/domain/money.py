@@ -12,7 +12,7 @@ MONTH = 2_592_000
 RATE_UNIT = TIB * MONTH
 """Scale of a rail's rate: price per TiB-month times bytes, paid per second."""
 
-_AMOUNT = re.compile(r"(?P<whole>\d{1,30})(?:\.(?P<part>\d{1,18}))?")
+_AMOUNT = re.compile(r"(?P<whole>[0-9]{1,30})(?:\.(?P<part>[0-9]{1,18}))?")
 
 
 def parse(text: str) -> int:
