@@ -1,0 +1,1 @@
+"""The command line: one file a noun, heavy imports only inside the commands that need them."""

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from freehold.cli.home import Home, open_home, write_whole
+from freehold.domain.errors import ConflictError, NotFoundError, UsageError, VersionError
+
+
+def test_a_new_home_is_marked_and_opens_again(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.claim()
+    assert open_home(home.root) == home
+
+
+def test_a_missing_home_says_how_to_make_one(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError) as caught:
+        open_home(tmp_path / "none")
+    assert "freehold up" in caught.value.remedy
+
+
+def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(VersionError, match="holds files"):
+        Home(tmp_path).claim()
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    "marker", ['{"freehold_home": 2}', "{}", "", "[]", '{"freehold_home": "1"}']
+)
+def test_a_newer_or_broken_home_is_refused(tmp_path: Path, marker: str) -> None:
+    (tmp_path / "home.json").write_text(marker)
+    with pytest.raises(VersionError):
+        Home(tmp_path).claim()
+
+
+def test_a_broken_descriptor_is_named(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.claim()
+    with pytest.raises(NotFoundError, match="no network"):
+        home.network()
+    home.descriptor.write_text("{")
+    with pytest.raises(UsageError, match="descriptor"):
+        home.network()
+
+
+def test_the_password_is_drawn_once_and_private(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.claim()
+    assert home.password() == home.password()
+    assert stat.S_IMODE(home.password_file.stat().st_mode) == 0o600
+
+
+def test_a_home_is_held_by_one_process(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.claim()
+    program = (
+        "import sys; from pathlib import Path; from freehold.cli.home import Home\n"
+        "from freehold.domain.errors import ConflictError\n"
+        "try:\n    with Home(Path(sys.argv[1])).lock(): print('held')\n"
+        "except ConflictError as error: print(error.remedy)"
+    )
+    with home.lock():
+        shown = subprocess.run(
+            [sys.executable, "-c", program, str(home.root)],
+            capture_output=True, text=True, check=True, timeout=60,
+        )  # fmt: skip
+    assert "freehold down" in shown.stdout
+    with home.lock():
+        pass
+
+
+def test_a_second_lock_in_the_same_process_is_refused(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.claim()
+    with home.lock(), pytest.raises(ConflictError), home.lock():
+        pass
+
+
+def test_whole_writes_leave_no_part(tmp_path: Path) -> None:
+    path = tmp_path / "record.json"
+    write_whole(path, json.dumps({"a": 1}).encode())
+    write_whole(path, json.dumps({"a": 2}).encode())
+    assert json.loads(path.read_text()) == {"a": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]
