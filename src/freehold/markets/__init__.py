@@ -1,0 +1,1 @@
+"""The markets: pure prices, codecs and proofs, one room each."""

@@ -1,0 +1,1 @@
+"""Storage as a market: sealed objects, their columns, pieces and proofs."""
