@@ -1,0 +1,1 @@
+"""One typed reader and writer per contract, names as in the ABI."""

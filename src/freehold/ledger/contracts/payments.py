@@ -1,0 +1,129 @@
+"""Money in motion: accounts, rails, escrow, vouchers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from freehold.domain.ids import Address
+from freehold.ledger.contracts.base import Contract
+from freehold.ledger.contracts.token import Permit
+from freehold.ledger.values import Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as stored: ``funds`` in base units, ``lockup`` and ``lockup_rate`` scaled by
+    ``money.RATE_UNIT``, settled up to ``settled_at``."""
+
+    funds: int
+    lockup: int
+    lockup_rate: int
+    settled_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """An account as of now, in base units; solvent until that moment at the present rates."""
+
+    funds: int
+    available: int
+    solvent_until: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rail:
+    """A payment flow; ``rate`` is price per TiB-month times bytes, ``accepted`` in seconds."""
+
+    token: Address
+    payer: Address
+    payee: Address
+    market: Address
+    rate: int
+    lockup_period: int
+    fixed: int
+    opened_at: int
+    settled_at: int
+    end_at: int
+    accepted: int
+    paid: int
+    fee: int
+
+
+class Payments(Contract):
+    """Accounts and rails; amounts in base units of the named token."""
+
+    name = "payments"
+
+    def deposit(self, token: Address, to: Address, amount: int) -> Receipt:
+        """Put approved tokens into an account."""
+        return self._send("deposit", token, to, amount)
+
+    def deposit_with_permit(self, token: Address, to: Address, permit: Permit) -> Receipt:
+        """Put tokens into an account with a signed permission instead of an approval."""
+        p = permit
+        return self._send("deposit_with_permit", token, to, p.amount, p.deadline, p.v, p.r, p.s)
+
+    def deposit_with_permit_and_approve(
+        self, token: Address, permit: Permit, *, market: Address, rate_cap: int, lockup_cap: int
+    ) -> Receipt:
+        """Deposit and let a market open rails within the caps, in one transaction."""
+        p = permit
+        return self._send(
+            "deposit_with_permit_and_approve",
+            token, p.amount, p.deadline, p.v, p.r, p.s, market, rate_cap, lockup_cap,
+        )  # fmt: skip
+
+    def withdraw(self, token: Address, to: Address, amount: int) -> Receipt:
+        """Take out what is not locked."""
+        return self._send("withdraw", token, to, amount)
+
+    def approve_market(
+        self, token: Address, market: Address, *, rate_cap: int, lockup_cap: int
+    ) -> Receipt:
+        """Let a market open rails of the sender: scaled rate cap, lockup cap in base units."""
+        return self._send("approve_market", token, market, rate_cap, lockup_cap)
+
+    def account(self, token: Address, owner: Address) -> Account:
+        """An account as stored."""
+        return self._view(Account, "account", token, owner)
+
+    def status(self, token: Address, owner: Address) -> Status:
+        """An account settled to now."""
+        funds, available, until = self._views(int, "status", token, owner)
+        return Status(funds, available, until)
+
+    def rail(self, rail: int) -> Rail:
+        """A rail."""
+        return self._view(Rail, "rail", rail)
+
+    def settle(self, rail: int) -> Receipt:
+        """Pay a rail up to what its arbiter accepted; anyone."""
+        return self._send("settle", rail)
+
+    def force_close(self, rail: int) -> Receipt:
+        """Close an ended rail whose arbiter failed for the timeout; anyone."""
+        return self._send("force_close", rail)
+
+    def send(self, token: Address, to: Address, amount: int, *, purpose: int) -> Receipt:
+        """Move funds from the sender's account to another account."""
+        return self._send("send", token, to, amount, purpose)
+
+    def open_voucher(self, token: Address, payee: Address, collateral: int) -> Receipt:
+        """Open a zero-rate rail with collateral; its id is in the event VoucherOpened."""
+        return self._send("open_voucher", token, payee, collateral)
+
+    def add_collateral(self, rail: int, amount: int) -> Receipt:
+        """Raise a voucher's collateral."""
+        return self._send("add_collateral", rail, amount)
+
+    def redeem(self, rail: int, amount: int, signature: bytes) -> Receipt:
+        """Pay a cumulative voucher that the payer signed."""
+        return self._send("redeem", rail, amount, signature)
+
+    def close_voucher(self, rail: int) -> Receipt:
+        """Start the delay after which the collateral returns; the payer."""
+        return self._send("close_voucher", rail)
+
+    def finish_voucher(self, rail: int) -> Receipt:
+        """Return the rest of the collateral after the delay."""
+        return self._send("finish_voucher", rail)
