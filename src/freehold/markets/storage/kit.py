@@ -23,7 +23,7 @@ _NOTE = (
 )
 _FIELDS = ("phrase", "chain", "network", "registry", "block", "rpc", "checksum")
 _PHRASE = re.compile(r"[a-z]{2,8}(?: [a-z]{2,8}){11,23}")
-_BLOCK = re.compile(r"\d{1,18}")
+_BLOCK = re.compile(r"\d{1,19}")
 _MAX_KIT = 16384
 
 
