@@ -12,7 +12,7 @@ from freehold.domain.typed import Domain
 
 VERSION = 1
 CONTRACTS = (
-    "governor", "token", "registry", "staking", "payments", "beacon", "pdp", "storage",
+    "governor", "token", "registry", "staking", "payments", "beacon", "pdp", "faults", "storage",
 )  # fmt: skip
 
 
