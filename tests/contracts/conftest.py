@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:  # the harness skips on import where pyrevm is missing
     from contracts.evm import Chain
+    from contracts.world import World
 
 
 @pytest.fixture
@@ -16,3 +17,11 @@ def chain() -> Chain:
     from contracts.evm import Chain
 
     return Chain()
+
+
+@pytest.fixture
+def world(chain: Chain) -> World:
+    """Governor, token, registry, staking and payments, setup not finished."""
+    from contracts.world import deploy_world
+
+    return deploy_world(chain)

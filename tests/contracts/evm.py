@@ -49,7 +49,7 @@ class Reverted(Exception):
     """A call that the contract refused. `reason` is its text, empty where it gave none."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(reason or "reverted without a reason")
+        super().__init__(reason)
         self.reason = reason
 
 
@@ -372,18 +372,22 @@ class Contract:
         selector, item = self._functions[function, len(arguments)]
         return selector + encode_arguments(item["inputs"], arguments)
 
+    def result(self, function: str, count: int, data: bytes) -> Any:
+        """Decode what a function of that many arguments returned."""
+        _, item = self._functions[function, count]
+        return decode_results(item["outputs"], data)
+
     def call(self, function: str, *arguments: Any, sender: str = ZERO) -> Any:
         """Evaluate a view."""
-        _, item = self._functions[function, len(arguments)]
         data = self.data(function, *arguments)
         outcome = self.chain.transact(sender, self.address, data, static=True)
-        return decode_results(item["outputs"], outcome.value)
+        return self.result(function, len(arguments), outcome.value)
 
     def send(
         self, function: str, *arguments: Any, sender: str, value: int = 0, gas_price: int = 0
     ) -> Outcome:
         """A transaction; Reverted when it is refused."""
-        _, item = self._functions[function, len(arguments)]
         data = self.data(function, *arguments)
         raw = self.chain.transact(sender, self.address, data, value=value, gas_price=gas_price)
-        return Outcome(decode_results(item["outputs"], raw.value), raw.events, raw.gas_used)
+        value_out = self.result(function, len(arguments), raw.value)
+        return Outcome(value_out, raw.events, raw.gas_used)

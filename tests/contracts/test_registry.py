@@ -1,0 +1,276 @@
+"""The registry: consent of the node key, ownership for ever, session keys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from contracts.evm import NETWORK_ID, ZERO, Chain, Signer
+from contracts.world import (
+    CONSENT,
+    World,
+    alice,
+    bob,
+    carol,
+    guardian,
+    mallory,
+    node,
+    refused,
+)
+
+YEAR = 366 * 86_400
+
+
+def consent_of(world: World, hot: Signer, by: str, /, **changes: Any) -> bytes:
+    message = {
+        "node": hot.address,
+        "owner": by,
+        "generation": 1,
+        "deadline": world.chain.now + 600,
+    }
+    return hot.sign(world.registry.domain(), CONSENT, {**message, **changes})
+
+
+def register(world: World, consent: bytes, **changes: Any) -> Any:
+    arguments: dict[str, Any] = {
+        "node": node.address,
+        "roles": 1,
+        "endpoint": "https://n",
+        "tls": b"\1" * 32,
+        "info": b"\2" * 32,
+        "payout": carol.address,
+        "deadline": world.chain.now + 600,
+        "sender": alice.address,
+        **changes,
+    }
+    sender = arguments.pop("sender")
+    return world.registry.send("register", *arguments.values(), consent, sender=sender)
+
+
+def test_needs_a_governor(chain: Chain) -> None:
+    with refused("registry: no governor"):
+        chain.deploy("registry", NETWORK_ID, ZERO, sender=alice.address)
+
+
+def test_registers_with_the_consent_of_the_node(world: World) -> None:
+    event = register(world, consent_of(world, node, alice.address)).one("NodeRegistered")
+    expected = {
+        "owner": alice.address,
+        "payout": carol.address,
+        "roles": 1,
+        "generation": 1,
+        "endpoint": "https://n",
+        "tls": b"\1" * 32,
+        "info": b"\2" * 32,
+    }
+    assert event.node == node.address
+    for name, value in expected.items():
+        assert event.args[name] == value
+    stored = world.registry.call("node", node.address)
+    assert stored == {**expected, "registered_at": world.chain.now, "retired": False}
+    assert world.registry.call("count") == 1
+    assert world.registry.call("at", 0) == node.address
+    with refused("registry: no such place"):
+        world.registry.call("at", 1)
+    assert world.registry.call("owner_of", node.address) == alice.address
+    assert world.registry.call("payout_of", node.address) == carol.address
+    assert world.registry.call("network_id") == NETWORK_ID
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"node": mallory.address},
+        {"owner": mallory.address},
+        {"generation": 2},
+        {"generation": 0},
+        {"deadline": 1},
+    ],
+)
+def test_consent_binds_every_field(world: World, change: dict[str, Any]) -> None:
+    with refused("registry: wrong consent"):
+        register(world, consent_of(world, node, alice.address, **change))
+
+
+def test_consent_of_another_key_or_network_is_refused(world: World) -> None:
+    with refused("registry: wrong consent"):
+        register(world, consent_of(world, mallory, alice.address, node=node.address))
+    message = {
+        "node": node.address,
+        "owner": alice.address,
+        "generation": 1,
+        "deadline": world.chain.now + 600,
+    }
+    foreign = node.sign(world.registry.domain(network_id=b"\7" * 32), CONSENT, message)
+    with refused("registry: wrong consent"):
+        register(world, foreign)
+    good = consent_of(world, node, alice.address)
+    for bad in (good[:64], b"", good[:64] + b"\x1d"):
+        with refused("registry: wrong consent"):
+            register(world, bad)
+
+
+def test_consent_expires(world: World) -> None:
+    deadline = world.chain.now + 600
+    consent = consent_of(world, node, alice.address)
+    world.chain.warp(600)
+    with world.chain.anchor():
+        register(world, consent, deadline=deadline)
+    world.chain.warp(1)
+    with refused("registry: consent expired"):
+        register(world, consent, deadline=deadline)
+
+
+def test_roles_payout_and_node_are_checked(world: World) -> None:
+    consent = consent_of(world, node, alice.address)
+    for roles in (0, 64, 65):
+        with refused("registry: unknown roles"):
+            register(world, consent, roles=roles)
+    with refused("registry: no payout"):
+        register(world, consent, payout=ZERO)
+    for wrong in (ZERO, alice.address):
+        with refused("registry: wrong node"):
+            register(world, consent, node=wrong)
+    register(world, consent, roles=63)
+
+
+def test_a_node_is_registered_once_and_owned_for_ever(world: World) -> None:
+    register(world, consent_of(world, node, alice.address))
+    again = consent_of(world, node, alice.address, generation=2)
+    with refused("registry: already registered"):
+        register(world, again)
+    world.registry.send("retire", node.address, sender=alice.address)
+    theirs = consent_of(world, node, mallory.address, generation=2)
+    with refused("registry: owned by another"):
+        register(world, theirs, sender=mallory.address)
+    with refused("registry: wrong consent"):
+        register(world, consent_of(world, node, alice.address))
+    event = register(world, again).one("NodeRegistered")
+    assert event.generation == 2
+    assert world.registry.call("count") == 1
+    assert world.registry.call("active", node.address, 1)
+
+
+def test_two_nodes_have_two_places(world: World) -> None:
+    world.register(alice, node)
+    world.register(alice, bob)
+    assert world.registry.call("count") == 2
+    assert [world.registry.call("at", i) for i in range(2)] == [node.address, bob.address]
+
+
+def test_active_means_in_service_with_every_role(world: World) -> None:
+    assert not world.registry.call("active", node.address, 1)
+    world.register(roles=5)
+    for role, expected in ((1, True), (4, True), (5, True), (2, False), (3, False), (0, False)):
+        assert world.registry.call("active", node.address, role) is expected
+    world.registry.send("retire", node.address, sender=alice.address)
+    assert not world.registry.call("active", node.address, 1)
+
+
+def test_the_owner_updates(world: World) -> None:
+    world.register()
+    fields = (6, "https://new", b"\3" * 32, b"\4" * 32, bob.address)
+    with refused("registry: not the owner"):
+        world.registry.send("update", node.address, *fields, sender=mallory.address)
+    with refused("registry: not the owner"):
+        world.registry.send("update", node.address, *fields, sender=node.address)
+    done = world.registry.send("update", node.address, *fields, sender=alice.address)
+    event = done.one("NodeUpdated")
+    assert (event.node, event.owner, event.generation) == (node.address, alice.address, 1)
+    stored = world.registry.call("node", node.address)
+    for found in (event, stored):
+        assert (found.roles, found.endpoint, found.tls, found.info, found.payout) == fields
+    with refused("registry: unknown roles"):
+        world.registry.send("update", node.address, 0, *fields[1:], sender=alice.address)
+    with refused("registry: no payout"):
+        world.registry.send("update", node.address, *fields[:-1], ZERO, sender=alice.address)
+
+
+def test_owner_or_node_announce_an_endpoint(world: World) -> None:
+    world.register()
+    for sender in (alice, node):
+        endpoint = f"https://{sender.label}"
+        event = world.registry.send(
+            "announce", node.address, endpoint, b"\5" * 32, sender=sender.address
+        ).one("NodeUpdated")
+        assert (event.endpoint, event.tls) == (endpoint, b"\5" * 32)
+        stored = world.registry.call("node", node.address)
+        assert (stored.endpoint, stored.tls) == (endpoint, b"\5" * 32)
+    with refused("registry: not the owner or the node"):
+        world.registry.send("announce", node.address, "x", b"\5" * 32, sender=mallory.address)
+    with refused("registry: unknown node"):
+        world.registry.send("announce", bob.address, "x", b"\5" * 32, sender=bob.address)
+
+
+def test_retiring_is_the_owners_and_final_for_updates(world: World) -> None:
+    world.register()
+    with refused("registry: not the owner"):
+        world.registry.send("retire", node.address, sender=mallory.address)
+    event = world.registry.send("retire", node.address, sender=alice.address).one("NodeRetired")
+    assert (event.node, event.owner) == (node.address, alice.address)
+    fields = (1, "x", b"\3" * 32, b"\4" * 32, bob.address)
+    with refused("registry: retired"):
+        world.registry.send("update", node.address, *fields, sender=alice.address)
+    with refused("registry: retired"):
+        world.registry.send("announce", node.address, "x", b"\5" * 32, sender=node.address)
+    with refused("registry: retired"):
+        world.registry.send("retire", node.address, sender=alice.address)
+
+
+def test_an_unknown_node_has_no_owner(world: World) -> None:
+    assert world.registry.call("owner_of", node.address) == ZERO
+    assert world.registry.call("payout_of", node.address) == ZERO
+    assert world.registry.call("node", node.address).generation == 0
+    with refused("registry: not the owner"):
+        world.registry.send("retire", node.address, sender=alice.address)
+    with refused("registry: unknown node"):
+        world.registry.send("retire", node.address, sender=ZERO)
+
+
+def test_pausing_stops_registrations_only(world: World) -> None:
+    world.register()
+    with refused("registry: not the governor"):
+        world.registry.send("set_paused", True, sender=mallory.address)
+    done = world.governor.send("pause", world.registry.address, sender=guardian.address)
+    assert done.one("PausedSet").paused is True
+    with refused("registry: paused"):
+        world.register(alice, bob)
+    world.registry.send("announce", node.address, "x", b"\5" * 32, sender=node.address)
+    world.registry.send("retire", node.address, sender=alice.address)
+
+
+def test_session_keys_are_listed_bounded_and_revoked(world: World) -> None:
+    registry, now = world.registry, world.chain.now
+    event = registry.send("set_session", bob.address, 3, 100, now + 60, sender=alice.address).one(
+        "SessionSet"
+    )
+    assert dict(event.args) == {
+        "account": alice.address,
+        "key": bob.address,
+        "scope": 3,
+        "cap": 100,
+        "expiry": now + 60,
+    }
+    assert registry.call("session", alice.address, bob.address) == {
+        "scope": 3,
+        "cap": 100,
+        "expiry": now + 60,
+    }
+    assert registry.call("session", bob.address, alice.address).expiry == 0
+    event = registry.send("revoke_session", bob.address, sender=alice.address).one("SessionSet")
+    assert (event.scope, event.cap, event.expiry) == (0, 0, 0)
+    assert registry.call("session", alice.address, bob.address).expiry == 0
+
+
+def test_session_keys_have_bounds(world: World) -> None:
+    registry, now = world.registry, world.chain.now
+    for key in (ZERO, alice.address):
+        with refused("registry: wrong key"):
+            registry.send("set_session", key, 1, 1, now + 60, sender=alice.address)
+    with refused("registry: session expired"):
+        registry.send("set_session", bob.address, 1, 1, now, sender=alice.address)
+    with refused("registry: session too long"):
+        registry.send("set_session", bob.address, 1, 1, now + YEAR + 1, sender=alice.address)
+    for expiry in (now + 1, now + YEAR):
+        registry.send("set_session", bob.address, 1, 1, expiry, sender=alice.address)
