@@ -204,6 +204,7 @@ def add_piece(set_id: uint256, root: bytes32, height: uint8, leaves: uint64) -> 
     """
     self._check_listener(set_id)
     q: Queue = self._queue(set_id)
+    assert q.closed == 0, "pdp: set closed"
     c: Cursor = self._cursor(set_id)
     h: uint256 = convert(height, uint256)
     count: uint256 = convert(leaves, uint256)
@@ -250,6 +251,7 @@ def remove_piece(set_id: uint256, piece_id: uint256):
     """
     self._check_listener(set_id)
     q: Queue = self._queue(set_id)
+    assert q.closed == 0, "pdp: set closed"
     m: Meta = self._meta(set_id, piece_id, q)
     assert m.removed == 0, "pdp: already removed"
     period: uint256 = self._period()
@@ -270,6 +272,7 @@ def close_set(set_id: uint256):
     """
     self._check_listener(set_id)
     q: Queue = self._queue(set_id)
+    assert q.closed == 0, "pdp: set closed"
     q.closed = 1
     self._put_queue(set_id, q)
     log SetClosed(set_id=set_id)
