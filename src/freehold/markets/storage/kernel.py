@@ -96,16 +96,14 @@ class Kernel:
         if rest or not units:
             raise ValueError(f"{raw.nbytes} bytes are not whole units of {UNIT_RAW}")
         source = np.frombuffer(raw, np.uint8)
-        roots = np.empty((units + self._lanes) * NODE, np.uint8)
-        scratch = np.empty(scratch_size(self._lanes), np.uint8)
+        size = scratch_size(self._lanes)
+        memory = np.empty(size + (units + self._lanes) * NODE, np.uint8)
+        read, scratch = source.ctypes.data, memory.ctypes.data
         for first in range(0, units, _BATCH_UNITS):
-            self._entry(
-                source.ctypes.data + first * UNIT_RAW,
-                min(_BATCH_UNITS, units - first),
-                scratch.ctypes.data,
-                roots.ctypes.data + first * NODE,
-            )
-        return roots[: units * NODE].tobytes()
+            batch = min(_BATCH_UNITS, units - first)
+            roots = scratch + size + first * NODE
+            self._entry(read + first * UNIT_RAW, batch, scratch, roots)
+        return memory[size : size + units * NODE].tobytes()
 
 
 def scratch_size(lanes: int) -> int:

@@ -8,7 +8,6 @@ and root, so it also tells the raw size, 127 x 2^(height - 2) - padding; version
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, Self
@@ -24,6 +23,7 @@ EMPTY_HEIGHT = 2
 
 _V1 = bytes.fromhex("0181e203922020")
 _V2 = bytes.fromhex("01559120")
+_MAX_TEXT = 80
 _READ = 16 * commp.UNIT_RAW
 
 
@@ -88,12 +88,12 @@ def parse_cid(text: str) -> Piece:
 
     The CID of an empty payload is read, too; such a piece has no leaf and cannot be proven.
     """
-    if not text.startswith("b"):
-        raise _invalid(text, "it is not multibase base32")
+    if not text.startswith("b") or len(text) > _MAX_TEXT:
+        raise _invalid(text, "it is not a short text in multibase base32")
     body = text[1:].upper()
     try:
         data = base64.b32decode(body + "=" * (-len(body) % 8))
-    except binascii.Error:
+    except ValueError:
         raise _invalid(text, "it is not base32") from None
     if _text(data) != text:
         raise _invalid(text, "it is not written the one canonical way")
@@ -159,6 +159,10 @@ def _encoded(root: bytes, raw_size: int, height: int) -> bytes:
         raise UsageError(
             f"{raw_size} bytes do not fit a tree of height {height}",
             remedy=f"Such a tree holds 1 to {capacity(height)} bytes.",
+        )
+    if not raw_size and root != commp.ZERO_ROOTS[height]:
+        raise UsageError(
+            f"{root.hex()} is not the root of an empty piece", remedy="Its leaves are all zeros."
         )
     body = _varint(capacity(height) - raw_size) + bytes([height]) + root
     return _V2 + bytes([len(body)]) + body
