@@ -170,16 +170,11 @@ def open_header(data: bytes, *, object_id: bytes, seed: DataSeed, account: Addre
     if box is None:
         raise _closed(object_id, "it is of another object or account, or altered")
     sequence, created, directories = _decode_outer(box, object_id)
-    if len(directories) != len(header.sections):
-        raise _closed(object_id, "it lacks a section")
     root = seed.root(account)
     entries: list[Entry] = []
     for index, directory in enumerate(directories):
         key = root.lineage(directory)[-1].section_key(object_id)
-        found, part = _open_section(header, index, key, object_id=object_id, sequence=sequence)
-        if found != directory:
-            raise _closed(object_id, f"its section {index} is of another directory")
-        entries += part
+        entries += _open_section(header, index, key, object_id=object_id, sequence=sequence)[1]
     return _manifest(object_id, sequence, created, entries)
 
 

@@ -218,6 +218,14 @@ def test_any_k_columns_regenerate_any_other(
     assert b"".join(regenerate(layout, lost, readers, block=block)) == columns[lost]
 
 
+def test_the_column_to_be_replaced_is_never_read() -> None:
+    layout = ColumnLayout.plan(100, k=4, n=6, header_length=5)
+    columns = _columns(layout, b"heads", b"data")
+    readers = {i: _reader(column) for i, column in enumerate(columns)}
+    readers[1] = _reader(b"")
+    assert b"".join(regenerate(layout, 1, readers)) == columns[1]
+
+
 def test_shards_of_columns_open_to_the_data() -> None:
     layout = ColumnLayout.plan(9000, k=4, n=6, header_length=5, segment_length=4000)
     data = bytes(range(250)) * 36

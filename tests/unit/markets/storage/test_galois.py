@@ -92,12 +92,18 @@ def test_a_length_past_one_block_is_summed_whole() -> None:
 class _Wrong:
     name = "wrong"
 
+    def __init__(self, length: int) -> None:
+        self.length = length
+
     def combine(self, rows: galois.Matrix, sources: Sequence[galois.Octets]) -> list[galois.Octets]:
         outputs = galois.NumpyKernel().combine(rows, sources)
-        outputs[-1][-1] ^= 1
+        if len(sources[0]) == self.length:
+            outputs[-1][-1] ^= 1
         return outputs
 
 
-def test_a_kernel_that_differs_is_refused() -> None:
+@pytest.mark.parametrize("length", [256, 333])
+def test_a_kernel_that_differs_is_refused(length: int) -> None:
+    """In one product, or in one sum of a length that fits no vector."""
     with pytest.raises(IntegrityError, match="wrong"):
-        galois.check(_Wrong())
+        galois.check(_Wrong(length))

@@ -19,8 +19,8 @@ from freehold.domain.keys import Key
 from freehold.markets.storage import header as header_module
 from freehold.markets.storage.header import Header, open_header, open_shared, seal_header
 from freehold.markets.storage.keys import DataSeed, PathKey, SlotKind, phrase_slot_key, unlock
-from freehold.markets.storage.manifest import Delete, Location, Manifest, Put
-from freehold.markets.storage.seal import open_box
+from freehold.markets.storage.manifest import Delete, Location, Manifest, Put, encode_section
+from freehold.markets.storage.seal import open_box, seal_box
 
 _ID, _KEY = b"o" * 32, b"k" * 32
 
@@ -185,6 +185,22 @@ def test_a_door_that_leads_elsewhere_is_refused() -> None:
             object_id=_ID,
             key=_key("b"),
         )
+
+
+def test_a_section_that_names_another_directory_is_refused() -> None:
+    sealed, strange = Header.parse(_seal(_manifest("b/k"))), b"s" * 32
+    entries = encode_section(_ID, "b/x", (Delete("b/x/k"),))
+    section = seal_box(
+        header_module._pad(entries),
+        key=strange,
+        bound=header_module._section_bound(_ID, 7, 0),
+        random=seeded(6),
+    )
+    inside = (7).to_bytes(8, "big") + bytes(4) + strange
+    door = header_module._seal_door(_key("b"), inside, _ID, seeded(5))
+    forged = Header(sealed.slots, sealed.outer, (door,), (section,)).render()
+    with pytest.raises(IntegrityError, match="leads to another directory"):
+        open_shared(forged, object_id=_ID, key=_key("b"))
 
 
 @pytest.mark.parametrize("depth", [31, 32, 33, 40])

@@ -50,6 +50,12 @@ def test_random_sections_are_typed_errors(data: bytes) -> None:
     assert not entries or all(e.name.startswith(directory + "/") for e in entries)
 
 
+def test_a_section_ends_where_its_entries_do() -> None:
+    data = encode_section(_ID, "b", (Delete("b/k"),))
+    with pytest.raises(IntegrityError, match="1 bytes too many"):
+        decode_section(_ID, data + b"\0")
+
+
 def test_a_section_cannot_reach_out_of_its_directory() -> None:
     data = encode_section(_ID, "b", (Delete("b/k"),))
     with pytest.raises(IntegrityError, match="not a name"):

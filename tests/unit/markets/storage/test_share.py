@@ -17,7 +17,7 @@ from freehold.domain.errors import AccessError, FreeholdError, UsageError, Versi
 from freehold.markets.storage import hpke
 from freehold.markets.storage.armour import armour, unarmour
 from freehold.markets.storage.keys import DataSeed, PathKey
-from freehold.markets.storage.manifest import Put
+from freehold.markets.storage.manifest import Location, Put, encode_section
 from freehold.markets.storage.share import (
     Grant,
     ShareToken,
@@ -108,11 +108,20 @@ def test_hostile_grants_are_refused() -> None:
         b"\2\2/b" + bytes(32),
         b"\0\1b\0\1\0\1k",
         b"\1\1b\0\1\0\1k",
+        b"\0"
+        + encode_section(bytes(32), "b", (Put("b/k", Location(b"i" * 32, b"k" * 32, 0, 1), 0),)),
         b"\2\1b" + bytes(33),
     ):
         sealed = hpke.seal_to(_PUBLIC, grant, info=info)
         with pytest.raises(FreeholdError, match=r"malformed|shares no object|does not name"):
             ShareToken(token.locator, token.owner, (), sealed).open(_FRIEND)
+
+
+def test_a_token_has_one_text() -> None:
+    text = _share(_KEY).render()
+    for other in (text[:9] + "*" + text[9:], text + "=", text.replace("-", "-=", 1)):
+        with pytest.raises(UsageError, match="cut or mistyped"):
+            ShareToken.parse(other)
 
 
 def test_a_newer_token_says_so() -> None:
