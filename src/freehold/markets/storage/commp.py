@@ -28,8 +28,8 @@ MAX_HEIGHT = 63
 
 _LEAF_BITS = 254
 _LEAF_MASK = (1 << _LEAF_BITS) - 1
-_COLD_UNITS = 64
-"""Units (4 MiB) that hashlib takes before the kernel is loaded: what loading it costs."""
+_COLD_UNITS = 32
+"""Units (2 MiB) that hashlib takes before the kernel is loaded: what loading it costs."""
 _CLEARED = [bytes([value & 0x3F]) for value in range(256)]
 _log = logging.getLogger(__name__)
 
@@ -129,11 +129,11 @@ def expect(raw_size: int) -> None:
 
 
 def warm(cache: Path | None = None) -> bool:
-    """Load the kernel, compiling it (about a CPU-second) where ``cache`` does not have it.
+    """Load the kernel, compiling it (about one CPU-second) where ``cache`` does not have it.
 
     ``cache`` is the folder for machine code, by default the user's cache folder. True if the
     kernel is ready; False where it cannot be had, or ``FREEHOLD_NO_JIT=1`` forbids it: then all
-    hashing stays with hashlib, which is exact and about forty times slower.
+    hashing stays with hashlib, which is exact and about thirty times slower.
     """
     with _engine.lock:
         if not _engine.tried:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -45,6 +46,8 @@ def test_sums_as_the_verifier_stores_them() -> None:
     tree = of([200, 100, 1, 30, 50, 1, 400, 40])
     assert (tree.remove(2), tree.remove(5)) == (1, 1)
     assert tree.sums == (200, 300, 0, 330, 50, 50, 400, 820)
+    found = {199: (0, 199), 200: (1, 0), 299: (1, 99), 300: (3, 0), 379: (4, 49), 819: (7, 39)}
+    assert {leaf: tree.find(leaf) for leaf in found} == found
 
 
 def test_heights_follow_the_ruler() -> None:
@@ -92,7 +95,10 @@ class Model(RuleBasedStateMachine):
     @precondition(lambda self: any(self.counts))
     @rule(data=st.data())
     def find(self, data: st.DataObject) -> None:
-        leaf = data.draw(st.integers(0, sum(self.counts) - 1))
+        ends = list(accumulate(self.counts))
+        borders = st.sampled_from([max(0, end - 1) for end in ends] + [0, *ends[:-1]])
+        anywhere = st.integers(0, ends[-1] - 1)
+        leaf = min(data.draw(st.one_of(borders, anywhere)), ends[-1] - 1)
         piece, offset = self.tree.find(leaf)
         assert sum(self.counts[:piece]) + offset == leaf
         assert 0 <= offset < self.counts[piece]
