@@ -1,0 +1,1 @@
+"""Recompute what a network did from its chain, independently of its contracts."""

@@ -1,0 +1,156 @@
+"""What the contracts say of themselves at a block: the state that a verification recomputes.
+
+Only views that do not depend on the time of the call are claimed, so that a claim is a statement
+about a block and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from freehold.audit.events import Event
+from freehold.audit.lines import Line
+from freehold.audit.report import Spot
+from freehold.ledger.values import Value
+
+CHECK = "claims"
+
+Question = tuple[str, str, tuple[int | str, ...]]
+"""Contract, view, arguments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A contract's answer to a question, at the end of a block; ``values`` are plain JSON."""
+
+    block: int
+    question: Question
+    values: list[object]
+    spot: Spot
+
+    @classmethod
+    def parse(cls, line: Line) -> Claim:
+        """The claim of a line; Differs where it is none."""
+        spot = Spot(CHECK, line.place)
+        block, contract = line.fields.get("block"), line.fields.get("contract")
+        view, arguments = line.fields.get("view"), line.fields.get("arguments")
+        values = line.fields.get("values")
+        if not (
+            isinstance(block, int)
+            and isinstance(contract, str)
+            and isinstance(view, str)
+            and isinstance(arguments, list)
+            and isinstance(values, list)
+            and len(line.fields) == 5
+        ):
+            found = sorted(line.fields)
+            raise spot.differs("the fields", expected="those of a claim", found=found)
+        given = tuple(each for each in arguments if isinstance(each, int | str))
+        return cls(block, (contract, view, given), values, spot)
+
+    def __str__(self) -> str:
+        contract, view, arguments = self.question
+        return f"{contract}.{view}({', '.join(map(str, arguments))})"
+
+
+def fields_of(block: int, question: Question, values: list[Value]) -> dict[str, object]:
+    """The fields of a claim's line."""
+    contract, view, arguments = question
+    return {
+        "block": block,
+        "contract": contract,
+        "view": view,
+        "arguments": list(arguments),
+        "values": [plain(value) for value in values],
+    }
+
+
+def plain(value: object) -> object:
+    """A value as JSON has it: bytes as 0x text, structs as objects, numbers as they are."""
+    if isinstance(value, bytes):
+        return "0x" + value.hex()
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
+class Keys:
+    """The accounts, rails, sets, nodes and deals that have appeared in events so far."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, set[tuple[int | str, ...]]] = {kind: set() for kind in _VIEWS}
+
+    def see(self, event: Event) -> None:
+        """Note what an event names."""
+        for kind, names in _RULES.get((event.contract, event.name), ()):
+            values = (event.args[name] for name in names)
+            key = tuple(value for value in values if isinstance(value, int | str))
+            self._seen[kind].add(key)
+
+    def questions(self) -> Iterator[Question]:
+        """Everything to ask the contracts, in a fixed order."""
+        for contract, view in _TOTALS:
+            yield contract, view, ()
+        for kind, views in _VIEWS.items():
+            for key in sorted(self._seen[kind], key=repr):
+                for contract, view in views:
+                    yield contract, view, key
+
+
+_TOTALS = (
+    ("token", "totalSupply"),
+    ("token", "minted"),
+    ("token", "burned"),
+    ("registry", "count"),
+    ("beacon", "round_count"),
+    ("storage", "deal_count"),
+)
+_VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "holder": (("token", "balanceOf"),),
+    "node": (
+        ("registry", "node"),
+        ("staking", "active"),
+        ("staking", "unbonding"),
+        ("staking", "locked"),
+        ("faults", "node_state"),
+        ("faults", "pool"),
+    ),
+    "staker": (("staking", "stake_of"),),
+    "entry": (("staking", "entry"),),
+    "account": (("payments", "account"),),
+    "rail": (("payments", "rail"),),
+    "round": (("beacon", "round"),),
+    "set": (("pdp", "set"),),
+    "piece": (("pdp", "piece"),),
+    "deal": (("storage", "deal"),),
+    "column": (("storage", "column"),),
+}
+_RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
+    ("token", "Transfer"): (("holder", ("sender",)), ("holder", ("receiver",))),
+    ("registry", "NodeRegistered"): (("node", ("node",)),),
+    ("staking", "Staked"): (("staker", ("staker", "node")),),
+    ("staking", "Unbonded"): (("entry", ("staker", "node", "entry")),),
+    ("payments", "Deposited"): (("account", ("token", "owner")),),
+    ("payments", "RailOpened"): (
+        ("rail", ("rail",)),
+        ("account", ("token", "payer")),
+        ("account", ("token", "payee")),
+    ),
+    ("payments", "Sent"): (
+        ("account", ("token", "sender")),
+        ("account", ("token", "recipient")),
+    ),
+    ("payments", "VoucherOpened"): (
+        ("rail", ("rail",)),
+        ("account", ("token", "payer")),
+        ("account", ("token", "payee")),
+    ),
+    ("beacon", "Stored"): (("round", ("round",)),),
+    ("pdp", "SetCreated"): (("set", ("set_id",)),),
+    ("pdp", "PieceAdded"): (("piece", ("set_id", "piece_id")),),
+    ("storage", "DealOpened"): (("deal", ("deal",)),),
+    ("storage", "ColumnOpened"): (("column", ("deal", "slot")),),
+}
