@@ -198,10 +198,19 @@ def _ours(status: os.stat_result) -> bool:
 def _keep(path: Path, code: bytes) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as file:
-            file.write(hashlib.sha256(code).digest() + code)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+        _write_whole(path, hashlib.sha256(code).digest() + code)
     except OSError as error:
         _log.warning("cannot keep compiled code in %s (%s): every start compiles", path, error)
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    with NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as file:
+        temporary = Path(file.name)
+        try:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import platform
 import subprocess
@@ -142,6 +143,18 @@ def test_a_folder_that_cannot_be_written_costs_only_time(
     blocked.write_bytes(b"")
     unit = memoryview(bytes(UNIT_RAW))
     assert Kernel.open(blocked / "below").unit_roots(unit) == commp.ZERO_ROOTS[11]
+    assert "every start compiles" in caplog.text
+
+
+def test_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    kernel._keep(tmp_path / "code.bin", b"code")
+    assert not list(tmp_path.iterdir())
     assert "every start compiles" in caplog.text
 
 
