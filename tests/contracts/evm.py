@@ -301,6 +301,7 @@ class Chain:
         value: int = 0,
         static: bool = False,
         gas_price: int = 0,
+        gas: int = TRANSACTION_GAS,
     ) -> Outcome:
         """One raw call as a transaction; Reverted when it is refused."""
         self.evm.reset_transient_storage()
@@ -310,6 +311,7 @@ class Chain:
                 to=to,
                 calldata=data,
                 value=value,
+                gas=gas,
                 gas_price=gas_price,
                 is_static=static,
             )
