@@ -7,7 +7,7 @@ so whoever has k others regenerates it bit for bit, and its PieceCID stays the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -22,6 +22,14 @@ MAX_SHARDS = 32
 """Columns that one deal of the storage contract can hold."""
 PRESETS = ((4, 6), (10, 14), (20, 30))
 """(k, n) for a handful of nodes, a middling network, a large one."""
+
+
+def room(size: int) -> memoryview:
+    """Memory for ``size`` bytes to seal, read or open into; large pages where the kernel may.
+
+    Its first contents mean nothing. Use it again: fresh memory costs more than AES does.
+    """
+    return np.empty(size, np.uint8).data
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +64,26 @@ class Code:
         size = self.shard_length(len(view))
         shards = [_part(view, index, size) for index in range(self.k)]
         rows = galois.coding_matrix(self.k, self.n)[self.k :]
-        return shards + self._combine(rows, shards)
+        parity = [room(size) for _ in rows]
+        self._combine(rows, shards, parity)
+        return shards + parity
 
-    def decode(self, shards: Mapping[int, Buffer], length: int) -> bytes:
-        """The ``length`` bytes of data from any k shards by index.
+    def decode(self, shards: Mapping[int, Buffer], length: int) -> memoryview:
+        """The ``length`` bytes of data from any k shards by index, in memory of their own.
 
         With shards 0..k-1 at hand nothing is computed. Raises NotEnoughShardsError below k,
         IntegrityError on a shard of the wrong length, UsageError on an index outside the code.
         """
-        views = self._views(shards, self.shard_length(length))
+        size = self.shard_length(length)
+        views = self._views(shards, size)
+        data = room(self.k * size)
+        parts = [data[index * size : (index + 1) * size] for index in range(self.k)]
+        for index, part in enumerate(parts):
+            if index in views:
+                part[:] = views[index]
         missing = [index for index in range(self.k) if index not in views]
-        views.update(zip(missing, self._recover(views, missing), strict=True))
-        return b"".join(_trimmed((views[i] for i in range(self.k)), length))
+        self._recover(views, missing, [parts[index] for index in missing])
+        return data[:length]
 
     def rebuild(self, shards: Mapping[int, Buffer], index: int) -> bytes:
         """Shard ``index``, bit for bit as encoded, from any k of the *other* shards.
@@ -78,20 +94,27 @@ class Code:
         size = memoryview(next(iter(others.values()))).nbytes if others else 0
         views = self._views(others, size)
         self._check_index(index)
-        return bytes(self._recover(views, [index])[0])
+        target = room(size)
+        self._recover(views, [index], [target])
+        return bytes(target)
 
-    def _recover(self, views: Mapping[int, memoryview], wanted: Sequence[int]) -> list[memoryview]:
-        if not wanted:
-            return []
-        chosen = sorted(views)[: self.k]
-        rows = _recovery(self.k, self.n, tuple(chosen), tuple(wanted))
-        return self._combine(rows, [views[index] for index in chosen])
+    def _recover(
+        self,
+        views: Mapping[int, memoryview],
+        wanted: Sequence[int],
+        targets: Sequence[memoryview],
+    ) -> None:
+        if wanted:
+            chosen = sorted(views)[: self.k]
+            rows = _recovery(self.k, self.n, tuple(chosen), tuple(wanted))
+            self._combine(rows, [views[index] for index in chosen], targets)
 
-    def _combine(self, rows: galois.Matrix, shards: Sequence[memoryview]) -> list[memoryview]:
-        if not rows or not len(shards[0]):
-            return [memoryview(b"") for _ in rows]
-        sources = [np.frombuffer(shard, np.uint8) for shard in shards]
-        return [output.data for output in self.kernel.combine(rows, sources)]
+    def _combine(
+        self, rows: galois.Matrix, shards: Sequence[memoryview], targets: Sequence[memoryview]
+    ) -> None:
+        if rows and len(shards[0]):
+            sources = [np.frombuffer(shard, np.uint8) for shard in shards]
+            self.kernel.combine(rows, sources, [np.frombuffer(t, np.uint8) for t in targets])
 
     def _views(self, shards: Mapping[int, Buffer], size: int) -> dict[int, memoryview]:
         views = {index: memoryview(shard).cast("B") for index, shard in shards.items()}
@@ -128,9 +151,3 @@ def _recovery(k: int, n: int, chosen: tuple[int, ...], wanted: tuple[int, ...]) 
 def _part(view: memoryview, index: int, size: int) -> memoryview:
     part = view[index * size : (index + 1) * size]
     return part if len(part) == size else memoryview(bytes(part).ljust(size, b"\0"))
-
-
-def _trimmed(views: Iterable[memoryview], length: int) -> Iterable[memoryview]:
-    for view in views:
-        yield view[:length]
-        length = max(0, length - len(view))

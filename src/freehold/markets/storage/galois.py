@@ -105,8 +105,11 @@ class Kernel(Protocol):
 
     name: str
 
-    def combine(self, rows: Matrix, sources: Sequence[Octets]) -> list[Octets]:
-        """One output per row: the sum of coefficient times source, all of equal length > 0."""
+    def combine(self, rows: Matrix, sources: Sequence[Octets], outputs: Sequence[Octets]) -> None:
+        """Fill an output per row with the sum of coefficient times source.
+
+        All have one length above 0 and below 2 GiB; outputs overlap no source.
+        """
 
 
 class IsalKernel:
@@ -120,14 +123,12 @@ class IsalKernel:
         self._init.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_char_p, ctypes.c_void_p]
         self._encode.argtypes = [ctypes.c_int] * 3 + [ctypes.c_void_p] * 3
 
-    def combine(self, rows: Matrix, sources: Sequence[Octets]) -> list[Octets]:
-        """As ``Kernel.combine``; lengths stay below 2 GiB."""
+    def combine(self, rows: Matrix, sources: Sequence[Octets], outputs: Sequence[Octets]) -> None:
+        """As ``Kernel.combine``."""
         k, count, length = len(sources), len(rows), len(sources[0])
         tables = ctypes.create_string_buffer(32 * k * count)
         self._init(k, count, b"".join(rows), tables)
-        outputs = [np.empty(length, np.uint8) for _ in rows]
         self._encode(length, k, count, tables, _pointers(sources), _pointers(outputs))
-        return outputs
 
 
 def _pointers(arrays: Sequence[Octets]) -> ctypes.Array[ctypes.c_void_p]:
@@ -141,23 +142,23 @@ class NumpyKernel:
     BLOCK = 8192
     """64-bit words a step: small enough that a block stays in the cache."""
 
-    def combine(self, rows: Matrix, sources: Sequence[Octets]) -> list[Octets]:
+    def combine(self, rows: Matrix, sources: Sequence[Octets], outputs: Sequence[Octets]) -> None:
         """As ``Kernel.combine``."""
-        words = [_words(source) for source in sources]
-        outputs = [np.zeros(len(words[0]), np.uint64) for _ in rows]
-        spare = np.empty(self.BLOCK, np.uint64)
-        for start in range(0, len(words[0]), self.BLOCK):
-            block = [word[start : start + self.BLOCK] for word in words]
+        total, spare = np.empty(self.BLOCK, np.uint64), np.empty(self.BLOCK, np.uint64)
+        for start in range(0, len(sources[0]), 8 * self.BLOCK):
+            step = slice(start, start + 8 * self.BLOCK)
+            block = [_words(source[step]) for source in sources]
+            words = len(block[0])
             for row, output in zip(rows, outputs, strict=True):
-                _horner(row, block, output[start : start + self.BLOCK], spare)
-        return [output.view(np.uint8)[: len(sources[0])] for output in outputs]
+                _horner(row, block, total[:words], spare[:words])
+                part = output[step]
+                part[:] = total[:words].view(np.uint8)[: len(part)]
 
 
 def _words(source: Octets) -> npt.NDArray[np.uint64]:
-    whole = len(source) // 8 * 8
-    if whole == len(source):
+    if len(source) % 8 == 0:
         return source.view(np.uint64)
-    padded = np.zeros(whole + 8, np.uint8)
+    padded = np.zeros(-(-len(source) // 8) * 8, np.uint8)
     padded[: len(source)] = source
     return padded.view(np.uint64)
 
@@ -170,22 +171,29 @@ _REDUCE = np.uint64(POLYNOMIAL & 0xFF)
 def _horner(
     row: bytes,
     block: Sequence[npt.NDArray[np.uint64]],
-    output: npt.NDArray[np.uint64],
-    spare: npt.NDArray[np.uint64],
+    total: npt.NDArray[np.uint64],
+    carry: npt.NDArray[np.uint64],
 ) -> None:
     """Sum the sources bit by bit of their coefficients, doubling the sum between bits."""
-    carry = spare[: len(output)]
+    total[:] = 0
     for bit in range(7, -1, -1):
         if bit < 7:
-            np.right_shift(output, np.uint64(7), out=carry)
+            np.right_shift(total, np.uint64(7), out=carry)
             np.bitwise_and(carry, _LOW, out=carry)
             np.multiply(carry, _REDUCE, out=carry)
-            np.bitwise_and(output, _REST, out=output)
-            np.left_shift(output, np.uint64(1), out=output)
-            np.bitwise_xor(output, carry, out=output)
+            np.bitwise_and(total, _REST, out=total)
+            np.left_shift(total, np.uint64(1), out=total)
+            np.bitwise_xor(total, carry, out=total)
         for factor, words in zip(row, block, strict=True):
             if factor >> bit & 1:
-                np.bitwise_xor(output, words, out=output)
+                np.bitwise_xor(total, words, out=total)
+
+
+def multiplied(kernel: Kernel, rows: Matrix, sources: Sequence[Octets]) -> Matrix:
+    """The outputs of ``kernel`` as byte strings, in memory of their own."""
+    outputs = [np.empty(len(sources[0]), np.uint8) for _ in rows]
+    kernel.combine(rows, sources, outputs)
+    return tuple(output.tobytes() for output in outputs)
 
 
 def check(kernel: Kernel) -> None:
@@ -195,13 +203,11 @@ def check(kernel: Kernel) -> None:
     """
     every = [np.arange(256, dtype=np.uint8)]
     factors = tuple(bytes([factor]) for factor in range(256))
-    table = kernel.combine(factors, every)
-    right = all(out.tobytes() == _times(i) for i, out in enumerate(table))
+    right = multiplied(kernel, factors, every) == tuple(map(_times, range(256)))
     rows = coding_matrix(20, 22)[20:]
     texts = [bytes((i * 31 + j * 7) % 256 for j in range(333)) for i in range(20)]
-    sums = kernel.combine(rows, [np.frombuffer(text, np.uint8) for text in texts])
-    right = right and tuple(out.tobytes() for out in sums) == product(rows, tuple(texts))
-    if not right:
+    sources = [np.frombuffer(text, np.uint8) for text in texts]
+    if not right or multiplied(kernel, rows, sources) != product(rows, tuple(texts)):
         raise IntegrityError(
             f"the erasure kernel {kernel.name!r} does not compute the pinned code",
             remedy="Reinstall freehold with its locked dependencies; no shard was written.",

@@ -29,29 +29,101 @@ BOX_OVERHEAD = NONCE_LENGTH + TAG_LENGTH
 _LABEL = b"freehold segment 1"
 
 
+class Place:
+    """Where a segment belongs, as its cipher sees it: key, nonce, associated data."""
+
+    __slots__ = ("bound", "cipher", "index", "nonce", "object_id")
+
+    def __init__(self, *, key: bytes, object_id: bytes, index: int, count: int) -> None:
+        if len(key) != KEY_LENGTH or len(object_id) != 32 or not 0 <= index < count < 2**64:
+            raise UsageError(
+                f"segment {index} of {count} cannot be sealed or opened",
+                remedy="Keys and object ids have 32 bytes; segments are numbered from 0.",
+            )
+        self.object_id, self.index = object_id, index
+        self.cipher = AESGCM(key)
+        self.nonce = index.to_bytes(NONCE_LENGTH, "big")
+        self.bound = _LABEL + object_id + index.to_bytes(8, "big") + count.to_bytes(8, "big")
+
+    def wrong(self, reason: str) -> IntegrityError:
+        """The error of a segment that does not open here."""
+        return IntegrityError(
+            f"segment {self.index} of object {self.object_id.hex()[:16]} does not open: {reason}",
+            remedy="Decode it from other columns; if all fail, check the key and the object's id.",
+        )
+
+
 def seal_segment(data: Buffer, *, key: bytes, object_id: bytes, index: int, count: int) -> bytes:
     """``data`` (at most 1 GiB) encrypted and authenticated as segment ``index`` of ``count``.
 
     UsageError when a key or id is not 32 bytes, or the index lies outside.
     """
-    cipher, nonce, bound = _parts(key=key, object_id=object_id, index=index, count=count)
-    if memoryview(data).nbytes > MAX_SEGMENT_LENGTH:
-        raise UsageError(
-            "a segment is longer than 1 GiB", remedy="Cut the object in more segments."
-        )
-    return cipher.encrypt(nonce, data, bound)
+    place = Place(key=key, object_id=object_id, index=index, count=count)
+    _check_length(data)
+    return place.cipher.encrypt(place.nonce, data, place.bound)
 
 
 def open_segment(sealed: Buffer, *, key: bytes, object_id: bytes, index: int, count: int) -> bytes:
     """The data of a sealed segment; IntegrityError when a byte, its place or the key is wrong."""
-    cipher, nonce, bound = _parts(key=key, object_id=object_id, index=index, count=count)
-    size = memoryview(sealed).nbytes
+    place = Place(key=key, object_id=object_id, index=index, count=count)
+    _check_sealed_length(sealed, place)
     try:
-        if TAG_LENGTH <= size <= MAX_SEGMENT_LENGTH + TAG_LENGTH:
-            return cipher.decrypt(nonce, sealed, bound)
+        return place.cipher.decrypt(place.nonce, sealed, place.bound)
     except InvalidTag as error:
-        raise _wrong(object_id, index, "its bytes, place or key is wrong") from error
-    raise _wrong(object_id, index, f"{size} bytes is no length of a sealed segment")
+        raise place.wrong("its bytes, place or key is wrong") from error
+
+
+def seal_into(
+    target: memoryview, data: Buffer, *, key: bytes, object_id: bytes, index: int, count: int
+) -> memoryview:
+    """As ``seal_segment``, into the beginning of ``target``: returns the part that it fills.
+
+    Three times as fast on segments of 64 MiB, where most of the time goes to fresh memory.
+    """
+    place = Place(key=key, object_id=object_id, index=index, count=count)
+    _check_length(data)
+    part = _room(target, memoryview(data).nbytes + TAG_LENGTH)
+    place.cipher.encrypt_into(place.nonce, data, place.bound, part)
+    return part
+
+
+def open_into(
+    target: memoryview, sealed: Buffer, *, key: bytes, object_id: bytes, index: int, count: int
+) -> memoryview:
+    """As ``open_segment``, into the beginning of ``target``: returns the part that it fills.
+
+    After an error ``target`` holds nothing of meaning.
+    """
+    place = Place(key=key, object_id=object_id, index=index, count=count)
+    _check_sealed_length(sealed, place)
+    part = _room(target, memoryview(sealed).nbytes - TAG_LENGTH)
+    try:
+        place.cipher.decrypt_into(place.nonce, sealed, place.bound, part)
+    except InvalidTag as error:
+        raise place.wrong("its bytes, place or key is wrong") from error
+    return part
+
+
+def _check_length(data: Buffer) -> None:
+    if memoryview(data).nbytes > MAX_SEGMENT_LENGTH:
+        raise UsageError(
+            "a segment is longer than 1 GiB", remedy="Cut the object in more segments."
+        )
+
+
+def _check_sealed_length(sealed: Buffer, place: Place) -> None:
+    size = memoryview(sealed).nbytes
+    if not TAG_LENGTH <= size <= MAX_SEGMENT_LENGTH + TAG_LENGTH:
+        raise place.wrong(f"{size} bytes is no length of a sealed segment")
+
+
+def _room(target: memoryview, size: int) -> memoryview:
+    if target.nbytes < size:
+        raise UsageError(
+            f"a segment of {size} bytes does not fit in {target.nbytes}",
+            remedy="Hand in a buffer for the layout's longest segment.",
+        )
+    return target[:size]
 
 
 def seal_box(data: bytes, *, key: bytes, bound: bytes, random: Random) -> bytes:
@@ -71,20 +143,3 @@ def open_box(box: bytes, *, key: bytes, bound: bytes) -> bytes | None:
         return AESGCM(key).decrypt(box[:NONCE_LENGTH], box[NONCE_LENGTH:], bound)
     except InvalidTag:
         return None
-
-
-def _parts(*, key: bytes, object_id: bytes, index: int, count: int) -> tuple[AESGCM, bytes, bytes]:
-    if len(key) != KEY_LENGTH or len(object_id) != 32 or not 0 <= index < count < 2**64:
-        raise UsageError(
-            f"segment {index} of {count} cannot be sealed or opened",
-            remedy="Keys and object ids have 32 bytes; segments are numbered from 0.",
-        )
-    bound = _LABEL + object_id + index.to_bytes(8, "big") + count.to_bytes(8, "big")
-    return AESGCM(key), index.to_bytes(12, "big"), bound
-
-
-def _wrong(object_id: bytes, index: int, reason: str) -> IntegrityError:
-    return IntegrityError(
-        f"segment {index} of object {object_id.hex()[:16]} does not open: {reason}",
-        remedy="Decode it from other columns; if all fail, check the key and the object's id.",
-    )

@@ -78,15 +78,14 @@ def test_kernels_agree_with_the_definition_at_any_length(
     sources = tuple(data.draw(st.binary(min_size=length, max_size=length)) for _ in range(k))
     rows = tuple(data.draw(st.binary(min_size=k, max_size=k)) for _ in range(3))
     arrays = [np.frombuffer(source, np.uint8) for source in sources]
-    results = tuple(out.tobytes() for out in kernel.combine(rows, arrays))
-    assert results == galois.product(rows, sources)
+    assert galois.multiplied(kernel, rows, arrays) == galois.product(rows, sources)
 
 
 def test_a_length_past_one_block_is_summed_whole() -> None:
     length = galois.NumpyKernel.BLOCK * 8 + 13
     source = np.arange(length, dtype=np.uint64).astype(np.uint8)
-    (doubled,) = galois.NumpyKernel().combine((b"\x02",), [source])
-    assert doubled.tobytes() == bytes(_carryless(2, x) for x in source.tobytes())
+    (doubled,) = galois.multiplied(galois.NumpyKernel(), (b"\x02",), [source])
+    assert doubled == bytes(_carryless(2, x) for x in source.tobytes())
 
 
 class _Wrong:
@@ -95,11 +94,15 @@ class _Wrong:
     def __init__(self, length: int) -> None:
         self.length = length
 
-    def combine(self, rows: galois.Matrix, sources: Sequence[galois.Octets]) -> list[galois.Octets]:
-        outputs = galois.NumpyKernel().combine(rows, sources)
+    def combine(
+        self,
+        rows: galois.Matrix,
+        sources: Sequence[galois.Octets],
+        outputs: Sequence[galois.Octets],
+    ) -> None:
+        galois.NumpyKernel().combine(rows, sources, outputs)
         if len(sources[0]) == self.length:
             outputs[-1][-1] ^= 1
-        return outputs
 
 
 @pytest.mark.parametrize("length", [256, 333])

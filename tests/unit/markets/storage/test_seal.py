@@ -8,7 +8,15 @@ from unit.markets.storage.strategies import seeded
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.markets.storage import seal
-from freehold.markets.storage.seal import open_box, open_segment, seal_box, seal_segment
+from freehold.markets.storage.erasure import room
+from freehold.markets.storage.seal import (
+    open_box,
+    open_into,
+    open_segment,
+    seal_box,
+    seal_into,
+    seal_segment,
+)
 
 _KEY, _ID = b"k" * 32, b"o" * 32
 
@@ -22,6 +30,27 @@ def test_a_segment_opens_to_what_was_sealed(data: bytes) -> None:
     sealed = _sealed(data)
     assert len(sealed) == len(data) + seal.TAG_LENGTH
     assert open_segment(sealed, key=_KEY, object_id=_ID, index=2, count=5) == data
+
+
+@given(st.binary(max_size=300), st.integers(0, 9))
+def test_segments_in_memory_at_hand_are_the_same(data: bytes, spare: int) -> None:
+    target = room(len(data) + seal.TAG_LENGTH + spare)
+    sealed = seal_into(target, data, key=_KEY, object_id=_ID, index=2, count=5)
+    assert sealed == _sealed(data)
+    target = room(len(data) + spare)
+    assert open_into(target, sealed, key=_KEY, object_id=_ID, index=2, count=5) == data
+
+
+def test_memory_that_is_too_small_or_a_wrong_seal_is_refused() -> None:
+    place = {"key": _KEY, "object_id": _ID}
+    with pytest.raises(UsageError, match="does not fit in 19"):
+        seal_into(room(19), b"data", index=2, count=5, **place)
+    with pytest.raises(UsageError, match="does not fit in 3"):
+        open_into(room(3), _sealed(b"data"), index=2, count=5, **place)
+    with pytest.raises(IntegrityError):
+        open_into(room(4), _sealed(b"data"), index=1, count=5, **place)
+    with pytest.raises(IntegrityError, match="15 bytes"):
+        open_into(room(4), bytes(15), index=2, count=5, **place)
 
 
 def test_a_segment_is_aes_gcm_under_its_index() -> None:
