@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import numbers
 
 from freehold.domain.errors import IntegrityError
 from freehold.markets.storage.codec import Reader, Writer
+from unit.markets.storage.strategies import numbers
 
 
+@settings(deadline=None)
 @given(numbers, st.binary(max_size=200), st.text(st.characters(exclude_categories=["Cs"])))
 def test_fields_read_as_written(number: int, blob: bytes, text: str) -> None:
     writer = Writer()

@@ -46,6 +46,7 @@ def layouts(draw: st.DrawFn) -> ColumnLayout:
     )
 
 
+@settings(deadline=None)
 @given(layouts())
 def test_a_prefix_parses_to_its_layout(layout: ColumnLayout) -> None:
     prefix = layout.prefix()
@@ -53,6 +54,7 @@ def test_a_prefix_parses_to_its_layout(layout: ColumnLayout) -> None:
     assert ColumnLayout.parse(prefix) == layout
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40) | st.binary(min_size=28, max_size=28).map(lambda b: b"FHC1" + b))
 def test_any_other_prefix_is_a_typed_error(prefix: bytes) -> None:
     try:
@@ -62,6 +64,7 @@ def test_any_other_prefix_is_a_typed_error(prefix: bytes) -> None:
     assert layout.prefix() == prefix
 
 
+@settings(deadline=None)
 @given(layouts(), st.integers(0, 31), st.integers(1, 255))
 def test_an_altered_prefix_never_parses_to_the_same_layout(
     layout: ColumnLayout, at: int, change: int
@@ -109,6 +112,7 @@ def test_newer_columns_are_told_from_foreign_ones() -> None:
         ColumnLayout.parse(prefix[:7] + b"\1" + prefix[8:])
 
 
+@settings(deadline=None)
 @given(st.integers(1, 2**44))
 def test_padded_sizes_are_few_and_near(size: int) -> None:
     padded = padded_size(size, least=1)
@@ -133,6 +137,7 @@ def test_padded_sizes_are_those_of_the_paper() -> None:
     assert padded_size(2**26) == 2**26
 
 
+@settings(deadline=None)
 @given(layouts())
 def test_shards_follow_each_other_to_the_end(layout: ColumnLayout) -> None:
     few = ColumnLayout(
@@ -146,6 +151,7 @@ def test_shards_follow_each_other_to_the_end(layout: ColumnLayout) -> None:
     assert few.total == at
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 200_000),
     st.integers(4000, 30_000),

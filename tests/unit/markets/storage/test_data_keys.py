@@ -1,17 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import (
-    ACCOUNT,
-    ACCOUNT_KEY,
-    NETWORK_ID,
-    SEED,
-    names,
-    seeded,
-    slots,
-)
 
 from freehold.domain.errors import AccessError, UsageError
 from freehold.domain.ids import Address
@@ -29,6 +20,15 @@ from freehold.markets.storage.keys import (
     wallet_message,
     wallet_slot_key,
 )
+from unit.markets.storage.strategies import (
+    ACCOUNT,
+    ACCOUNT_KEY,
+    NETWORK_ID,
+    SEED,
+    names,
+    seeded,
+    slots,
+)
 
 _OTHER = Address("0x" + "12" * 20)
 _PHRASE_KEY = phrase_slot_key(ACCOUNT_KEY, NETWORK_ID)
@@ -45,6 +45,7 @@ def test_keys_never_change_between_releases() -> None:
     assert _PHRASE_KEY.hex()[:16] == "832be62bd392bcdb"
 
 
+@settings(deadline=None)
 @given(names)
 def test_a_directory_key_gives_those_below_it(name: str) -> None:
     lineage = SEED.root(ACCOUNT).lineage(name)
@@ -116,6 +117,7 @@ def test_a_second_device_opens_its_slot_and_no_other() -> None:
         unlock([slot], {kind: stranger}, network_id=NETWORK_ID)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 59), st.integers(1, 255))
 def test_an_altered_slot_does_not_open(at: int, change: int) -> None:
     body = bytearray(slots()[0].body)

@@ -3,15 +3,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import (
-    ACCOUNT,
-    ACCOUNT_KEY,
-    NETWORK_ID,
-    SEED,
-    manifests,
-    seeded,
-    slots,
-)
 
 from freehold.domain.errors import CapacityError, IntegrityError, UsageError, VersionError
 from freehold.domain.ids import Address
@@ -21,6 +12,15 @@ from freehold.markets.storage.header import Header, open_header, open_shared, se
 from freehold.markets.storage.keys import DataSeed, PathKey, SlotKind, phrase_slot_key, unlock
 from freehold.markets.storage.manifest import Delete, Location, Manifest, Put, encode_section
 from freehold.markets.storage.seal import open_box, seal_box
+from unit.markets.storage.strategies import (
+    ACCOUNT,
+    ACCOUNT_KEY,
+    NETWORK_ID,
+    SEED,
+    manifests,
+    seeded,
+    slots,
+)
 
 _ID, _KEY = b"o" * 32, b"k" * 32
 
@@ -69,6 +69,7 @@ def test_one_altered_byte_anywhere_shows(data: st.DataObject) -> None:
         _open(bytes(sealed))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1400))
 def test_a_cut_header_is_refused(length: int) -> None:
     sealed = _seal(_manifest("b/a/k", "c/d"))
@@ -78,6 +79,7 @@ def test_a_cut_header_is_refused(length: int) -> None:
         _open(sealed + bytes(64))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300).map(lambda b: b"\1" + b) | st.binary(min_size=1024, max_size=1024))
 def test_random_headers_are_typed_errors(data: bytes) -> None:
     with pytest.raises(IntegrityError):

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import LOCATOR
-from unit.markets.storage.test_locator import locators
 
 from freehold.domain.errors import UsageError, VersionError
 from freehold.markets.storage.kit import RecoveryKit
+from unit.markets.storage.strategies import LOCATOR
+from unit.markets.storage.test_locator import locators
 
 _PHRASE = "test test test test test test test test test test test junk"
 _KIT = RecoveryKit(_PHRASE, LOCATOR)
@@ -17,6 +17,7 @@ phrases = st.sampled_from([12, 15, 18, 21, 24]).flatmap(
 )
 
 
+@settings(deadline=None)
 @given(st.builds(RecoveryKit, phrases, locators))
 def test_a_kit_reads_as_printed(kit: RecoveryKit) -> None:
     assert RecoveryKit.parse(kit.render()) == kit
@@ -70,6 +71,7 @@ def test_a_mistyped_kit_is_refused(right: str, wrong: str) -> None:
         RecoveryKit.parse(_KIT.render().replace(right, wrong, 1))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_any_other_text_is_a_typed_error(text: str) -> None:
     for candidate in (text, "Freehold recovery kit, version 1\n" + text):

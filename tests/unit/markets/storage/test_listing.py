@@ -33,6 +33,7 @@ def logs(draw: st.DrawFn) -> list[Manifest]:
     return pages
 
 
+@settings(deadline=None)
 @given(logs(), st.randoms(use_true_random=False))
 def test_the_order_of_manifests_does_not_matter(pages: list[Manifest], random: object) -> None:
     shuffled = pages + pages[: len(pages) // 2]
@@ -40,6 +41,7 @@ def test_the_order_of_manifests_does_not_matter(pages: list[Manifest], random: o
     assert fold(shuffled) == fold(pages)
 
 
+@settings(deadline=None)
 @given(logs())
 def test_the_latest_page_that_speaks_of_a_name_holds(pages: list[Manifest]) -> None:
     state: dict[str, Put] = {}
@@ -53,7 +55,7 @@ def test_the_latest_page_that_speaks_of_a_name_holds(pages: list[Manifest]) -> N
     assert list(listing.items) == sorted(state)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(logs(), st.data())
 def test_closing_obsolete_objects_changes_nothing(
     pages: list[Manifest], data: st.DataObject

@@ -1,15 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import LOCATOR, NETWORK_ID
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.domain.ids import Address, checksum
 from freehold.domain.network import CONTRACTS, Network
 from freehold.markets.storage.codec import Reader, Writer
 from freehold.markets.storage.locator import Locator
+from unit.markets.storage.strategies import LOCATOR, NETWORK_ID
 
 _urls = st.from_regex(r"https?://[a-z0-9.:/-]{1,30}", fullmatch=True)
 locators = st.builds(
@@ -22,6 +22,7 @@ locators = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(locators)
 def test_a_locator_reads_as_written(locator: Locator) -> None:
     writer = Writer()

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import manifests
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.markets.storage.manifest import (
@@ -15,11 +14,13 @@ from freehold.markets.storage.manifest import (
     encode_section,
     rename,
 )
+from unit.markets.storage.strategies import manifests
 
 _ID, _KEY = b"o" * 32, b"k" * 32
 _PLACE = Location(_ID, _KEY, 0, 9)
 
 
+@settings(deadline=None)
 @given(manifests())
 def test_sections_read_as_written(manifest: Manifest) -> None:
     for directory, entries in manifest.directories().items():
@@ -27,6 +28,7 @@ def test_sections_read_as_written(manifest: Manifest) -> None:
         assert decode_section(manifest.object_id, data) == (directory, entries)
 
 
+@settings(deadline=None)
 @given(manifests(), st.data())
 def test_altered_sections_are_typed_errors_or_other_sections(
     manifest: Manifest, data: st.DataObject
@@ -41,6 +43,7 @@ def test_altered_sections_are_typed_errors_or_other_sections(
         assert found != (directory, entries)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_random_sections_are_typed_errors(data: bytes) -> None:
     try:
@@ -62,6 +65,7 @@ def test_a_section_cannot_reach_out_of_its_directory() -> None:
         decode_section(_ID, data.replace(b"\1k", b"\3a/k"))
 
 
+@settings(deadline=None)
 @given(manifests())
 def test_entries_are_grouped_by_directory(manifest: Manifest) -> None:
     groups = manifest.directories()

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from unit.markets.storage import strategies
+from hypothesis import given, settings
 
 from freehold.domain.errors import UsageError
 from freehold.markets.storage import names
+from unit.markets.storage import strategies
 
 
+@settings(deadline=None)
 @given(strategies.names)
 def test_parts_and_name_determine_each_other(name: str) -> None:
     assert names.check(name) == name

@@ -3,14 +3,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import attributes, names, numbers, seeded
 
 from freehold.domain.errors import CapacityError, IntegrityError, UsageError
 from freehold.markets.storage import pack as pack_module
 from freehold.markets.storage.manifest import Location, Manifest
 from freehold.markets.storage.pack import MAX_MEMBER, Pack, Small, extract, pack
+from unit.markets.storage.strategies import attributes, names, numbers, seeded
 
 _ID, _KEY = b"o" * 32, b"k" * 32
 smalls = st.builds(Small, names, st.binary(max_size=60), numbers, attributes)
@@ -21,6 +21,7 @@ def _pack(packed: list[Small]) -> Pack:
     return pack(packed, object_id=_ID, content_key=_KEY, random=seeded(1))
 
 
+@settings(deadline=None)
 @given(members)
 def test_every_member_comes_out_as_it_went_in(packed: list[Small]) -> None:
     result = _pack(packed)
@@ -32,6 +33,7 @@ def test_every_member_comes_out_as_it_went_in(packed: list[Small]) -> None:
         assert (put.modified, put.attributes) == (member.modified, member.attributes)
 
 
+@settings(deadline=None)
 @given(members, st.randoms(use_true_random=False))
 def test_packs_are_the_same_in_any_order(packed: list[Small], random: object) -> None:
     shuffled = list(packed)
@@ -55,6 +57,7 @@ def test_the_packs_key_alone_opens_no_member() -> None:
         extract(data, replace(put.location, member_key=_KEY))
 
 
+@settings(deadline=None)
 @given(st.integers(0, 21), st.integers(1, 255))
 def test_one_altered_byte_shows(at: int, change: int) -> None:
     result = _pack([Small("b/x", b"secret", 0)])

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import seeded
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.markets.storage import seal
@@ -17,6 +16,7 @@ from freehold.markets.storage.seal import (
     seal_into,
     seal_segment,
 )
+from unit.markets.storage.strategies import seeded
 
 _KEY, _ID = b"k" * 32, b"o" * 32
 
@@ -25,6 +25,7 @@ def _sealed(data: bytes) -> bytes:
     return seal_segment(data, key=_KEY, object_id=_ID, index=2, count=5)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_a_segment_opens_to_what_was_sealed(data: bytes) -> None:
     sealed = _sealed(data)
@@ -32,6 +33,7 @@ def test_a_segment_opens_to_what_was_sealed(data: bytes) -> None:
     assert open_segment(sealed, key=_KEY, object_id=_ID, index=2, count=5) == data
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 9))
 def test_segments_in_memory_at_hand_are_the_same(data: bytes, spare: int) -> None:
     target = room(len(data) + seal.TAG_LENGTH + spare)
@@ -58,6 +60,7 @@ def test_a_segment_is_aes_gcm_under_its_index() -> None:
     assert _sealed(b"data") == AESGCM(_KEY).encrypt(bytes(11) + b"\2", b"data", bound)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 19), st.integers(1, 255))
 def test_one_altered_byte_shows(at: int, change: int) -> None:
     altered = bytearray(_sealed(b"data"))

@@ -3,15 +3,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import (
-    ACCOUNT,
-    LOCATOR,
-    SEED,
-    attributes,
-    locations,
-    names,
-    numbers,
-)
 
 from freehold.domain.errors import AccessError, FreeholdError, UsageError, VersionError
 from freehold.markets.storage import hpke
@@ -24,6 +15,15 @@ from freehold.markets.storage.share import (
     parse_recipient,
     recipient_text,
     share,
+)
+from unit.markets.storage.strategies import (
+    ACCOUNT,
+    LOCATOR,
+    SEED,
+    attributes,
+    locations,
+    names,
+    numbers,
 )
 
 _FRIEND = DataSeed(b"f" * 32)
@@ -87,6 +87,7 @@ def test_a_forged_token_is_a_typed_error(data: st.DataObject) -> None:
         ShareToken.parse(armour("fhs1", bytes(raw))).open(_FRIEND)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=120))
 def test_what_a_stranger_seals_is_a_typed_error_or_a_grant(data: bytes) -> None:
     token = _share(_KEY, ())
