@@ -8,6 +8,7 @@ import pytest
 
 if TYPE_CHECKING:  # the harness skips on import where pyrevm is missing
     from contracts.evm import Chain
+    from contracts.market import Market
     from contracts.world import World
 
 
@@ -25,3 +26,13 @@ def world(chain: Chain) -> World:
     from contracts.world import deploy_world
 
     return deploy_world(chain)
+
+
+@pytest.fixture
+def market(chain: Chain) -> Market:
+    """Everything that storage needs, the client funded, the beacon in its second period."""
+    from contracts.market import deploy_market
+
+    made = deploy_market(chain)
+    made.fund_client()
+    return made
