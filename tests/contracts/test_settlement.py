@@ -335,17 +335,16 @@ def test_only_the_market_governs_its_rail(rich: World, market: Puppet) -> None:
     rail = open_rail(rich, market)
     other = rich.market()
     payments = rich.payments
-    for function, arguments in (
+    calls: list[tuple[str, tuple[object, ...]]] = [
         ("modify_rail", (rail, 0, 0)),
         ("stop_rail", (rail, 0)),
         ("pay_fixed", (rail, mallory.address, 1, 3)),
-    ):
-        for act in (
-            lambda f, a: other.act(payments, f, *a),
-            lambda f, a: payments.send(f, *a, sender=alice.address),
-        ):
-            with refused("payments: not the rail's market"):
-                act(function, arguments)
+    ]
+    for function, arguments in calls:
+        with refused("payments: not the rail's market"):
+            other.act(payments, function, *arguments)
+        with refused("payments: not the rail's market"):
+            payments.send(function, *arguments, sender=alice.address)
     with refused("payments: not the market or the payer"):
         other.act(payments, "end_rail", rail)
     with refused("payments: not the market or the payer"):

@@ -177,12 +177,13 @@ def test_the_collateral_goes_back_after_the_delay(rich: World, rail: int) -> Non
     rich.payments.send(
         "withdraw", rich.token.address, alice.address, HELD - 150, sender=alice.address
     )
-    for act in (
+    acts: list[Callable[[], object]] = [
         lambda: redeem(rich, rail, 200),
         lambda: rich.payments.send("finish_voucher", rail, sender=alice.address),
         lambda: rich.payments.send("close_voucher", rail, sender=alice.address),
         lambda: rich.payments.send("add_collateral", rail, 1, sender=alice.address),
-    ):
+    ]
+    for act in acts:
         with refused("payments: voucher is closed"):
             act()
 
