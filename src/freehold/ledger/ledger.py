@@ -24,6 +24,7 @@ from freehold.ledger.abi import Artifact
 from freehold.ledger.book import Book
 from freehold.ledger.clock import ChainClock
 from freehold.ledger.contracts.beacon import Beacon
+from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor
 from freehold.ledger.contracts.payments import Payments
 from freehold.ledger.contracts.pdp import Pdp
@@ -71,6 +72,7 @@ class Ledger:
         self.payments = Payments(self)
         self.beacon = Beacon(self)
         self.pdp = Pdp(self)
+        self.faults = Faults(self)
         self.storage = Storage(self)
         self.governor = Governor(self)
 
@@ -177,15 +179,23 @@ class Ledger:
         *,
         value: int = 0,
         tag: str | None = None,
+        least_gas: int = 0,
     ) -> Receipt:
         """Send a transaction to a contract and wait until it is mined.
 
-        With a ``tag`` a retry waits for the earlier transaction instead of sending another.
+        With a ``tag`` a retry waits for the earlier transaction instead of sending another;
+        ``least_gas`` raises the gas limit where an estimate may come out too low.
         """
         calldata = self._artifact(contract).calldata(function, args)
         sender = self._require_sender(f"{contract}.{function}")
         try:
-            receipt = sender.send(self.network.contracts[contract], calldata, value=value, tag=tag)
+            receipt = sender.send(
+                self.network.contracts[contract],
+                calldata,
+                value=value,
+                tag=tag,
+                least_gas=least_gas,
+            )
         except InsufficientFundsError:
             raise
         except RefusedError as error:

@@ -76,13 +76,19 @@ class Sender:
         self._book.close()
 
     def send(
-        self, target: Address, data: bytes, *, value: int = 0, tag: str | None = None
+        self,
+        target: Address,
+        data: bytes,
+        *,
+        value: int = 0,
+        tag: str | None = None,
+        least_gas: int = 0,
     ) -> RawReceipt:
         """Send calldata (or init code, to ``transaction.CREATION``) and wait for its block."""
         earlier = None if tag is None else self._earlier(tag)
         if earlier is not None:
             return earlier
-        gas = self._estimate(target, data, value)
+        gas = max(self._estimate(target, data, value), min(least_gas, transaction.GAS_LIMIT))
         for _ in range(_TRIES):
             draft = self._price(Draft(target, data, value, gas, 0, 0))
             row = self._book.reserve(

@@ -15,6 +15,10 @@ from freehold.ledger.values import Receipt, Value
 
 T = TypeVar("T")
 
+SETTLE_GAS = 700_000
+"""A settlement asks the arbiter with a fixed gas stipend and refuses to go on with less; an
+estimate that just fits now may not fit when the state has moved."""
+
 
 class Door(Protocol):
     """What a contract class needs of the ledger."""
@@ -36,6 +40,7 @@ class Door(Protocol):
         *,
         value: int = 0,
         tag: str | None = None,
+        least_gas: int = 0,
     ) -> Receipt:
         """Send a transaction and wait until it is mined."""
 
@@ -61,9 +66,14 @@ class Contract:
         return convert_list(kind, self._door.call(self.name, function, args))
 
     def _send(
-        self, function: str, *args: object, value: int = 0, tag: str | None = None
+        self,
+        function: str,
+        *args: object,
+        value: int = 0,
+        tag: str | None = None,
+        least_gas: int = 0,
     ) -> Receipt:
-        return self._door.send(self.name, function, args, value=value, tag=tag)
+        return self._door.send(self.name, function, args, value=value, tag=tag, least_gas=least_gas)
 
 
 def convert(kind: type[T], value: Value) -> T:

@@ -42,6 +42,10 @@ class Beacon(Contract):
         """Seconds of a period."""
         return self._view(int, "period_length")
 
+    def genesis(self) -> int:
+        """When period 0 starts."""
+        return self._view(int, "genesis")
+
     def grace(self) -> int:
         """Seconds after a period's start in which it can be fixed and stored."""
         return self._view(int, "grace")

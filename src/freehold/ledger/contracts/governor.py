@@ -69,6 +69,26 @@ class Governor(Contract):
         """A change that waits."""
         return self._view(Proposal, "proposal", proposal)
 
+    def guardian(self) -> Address:
+        """Who may propose, pause and cancel."""
+        return self._view(Address, "guardian")
+
+    def delay(self) -> int:
+        """Seconds that a proposal waits."""
+        return self._view(int, "delay")
+
+    def role_delay(self) -> int:
+        """Seconds that a proposal waits which gives or takes a role."""
+        return self._view(int, "role_delay")
+
+    def setup_done(self) -> bool:
+        """Whether changes need proposals by now."""
+        return self._view(bool, "setup_done")
+
+    def proposal_count(self) -> int:
+        """How many proposals there were; ids run from 1."""
+        return self._view(int, "proposal_count")
+
     def powers(self) -> list[Power]:
         """Every power anyone has."""
         return self._views(Power, "powers")

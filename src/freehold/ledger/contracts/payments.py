@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from freehold.domain.ids import Address
-from freehold.ledger.contracts.base import Contract
+from freehold.ledger.contracts.base import SETTLE_GAS, Contract
 from freehold.ledger.contracts.token import Permit
 from freehold.ledger.values import Receipt
 
@@ -47,6 +48,20 @@ class Rail:
     accepted: int
     paid: int
     fee: int
+    fee_bps: int
+    dust: int
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What a client lets a market do, and how much of it is used: rates scaled, lockups in base
+    units."""
+
+    rate_cap: int
+    rate_used: int
+    lockup_cap: int
+    lockup_used: int
 
 
 class Payments(Contract):
@@ -92,13 +107,29 @@ class Payments(Contract):
         funds, available, until = self._views(int, "status", token, owner)
         return Status(funds, available, until)
 
+    def approval(self, token: Address, owner: Address, market: Address) -> Approval:
+        """What an owner lets a market do."""
+        return Approval(*self._views(int, "approval", token, owner, market))
+
+    def rail_count(self) -> int:
+        """How many rails were ever opened; ids run from 1."""
+        return self._view(int, "rail_count")
+
     def rail(self, rail: int) -> Rail:
-        """A rail."""
+        """A rail; RefusedError for an unknown id."""
         return self._view(Rail, "rail", rail)
 
     def settle(self, rail: int) -> Receipt:
         """Pay a rail up to what its arbiter accepted; anyone."""
-        return self._send("settle", rail)
+        return self._send("settle", rail, least_gas=SETTLE_GAS)
+
+    def settle_many(self, rails: Sequence[int]) -> Receipt:
+        """Settle up to 32 rails; anyone."""
+        return self._send("settle_many", tuple(rails), least_gas=SETTLE_GAS * len(rails))
+
+    def end_rail(self, rail: int) -> Receipt:
+        """End a rail: its market, or its payer while the market's answer fails."""
+        return self._send("end_rail", rail)
 
     def force_close(self, rail: int) -> Receipt:
         """Close an ended rail whose arbiter failed for the timeout; anyone."""

@@ -12,12 +12,13 @@ from freehold.ledger.values import Receipt, Value
 
 @dataclass(frozen=True, slots=True)
 class ProofSet:
-    """All that one prover proves for one listener; ``range`` and ``leaves`` count leaves."""
+    """All that one prover proves for one listener; ``span`` is the frozen range that challenges
+    are drawn from and ``leaves`` what the set holds now, both in leaves."""
 
     listener: Address
     prover: Address
     next_round: int
-    range: int
+    span: int
     leaves: int
     pieces: int
     misses: int
@@ -27,12 +28,13 @@ class ProofSet:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One Merkle tree in a set."""
+    """One Merkle tree in a set; ``removed`` is 0 no, 1 requested, 2 applied."""
 
     root: bytes
     height: int
     leaves: int
-    removed: bool
+    added_period: int
+    removed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +97,26 @@ class Pdp(Contract):
         """The moment up to which it is decided what was proven."""
         return self._view(int, "decided_until", set_id)
 
-    def deadline(self, round_index: int) -> int:
-        """Until when a round is proven in time."""
-        return self._view(int, "deadline", round_index)
+    def challenges(self) -> int:
+        """How many leaves a round asks for."""
+        return self._view(int, "challenges")
+
+    def window(self) -> int:
+        """Seconds from the storing of a round's seed to its deadline."""
+        return self._view(int, "window")
+
+    def waiting(self, set_id: int) -> tuple[int, int]:
+        """Queued removals of a set: how many, and how many are due now."""
+        queued, due = self._views(int, "waiting", set_id)
+        return queued, due
+
+    def miss(self, set_id: int, index: int) -> int:
+        """The round of a recorded miss."""
+        return self._view(int, "miss", set_id, index)
+
+    def set_count(self) -> int:
+        """How many sets there are; ids run from 1."""
+        return self._view(int, "set_count")
 
     def verify_leaf(self, set_id: int, piece_id: int, leaf_index: int, proof: bytes) -> bool:
         """Whether a leaf with its siblings belongs to a piece."""

@@ -59,6 +59,22 @@ class Staking(Contract):
         """An unbonding entry."""
         return self._view(Entry, "entry", staker, node, entry)
 
+    def entry_amount(self, staker: Address, node: Address, entry: int) -> int:
+        """What an unbonding entry is worth now."""
+        return self._view(int, "entry_amount", staker, node, entry)
+
+    def entry_count(self, staker: Address, node: Address) -> int:
+        """How many entries a staker ever had with a node; ids run from 0."""
+        return self._view(int, "entry_count", staker, node)
+
+    def open_entries(self, staker: Address, node: Address) -> int:
+        """How many entries are not withdrawn."""
+        return self._view(int, "open_entries", staker, node)
+
+    def total(self) -> int:
+        """All stake, active and unbonding."""
+        return self._view(int, "total")
+
     def unbonding_period(self) -> int:
         """Seconds from unbonding to withdrawal."""
         return self._view(int, "unbonding_period")

@@ -1,4 +1,4 @@
-"""Storage deals: opening, replacing, closing, faults, spot challenges."""
+"""Storage deals: opening, replacing, closing, finishing. Nodes and faults are in ``faults``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from freehold.domain.ids import Address
-from freehold.ledger.contracts.base import Contract
+from freehold.ledger.contracts.base import SETTLE_GAS, Contract
 from freehold.ledger.values import Receipt
 
 ACTIVE, ENDED, FINISHED = 1, 2, 3
@@ -17,34 +17,11 @@ CLOSED, TERM, EXIT, FAILED, REPLACED, ABANDONED = 1, 2, 3, 4, 5, 6
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """The market's parameters: seconds, basis points, base units, wei."""
+    """The market's parameters in seconds and rounds; those of nodes are in ``faults``."""
 
     lockup_period: int
-    notice: int
-    faults_max: int
     repair_owed: int
-    stake_per_tib: int
-    fault_fee_bps: int
-    slash_bps: int
-    compensation_bps: int
-    bounty_bps: int
     cleanup_window: int
-    spot_window: int
-    spot_gas: int
-
-
-@dataclass(frozen=True, slots=True)
-class NodeState:
-    """What the market knows of a node; ``bytes`` and ``locked`` are what it is committed to."""
-
-    set_id: int
-    bytes: int
-    columns: int
-    notice_at: int
-    failed_at_round: int
-    failed: bool
-    misses_charged: int
-    locked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +84,7 @@ class Deal:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a deal; ``state`` is ACTIVE, ENDED or FINISHED."""
+    """One column of a deal; ``state`` is ACTIVE, ENDED or FINISHED, ``locked`` its stake."""
 
     node: Address
     root: bytes
@@ -116,7 +93,9 @@ class Column:
     price: int
     first_round: int
     opened_period: int
+    ended_at: int
     state: int
+    locked: int
     replacer: Address
     repair_claimed: bool
 
@@ -137,22 +116,6 @@ class Storage(Contract):
     def parameters(self) -> Parameters:
         """The market's parameters."""
         return self._view(Parameters, "parameters")
-
-    def join(self, node: Address) -> Receipt:
-        """Let a node take part: makes its proof set; its owner."""
-        return self._send("join", node)
-
-    def give_notice(self, node: Address) -> Receipt:
-        """Announce that a node leaves; its owner or its key."""
-        return self._send("give_notice", node)
-
-    def set_of(self, node: Address) -> int:
-        """A node's proof set, 0 while it has none."""
-        return self._view(int, "set_of", node)
-
-    def node_state(self, node: Address) -> NodeState:
-        """What the market knows of a node."""
-        return self._view(NodeState, "node_state", node)
 
     def open(
         self, request: OpenRequest, acceptances: Sequence[Acceptance], *, tag: str | None = None
@@ -184,27 +147,15 @@ class Storage(Contract):
 
     def finish(self, deal: int, slot: int) -> Receipt:
         """Settle and clear an ended column; anyone."""
-        return self._send("finish", deal, slot)
+        return self._send("finish", deal, slot, least_gas=SETTLE_GAS)
 
     def abandon(self, deal: int, slot: int) -> Receipt:
         """Clear a column that nobody finished within the clean-up window; anyone."""
-        return self._send("abandon", deal, slot)
+        return self._send("abandon", deal, slot, least_gas=SETTLE_GAS)
 
-    def evaluate(self, node: Address) -> Receipt:
-        """Charge a node's new misses, fail it at too many owed rounds; anyone."""
-        return self._send("evaluate", node)
-
-    def spot_challenge(self, deal: int, slot: int, leaf_index: int, *, value: int) -> Receipt:
-        """Ask for one leaf now, prepaying ``value`` wei for the answer's gas."""
-        return self._send("spot_challenge", deal, slot, leaf_index, value=value)
-
-    def answer_spot(self, challenge: int, proof: bytes) -> Receipt:
-        """Answer a spot challenge."""
-        return self._send("answer_spot", challenge, proof)
-
-    def expire_spot(self, challenge: int) -> Receipt:
-        """Turn an unanswered spot challenge into a fault."""
-        return self._send("expire_spot", challenge)
+    def finish_rail(self, rail: int) -> Receipt:
+        """Settle and clear a column that was replaced, by its old rail; anyone."""
+        return self._send("finish_rail", rail, least_gas=SETTLE_GAS)
 
     def deal(self, deal: int) -> Deal:
         """A deal."""
@@ -217,6 +168,23 @@ class Storage(Contract):
     def deal_count(self) -> int:
         """How many deals were ever opened; ids run from 1."""
         return self._view(int, "deal_count")
+
+    def column_of(self, rail: int) -> Column:
+        """The column as it is or was under a rail."""
+        return self._view(Column, "column_of", rail)
+
+    def accepted(self, rail: int, until: int) -> tuple[int, int]:
+        """Seconds accepted since the rail's opening, and the moment up to which that is final."""
+        seconds, decided = self._views(int, "accepted", rail, until)
+        return seconds, decided
+
+    def nonce_used(self, node: Address, nonce: int) -> bool:
+        """Whether an acceptance's nonce was used up."""
+        return self._view(bool, "nonce_used", node, nonce)
+
+    def paused(self) -> bool:
+        """Whether opening is paused."""
+        return self._view(bool, "paused")
 
     def rail_column(self, rail: int) -> Place:
         """The column that a rail pays for."""

@@ -10,6 +10,12 @@ from freehold.domain.typed import PERMIT, Domain
 from freehold.ledger.contracts.base import Contract
 from freehold.ledger.values import Receipt
 
+(
+    DEPOSIT, WITHDRAWAL, PAYMENT, REWARD, FEE, BURN, SLASH, REFUND, BRIDGE, VESTING, STAKE,
+    UNSTAKE, ESCROW, COMPENSATION, BOUNTY, VOUCHER, REPAIR,
+) = range(1, 18)  # fmt: skip
+"""Purposes in Movement events."""
+
 
 @dataclass(frozen=True, slots=True)
 class Permit:

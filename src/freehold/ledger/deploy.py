@@ -1,0 +1,224 @@
+"""Putting a network on a chain: nine contracts, their wiring, the genesis allocation.
+
+Every transaction has a tag in the nonce book, so a deployment that was interrupted goes on where
+it stopped and never deploys a contract twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from freehold.domain.clock import Clock
+from freehold.domain.errors import ConflictError, IntegrityError, VersionError
+from freehold.domain.ids import Address, caip2
+from freehold.domain.keys import Key
+from freehold.domain.network import Network
+from freehold.ledger import abi, transaction
+from freehold.ledger.book import Book
+from freehold.ledger.contracts.token import VESTING
+from freehold.ledger.plan import DeployPlan
+from freehold.ledger.probe import probe
+from freehold.ledger.rpc import RawReceipt, Rpc
+from freehold.ledger.sender import Patience, Sender
+
+VERSION = 1
+_RECORD = "deploy.json"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """What is drawn once, before the first transaction."""
+
+    network_id: bytes
+    genesis: int
+
+
+def deploy(
+    plan: DeployPlan,
+    *,
+    rpc_urls: Sequence[str],
+    chain_id: int,
+    key: Key,
+    state: Path,
+    random: Callable[[int], bytes],
+    clock: Clock,
+    progress: Progress | None = None,
+    patience: Patience | None = None,
+) -> Network:
+    """Deploy ``plan`` and return the network; called again after a crash it resumes.
+
+    ``state`` keeps what was drawn and sent, ``random`` draws the network id, ``clock`` serves the
+    nonce book. The deployer becomes guardian. Raises UsageError for a plan or chain that cannot
+    be, ConflictError when ``state`` belongs to another deployment, InsufficientFundsError,
+    RefusedError, UnavailableError.
+    """
+    plan.check()
+    with Rpc(rpc_urls, chain_id=chain_id) as rpc:
+        rpc.check_chain()
+        probe(rpc)
+        start = _start(plan, rpc, state, random)
+        scope = f"{chain_id}:{start.network_id.hex()}:{key.address}"
+        sender = Sender(rpc, key, Book(state / "sender.sqlite", scope), clock, patience=patience)
+        try:
+            sender.recover()
+            return _Deployment(plan, start, sender, progress or (lambda _: None)).run(
+                tuple(rpc_urls), chain_id
+            )
+        finally:
+            sender.close()
+
+
+class _Deployment:
+    def __init__(self, plan: DeployPlan, start: _Start, sender: Sender, progress: Progress) -> None:
+        self._plan = plan
+        self._start = start
+        self._sender = sender
+        self._progress = progress
+        self._places: dict[str, Address] = {}
+        self._first_block: int | None = None
+
+    def run(self, rpc_urls: tuple[str, ...], chain_id: int) -> Network:
+        """Create, wire, allocate, finish."""
+        self._create_all()
+        self._wire()
+        self._allocate()
+        self._governed("finish_setup", "finish_setup", ())
+        parameters = {
+            **self._plan.parameters.numbers(),
+            "genesis": self._start.genesis,
+            "cap": self._plan.cap,
+        }
+        return Network(
+            name=self._plan.name,
+            chain_id=chain_id,
+            network_id=self._start.network_id,
+            contracts=dict(self._places),
+            parameters=parameters,
+            rpc_urls=rpc_urls,
+            deployed_block=self._first_block or 0,
+        )
+
+    def _create_all(self) -> None:
+        plan, numbers, at = self._plan, self._plan.parameters, self._places
+        me, salt = self._sender.key.address, self._start.network_id
+        self._create("governor", me, numbers.governor_delay)
+        self._create("token", plan.token_name, plan.token_symbol, plan.cap, salt, at["governor"])
+        self._create("registry", salt, at["governor"])
+        self._create("staking", at["token"], at["registry"], at["governor"], numbers.unbonding)
+        self._create("payments", at["token"], salt, at["governor"], plan.treasury or me)
+        self._create("beacon", at["governor"], self._start.genesis, numbers.period, numbers.grace)
+        self._create("pdp", at["beacon"], at["governor"], numbers.challenges, numbers.window)
+        names = ("token", "registry", "staking", "pdp", "beacon", "governor")
+        self._create("faults", *(at[name] for name in names))
+        names = ("registry", "payments", "pdp", "beacon", "faults", "governor")
+        self._create("storage", *(at[name] for name in names), salt)
+
+    def _create(self, name: str, *args: object) -> None:
+        self._progress(f"deploying {name}")
+        receipt = self._sender.send(
+            transaction.CREATION, abi.artifact(name).initcode(args), tag=f"create:{name}"
+        )
+        if receipt.contract is None:
+            raise IntegrityError(
+                f"the chain deployed {name} without naming its address",
+                remedy="Use another RPC for this chain.",
+            )
+        self._places[name] = receipt.contract
+        if self._first_block is None:
+            self._first_block = receipt.block
+
+    def _wire(self) -> None:
+        numbers, at = self._plan.parameters, self._places
+        faults = (
+            numbers.notice, numbers.faults_max, numbers.stake_per_tib, numbers.fault_fee_bps,
+            numbers.slash_bps, numbers.compensation_bps, numbers.bounty_bps, numbers.spot_window,
+            numbers.spot_gas,
+        )  # fmt: skip
+        storage = (numbers.lockup_period, numbers.repair_owed, numbers.cleanup_window)
+        self._progress("wiring the contracts")
+        self._setup("governor", "set_staking", at["staking"])
+        self._setup("faults", "set_market", at["storage"], True)
+        self._setup("staking", "set_locker", at["faults"], True)
+        self._setup("staking", "set_slasher", at["faults"], True)
+        self._setup("staking", "set_evaluator", at["faults"], True)
+        self._setup("payments", "set_market", at["storage"], True)
+        self._setup("payments", "set_fees", numbers.fee_bps, numbers.burn_bps)
+        self._setup("payments", "set_delays", numbers.arbiter_timeout, numbers.voucher_delay)
+        self._setup("faults", "set_parameters", faults)
+        self._setup("storage", "set_parameters", storage)
+
+    def _allocate(self) -> None:
+        if not self._plan.allocation:
+            return
+        self._progress("minting the genesis allocation")
+        governor = self._places["governor"]
+        self._setup("token", "set_minter", governor, True)
+        for account, amount in sorted(self._plan.allocation.items()):
+            self._setup("token", "mint", account, amount, VESTING, key=account)
+        self._setup("token", "set_minter", governor, False, key="end")
+
+    def _setup(self, contract: str, function: str, *args: object, key: str = "") -> None:
+        data = abi.artifact(contract).calldata(function, args)
+        tag = f"setup:{contract}.{function}:{key}"
+        self._governed(tag, "setup_call", (self._places[contract], data))
+
+    def _governed(self, tag: str, function: str, args: Sequence[object]) -> RawReceipt:
+        data = abi.artifact("governor").calldata(function, args)
+        return self._sender.send(self._places["governor"], data, tag=tag)
+
+
+def _start(plan: DeployPlan, rpc: Rpc, state: Path, random: Callable[[int], bytes]) -> _Start:
+    """Read what was drawn for this deployment, or draw and keep it."""
+    path = state / _RECORD
+    wanted = {"plan": plan.digest(), "chain": caip2(rpc.chain_id)}
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        genesis = rpc.header("latest").time
+        drawn = {"network_id": random(32).hex(), "genesis": genesis}
+        _write(path, {"freehold_deploy": VERSION, **wanted, **drawn})
+        return _start(plan, rpc, state, random)
+    except ValueError as error:
+        raise _damaged(path) from error
+    if not isinstance(found, dict) or found.get("freehold_deploy") != VERSION:
+        raise VersionError(
+            f"{path} is not a deployment of version {VERSION}",
+            remedy="Install the release of freehold that wrote it, or choose an empty folder.",
+        )
+    if any(found.get(name) != value for name, value in wanted.items()):
+        raise ConflictError(
+            f"{state} holds the deployment of another plan or chain",
+            remedy="Resume it with the plan it was begun with, or choose an empty folder.",
+        )
+    try:
+        return _Start(bytes.fromhex(found["network_id"]), int(found["genesis"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _damaged(path) from error
+
+
+def _write(path: Path, fields: dict[str, object]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(json.dumps(fields, indent=2).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _damaged(path: Path) -> IntegrityError:
+    return IntegrityError(
+        f"the record of the deployment {path} is damaged",
+        remedy="Restore it from a backup, or deploy a new network into an empty folder.",
+    )

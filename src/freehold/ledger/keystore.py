@@ -1,0 +1,128 @@
+"""Keys on disk: Web3 secret storage (version 3), for the owner's eyes only."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from secrets import token_hex
+
+from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
+from freehold.domain.keys import Key
+
+ITERATIONS = 262_144
+"""Rounds of PBKDF2-HMAC-SHA256, as go-ethereum and eth_keyfile write them."""
+_SIZE_LIMIT = 64 * 1024
+_MODE = 0o600
+
+
+def save(
+    path: Path, key: Key, password: str, *, iterations: int = ITERATIONS, replace: bool = False
+) -> None:
+    """Encrypt ``key`` into a file of mode 0600, whole or not at all.
+
+    ConflictError when the file is there and ``replace`` is not asked for.
+    """
+    from eth_keyfile.keyfile import create_keyfile_json
+
+    content = create_keyfile_json(
+        key.secret, password.encode(), kdf="pbkdf2", iterations=iterations
+    )
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.{token_hex(8)}")
+    try:
+        with open(temporary, "xb", opener=_private) as file:
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        _publish(temporary, path, replace=replace)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _publish(temporary: Path, path: Path, *, replace: bool) -> None:
+    if replace:
+        temporary.replace(path)
+        return
+    try:
+        os.link(temporary, path)  # unlike a rename it refuses to overwrite
+    except FileExistsError as error:
+        raise ConflictError(
+            f"there is a keystore at {path} already",
+            remedy="Choose another path; a key that is overwritten is lost with all it owns.",
+        ) from error
+
+
+def load(path: Path, password: str) -> Key:
+    """Decrypt a keystore.
+
+    AccessError for a wrong password or a file that others can read, NotFoundError when there is
+    none, IntegrityError when it is not a keystore.
+    """
+    from eth_keyfile.keyfile import decode_keyfile_json
+
+    content = _read(path)
+    try:
+        secret = decode_keyfile_json(content, password.encode())
+    except ValueError as error:
+        if "MAC mismatch" in str(error):
+            raise AccessError(
+                f"the password does not open the keystore {path}",
+                remedy="Type it again; without it only the recovery phrase brings the key back.",
+            ) from error
+        raise _malformed(path, str(error)) from error
+    except (KeyError, TypeError, NotImplementedError) as error:
+        raise _malformed(path, repr(error)) from error
+    key = Key.from_secret(bytes(secret))
+    named = content.get("address")
+    if isinstance(named, str) and named.lower().removeprefix("0x") != key.address[2:].lower():
+        raise _malformed(path, f"it names address {named} but holds the key of {key.address}")
+    return key
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        with open(path, "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            data = file.read(_SIZE_LIMIT + 1)
+    except FileNotFoundError as error:
+        raise NotFoundError(
+            f"there is no keystore at {path}",
+            remedy="Create a wallet with `freehold wallet create`, or name another file.",
+        ) from error
+    except PermissionError as error:
+        raise AccessError(
+            f"the keystore {path} cannot be read", remedy="Run as the user who owns it."
+        ) from error
+    if mode & 0o077:
+        raise AccessError(
+            f"the keystore {path} can be read by others (mode {mode & 0o777:04o})",
+            remedy=f"Run `chmod 600 {path}`, and change the password if others had access.",
+        )
+    try:
+        content = json.loads(data) if len(data) <= _SIZE_LIMIT else None
+    except ValueError as error:
+        raise _malformed(path, "it is not JSON") from error
+    if not isinstance(content, dict):
+        raise _malformed(path, "it is not a JSON object of a few lines")
+    return content
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, _MODE)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _malformed(path: Path, reason: str) -> IntegrityError:
+    return IntegrityError(
+        f"{path} is not a keystore: {reason}",
+        remedy="Restore it from a backup, or make it anew from the recovery phrase.",
+    )

@@ -1,0 +1,144 @@
+"""What a network is made of before it is on a chain: its parameters, in three presets."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+
+from freehold.domain.errors import UsageError
+from freehold.domain.ids import Address
+from freehold.domain.money import UNIT
+
+DAY = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """A network's numbers: seconds, rounds, basis points, base units, gas.
+
+    The contracts check hard bounds again; ``grace + window <= period`` and the rest of
+    ``check`` are told before anything is spent.
+    """
+
+    period: int
+    grace: int
+    window: int
+    challenges: int
+    unbonding: int
+    governor_delay: int
+    arbiter_timeout: int
+    voucher_delay: int
+    fee_bps: int
+    burn_bps: int
+    notice: int
+    faults_max: int
+    stake_per_tib: int
+    fault_fee_bps: int
+    slash_bps: int
+    compensation_bps: int
+    bounty_bps: int
+    spot_window: int
+    spot_gas: int
+    lockup_period: int
+    repair_owed: int
+    cleanup_window: int
+
+    def check(self) -> None:
+        """UsageError naming the first number that cannot be."""
+        if not 0 < self.grace < self.period or self.grace + self.window > self.period:
+            raise _unfit(
+                "grace + window",
+                f"{self.grace} + {self.window}",
+                f"within the period of {self.period} s",
+            )
+        if not 5 <= self.challenges <= 32:
+            raise _unfit("challenges", self.challenges, "5 to 32")
+        for name in ("unbonding", "governor_delay", "arbiter_timeout", "voucher_delay"):
+            if (value := getattr(self, name)) < 60:
+                raise _unfit(name, value, "at least 60 seconds")
+        if self.unbonding <= self.faults_max * self.period:
+            raise _unfit("unbonding", self.unbonding, "longer than it takes to find a fault")
+        if not 0 <= self.fee_bps <= 10_000 or not 0 <= self.burn_bps <= 10_000:
+            raise _unfit("fee_bps and burn_bps", (self.fee_bps, self.burn_bps), "0 to 10000")
+
+    def numbers(self) -> dict[str, int]:
+        """All of them by name, as the descriptor lists them."""
+        return {name: int(value) for name, value in asdict(self).items()}
+
+
+def _preset(
+    *, period: int, grace: int, window: int, unbonding: int, delay: int, voucher: int
+) -> Parameters:
+    return Parameters(
+        period=period,
+        grace=grace,
+        window=window,
+        challenges=5,
+        unbonding=unbonding,
+        governor_delay=delay,
+        arbiter_timeout=max(7 * period, 60),
+        voucher_delay=voucher,
+        fee_bps=50,
+        burn_bps=5_000,
+        notice=2 * period,
+        faults_max=3,
+        stake_per_tib=100 * UNIT,
+        fault_fee_bps=100,
+        slash_bps=5_000,
+        compensation_bps=3_000,
+        bounty_bps=500,
+        spot_window=max(period // 4, 60),
+        spot_gas=250_000,
+        lockup_period=10 * period,
+        repair_owed=1,
+        cleanup_window=30 * period,
+    )
+
+
+PRODUCTION = _preset(
+    period=DAY, grace=3_600, window=7_200, unbonding=21 * DAY, delay=2 * DAY, voucher=DAY
+)
+DEVNET = _preset(period=60, grace=20, window=30, unbonding=1_200, delay=60, voucher=600)
+JOURNEY = _preset(period=8, grace=3, window=4, unbonding=160, delay=60, voucher=60)
+"""For tests that live through many periods."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeployPlan:
+    """A network to deploy. ``allocation`` is minted at genesis, in base units by account;
+    ``treasury`` receives fees, the deployer where None. ``cap`` bounds everything ever minted."""
+
+    name: str
+    parameters: Parameters
+    allocation: Mapping[Address, int] = field(default_factory=dict)
+    treasury: Address | None = None
+    token_name: str = "Freehold"  # noqa: S105 - a coin, not a password
+    token_symbol: str = "HOLD"  # noqa: S105
+    cap: int = 10**9 * UNIT
+
+    def check(self) -> None:
+        """UsageError naming what cannot be."""
+        self.parameters.check()
+        if not 0 < len(self.name) <= 64:
+            raise _unfit("the network's name", self.name, "1 to 64 characters long")
+        if not 0 < len(self.token_name.encode()) <= 32:
+            raise _unfit("the token's name", self.token_name, "1 to 32 bytes long")
+        if not 0 < len(self.token_symbol.encode()) <= 8:
+            raise _unfit("the token's symbol", self.token_symbol, "1 to 8 bytes long")
+        if len(self.allocation) > 64 or any(amount <= 0 for amount in self.allocation.values()):
+            raise _unfit("the allocation", len(self.allocation), "at most 64 amounts above zero")
+        if sum(self.allocation.values()) > self.cap:
+            raise _unfit("the allocation", sum(self.allocation.values()), f"within {self.cap}")
+
+    def digest(self) -> str:
+        """A name for exactly this plan, to tell a resumed deployment from another one."""
+        return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def _unfit(name: str, value: object, need: str) -> UsageError:
+    return UsageError(
+        f"{name} is {value}, but must be {need}",
+        remedy="Change the plan; the presets `production` and `devnet` fit.",
+    )
