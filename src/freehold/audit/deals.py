@@ -136,36 +136,52 @@ class Deals:
 
     def _column_opened(self, event: Event) -> None:
         deal = self._deal(event)
+        column = self._admit(event, deal, event.data("root"))
+        deal.present[column.slot] = column
+
+    def _admit(self, event: Event, deal: Deal, root: bytes) -> Column:
+        """A column that came to a node, checked against what was signed, locked and opened."""
         node, spot = event.address("node"), event.spot(CHECK)
-        column = self._new(event, deal)
+        column = Column(
+            deal=deal.number, slot=event.number("slot"), node=node, root=root,
+            locked=self._faults.take(event, node, deal.size),
+            set_id=self._faults.nodes[node].set_id, piece_id=event.number("piece_id"),
+            rail=event.number("rail"), price=event.number("price"),
+            opened_period=self._beacon.period_of(event.time),
+        )  # fmt: skip
         self._check_piece(event, deal, column)
         self._check_rail(event, deal, column)
-        accepted = terms.acceptance_of(event, node)
-        if accepted is None:
-            self.hidden += 1
-        else:
-            signer = accepted.signer(self._network, deal, column.root)
-            spot.field("acceptance").same("the signer", expected=node, found=signer)
-            term = accepted.term_end
-            spot.field("acceptance").same("the term", expected=deal.term_end, found=term)
-            event.same(CHECK, "price", accepted.price)
-            self._counts["acceptances"] += 1
+        self._check_acceptance(event, deal, column)
         limit = deal.mandate("max_price")
         fair = limit is None or column.price <= limit
         spot.same("a price within the mandate", expected=True, found=fair)
+        self._check_spread(event, deal, column)
         self.columns[column.rail] = column
-        deal.present.setdefault(column.slot, column)
         self._counts["columns"] += 1
+        return column
 
-    def _new(self, event: Event, deal: Deal) -> Column:
-        node = event.address("node")
-        locked = self._faults.take(event, node, deal.size)
-        return Column(
-            deal=deal.number, slot=event.number("slot"), node=node,
-            set_id=self._faults.nodes[node].set_id, piece_id=event.number("piece_id"),
-            root=event.data("root"), rail=event.number("rail"), price=event.number("price"),
-            opened_period=self._beacon.period_of(event.time), locked=locked,
-        )  # fmt: skip
+    def _check_acceptance(self, event: Event, deal: Deal, column: Column) -> None:
+        accepted = terms.acceptance_of(event, column.node)
+        if accepted is None:
+            self.hidden += 1
+            return
+        spot = event.spot(CHECK).field("acceptance")
+        signer = accepted.signer(self._network, deal, column.root)
+        spot.same("the signer", expected=column.node, found=signer)
+        spot.same("the term", expected=deal.term_end, found=accepted.term_end)
+        event.same(CHECK, "price", accepted.price)
+        self._counts["acceptances"] += 1
+
+    def _check_spread(self, event: Event, deal: Deal, column: Column) -> None:
+        """Differs where two running columns share a node, or too many an owner."""
+        others = [c for c in deal.present.values() if c.slot != column.slot and c.state == ACTIVE]
+        spot = event.spot(CHECK)
+        shared = [c.slot for c in others if c.node == column.node]
+        spot.same("columns of the deal on the same node", expected=[], found=shared)
+        owner, limit = self._registry.owner(column.node), deal.mandate("per_owner")
+        same = 1 + sum(self._registry.owner(c.node) == owner for c in others)
+        within = limit is None or same <= limit
+        spot.same("columns of one owner within the mandate", expected=True, found=within)
 
     def _check_piece(self, event: Event, deal: Deal, column: Column) -> None:
         pieces = self._proofs.sets[column.set_id].pieces
@@ -197,20 +213,20 @@ class Deals:
 
     def _replaced(self, event: Event) -> None:
         deal = self._deal(event)
-        old, column = deal.present[event.number("slot")], self.columns[event.number("rail")]
+        old = deal.present[event.number("slot")]
         event.same(CHECK, "old_node", old.node)
-        for name in ("node", "piece_id", "price"):
-            event.same(CHECK, name, getattr(column, name))
-        event.spot(CHECK).same("the root that moves", expected=old.root, found=column.root)
         if old.state == FINISHED:
             deal.unfinished += 1
         else:
             self._give_back(event, deal, old)
             event.spot(CHECK).same("the old column ended", expected=ENDED, found=old.state)
+        column = self._admit(event, deal, old.root)
         column.replacer = event.address("replacer")
         if column.replacer != ZERO_ADDRESS:
             deal.repairs_done += 1
             self._check_mandate(event, deal)
+            spot = event.spot(CHECK)
+            spot.same("a column that may be moved", expected=True, found=old.movable)
         deal.present[column.slot] = column
         self._counts["repairs"] += 1
 
@@ -224,6 +240,8 @@ class Deals:
     def _ended(self, event: Event) -> None:
         column = self._column(event, ending=True)
         event.same(CHECK, "node", column.node)
+        if column.state == ACTIVE:
+            column.movable = event.number("reason") != REPLACED or self._movable(event, column)
         column.ended_at = self._payments.rails[column.rail].end_at
         column.state = ENDED
         expected = self._expected_end(event, column)
@@ -242,6 +260,12 @@ class Deals:
         if reason == EXIT and not self._may_leave(event, column):
             return rail.natural_end
         return max(min(wanted, rail.natural_end), rail.settled_at)
+
+    def _movable(self, event: Event, column: Column) -> bool:
+        """Whether anyone may move a column: its node failed, leaves, or owes rounds."""
+        node = self._faults.nodes[column.node]
+        owed = self._proofs.owed(column.set_id, event.time)
+        return node.failed or node.notice_at > 0 or owed >= self.parameters["repair_owed"]
 
     def _may_leave(self, event: Event, column: Column) -> bool:
         notice = self._faults.nodes[column.node].notice_at
@@ -277,7 +301,6 @@ class Deals:
             return
         earned = self._seconds(column, event.time)
         event.spot(CHECK).same("a move earned and not paid", expected=0, found=earned)
-        column.claimed = True
         column.replacer = ZERO_ADDRESS
         deal.repairs_done -= 1
 

@@ -225,7 +225,7 @@ class Proofs:
         event.same(CHECK, "round", self.next_round(set_id))
         answered = self._beacon.rounds[index]
         found.roll(answered.period)
-        event.same(CHECK, "range", found.sums.total)
+        event.same(CHECK, "span", found.sums.total)
         in_time = event.time < answered.stored_at + self._window
         event.same(CHECK, "in_time", in_time)
         self._check_paths(event, found, answered.seed)
@@ -263,7 +263,7 @@ class Proofs:
             "listener": found.listener,
             "prover": found.prover,
             "next_round": following,
-            "range": sum(listed),
+            "span": sum(listed),
             "leaves": found.held,
             "pieces": len(found.pieces),
             "misses": len(found.late),

@@ -35,6 +35,7 @@ class Column:
     ended_at: int = 0
     replacer: Address = ZERO_ADDRESS
     claimed: bool = False
+    movable: bool = True
 
 
 @dataclass(slots=True)

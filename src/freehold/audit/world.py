@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from freehold.audit.accounts import Account
@@ -47,7 +47,7 @@ class World:
         """The models; Differs where a contract's creation is not in the export."""
         if self._models is None:
             self._deployment.check_all()
-            self._models = Models(self._network, self._deployment, self._counts)
+            self._models = Models(self._network, self._deployment.arguments, self._counts)
         return self._models
 
     def see(self, block: Block) -> None:
@@ -74,7 +74,7 @@ class World:
         expected = self.models.answer(claim.question, head.timestamp)
         found: object = claim.values
         if claim.question[:2] == ("payments", "account"):
-            found = _settled(claim, head.timestamp)
+            found = same_account(claim.values, head.timestamp)
         if expected is None and claim.question[:2] == ("storage", "deal"):
             return  # the client's request stands in no input that can be read: see the notes
         if expected is None:
@@ -124,9 +124,10 @@ class Answers(Protocol):
 class Models:
     """Every model, built from the numbers fixed in the contracts' creations."""
 
-    def __init__(self, network: Network, deployment: Deployment, counts: Counter[str]) -> None:
+    def __init__(
+        self, network: Network, made: Callable[[str], Mapping[str, object]], counts: Counter[str]
+    ) -> None:
         at = network.contracts
-        made = deployment.arguments
         self.network = network
         self.registry = Registry(counts)
         self.beacon = Beacon(
@@ -163,7 +164,7 @@ class Models:
 
     def run(self, events: Sequence[Event]) -> None:
         """Re-run events in order, and close each transaction."""
-        for event, following in zip(events, [*events[1:], None], strict=True):
+        for event, following in zip(events, [*events, None][1:], strict=True):
             if event.name == "Movement":
                 self.balances.see_movement(event)
             route = self._routes.get(event.contract)
@@ -235,10 +236,10 @@ def _account(account: Account, moment: int) -> list[object]:
     return [dict(zip(ACCOUNT, values, strict=True))]
 
 
-def _settled(claim: Claim, moment: int) -> object:
+def same_account(values: Sequence[object], moment: int) -> object:
     """A claimed account, charged up to a moment: its contract writes that only when touched."""
-    fields = claim.values[0] if len(claim.values) == 1 else None
+    fields = values[0] if len(values) == 1 else None
     if not isinstance(fields, dict) or set(fields) != set(ACCOUNT):
-        return fields
+        return values
     numbers = [n for n in (fields[name] for name in ACCOUNT) if isinstance(n, int)]
-    return _account(Account(*numbers), moment) if len(numbers) == 4 else fields
+    return _account(Account(*numbers), moment) if len(numbers) == 4 else values
