@@ -1,0 +1,1 @@
+"""The daemon that a machine's owner runs: it stores, proves, serves and gets paid."""

@@ -1,0 +1,218 @@
+"""The node's signed word that it holds a column, given only for bytes on its disk.
+
+An acceptance is journaled before it is handed out: from then on the bytes are kept until the
+deal opens or the acceptance can no longer be used.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from freehold.domain.errors import UsageError
+from freehold.domain.ids import Address
+from freehold.domain.keys import Key
+from freehold.domain.network import Network
+from freehold.domain.typed import ACCEPTANCE
+from freehold.node.database import Database, blob, integer, text
+from freehold.node.ports import Chain
+from freehold.node.refusals import QuotaError
+from freehold.node.settings import Settings
+from freehold.node.standing import Standing
+from freehold.node.store import Held, Store
+
+USABLE = 300
+"""An acceptance is given again only while this many seconds of it are left."""
+LATE = 600
+"""Seconds past the deadline until which an opening may still turn up in the index."""
+MAX_OPEN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Acceptance:
+    """A signed acceptance, as the storage market takes it; times are block time."""
+
+    node: Address
+    client: Address
+    cid: str
+    root: bytes
+    size: int
+    height: int
+    price: int
+    term_end: int
+    deadline: int
+    nonce: int
+    signature: bytes
+
+    def fields(self) -> dict[str, str | int]:
+        """The JSON of ``POST /deals/accept``."""
+        return {
+            "node": self.node,
+            "client": self.client,
+            "cid": self.cid,
+            "root": "0x" + self.root.hex(),
+            "size": self.size,
+            "height": self.height,
+            "price": str(self.price),
+            "term_end": self.term_end,
+            "deadline": self.deadline,
+            "nonce": str(self.nonce),
+            "signature": "0x" + self.signature.hex(),
+        }
+
+
+class Acceptor:
+    """Signs acceptances with the node's key, within its owner's limits."""
+
+    def __init__(
+        self,
+        network: Network,
+        key: Key,
+        *,
+        chain: Chain,
+        store: Store,
+        database: Database,
+        standing: Standing,
+        settings: Settings,
+        draw: Callable[[int], int] = secrets.randbits,
+    ) -> None:
+        self._domain = network.domain("storage")
+        self._key = key
+        self._chain = chain
+        self._store = store
+        self._database = database
+        self._standing = standing
+        self._settings = settings
+        self._draw = draw
+
+    def accept(self, *, client: Address, cid: str, term_end: int) -> Acceptance:
+        """A signed acceptance for a sound piece on this disk; a typed refusal otherwise."""
+        held = self._store.sound(cid)
+        now = self._chain.now()
+        self._check_term(term_end, now)
+        self._standing.check_open()
+        known = self._known(held, client=client, term_end=term_end, now=now)
+        if known is not None:
+            return known
+        self._check_quota(client, held.size)
+        self._standing.check_stake(held.size)
+        acceptance = self._sign(held, client=client, term_end=term_end, now=now)
+        self._journal(acceptance)
+        return acceptance
+
+    def _check_term(self, term_end: int, now: int) -> None:
+        low, high = now + self._settings.min_term, now + self._settings.max_term
+        if not low <= term_end <= high:
+            raise UsageError(
+                f"the term would end in {term_end - now} s; this node takes "
+                f"{self._settings.min_term} to {self._settings.max_term} s",
+                remedy="Choose a term within the node's offer.",
+            )
+
+    def _known(self, held: Held, *, client: Address, term_end: int, now: int) -> Acceptance | None:
+        row = self._database.row(
+            "SELECT price, deadline, nonce, signature FROM acceptances "
+            "WHERE cid = ? AND client = ? AND term_end = ? AND deadline > ? AND NOT opened",
+            (held.cid, client, term_end, now + min(USABLE, self._settings.acceptance_window // 2)),
+        )
+        if row is None or integer(row[0]) != self._settings.price:
+            return None
+        return self._made(
+            held,
+            client=client,
+            term_end=term_end,
+            deadline=integer(row[1]),
+            nonce=integer(text(row[2])),
+            signature=blob(row[3]),
+        )
+
+    def _check_quota(self, client: Address, size: int) -> None:
+        promised = self._database.number(
+            "SELECT sum(size) FROM acceptances WHERE client = ? AND NOT opened", (client,)
+        )
+        held = self._database.number("SELECT sum(size) FROM columns WHERE client = ?", (client,))
+        if promised + held + size > self._settings.client_quota:
+            raise QuotaError(
+                f"{client} would have more than {self._settings.client_quota} bytes on this node",
+                remedy="Choose another node for this column.",
+            )
+        if self._database.number("SELECT count(*) FROM acceptances") >= MAX_OPEN:
+            raise QuotaError(
+                "this node has signed as many acceptances as it keeps open",
+                remedy="Open the deals, or choose another node.",
+            )
+
+    def _sign(self, held: Held, *, client: Address, term_end: int, now: int) -> Acceptance:
+        deadline = now + self._settings.acceptance_window
+        nonce = self._draw(256)
+        digest = ACCEPTANCE.digest(
+            self._domain,
+            [
+                self._key.address,
+                client,
+                held.root,
+                held.size,
+                held.height,
+                self._settings.price,
+                term_end,
+                deadline,
+                nonce,
+            ],
+        )
+        return self._made(
+            held,
+            client=client,
+            term_end=term_end,
+            deadline=deadline,
+            nonce=nonce,
+            signature=self._key.sign(digest),
+        )
+
+    def _made(
+        self,
+        held: Held,
+        *,
+        client: Address,
+        term_end: int,
+        deadline: int,
+        nonce: int,
+        signature: bytes,
+    ) -> Acceptance:
+        return Acceptance(
+            self._key.address,
+            client,
+            held.cid,
+            held.root,
+            held.size,
+            held.height,
+            self._settings.price,
+            term_end,
+            deadline,
+            nonce,
+            signature,
+        )
+
+    def _journal(self, a: Acceptance) -> None:
+        with self._database.write():
+            self._store.find(a.cid)
+            self._database.run(
+                "INSERT INTO acceptances VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                (
+                    str(a.nonce),
+                    a.cid,
+                    a.client,
+                    a.size,
+                    str(a.price),
+                    a.term_end,
+                    a.deadline,
+                    a.signature,
+                ),
+            )
+
+    def forget_unopened(self, seen_until: int) -> int:
+        """Drop acceptances that nobody used, given that the chain was followed until then."""
+        with self._database.write():
+            return self._database.run(
+                "DELETE FROM acceptances WHERE deadline < ?", (seen_until - LATE,)
+            )

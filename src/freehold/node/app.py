@@ -1,0 +1,380 @@
+"""The node's HTTP API (see docs: storage node API): thin handlers over the node's parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from fastapi import FastAPI, Request
+from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from freehold.domain.errors import FreeholdError, UsageError
+from freehold.domain.ids import Address, address
+from freehold.markets.storage.piece import parse_cid
+from freehold.node.acceptance import Acceptor
+from freehold.node.logs import fields
+from freehold.node.metrics import CONTENT_TYPE, Metrics
+from freehold.node.offers import Offerer
+from freehold.node.ranges import requested
+from freehold.node.refusals import PaymentRequiredError, SlowClientError, TooLargeError, status_of
+from freehold.node.settings import Settings
+from freehold.node.standing import Standing
+from freehold.node.store import Held, Store
+from freehold.node.streams import FileResponse, blocks, small_body
+from freehold.node.tokens import Gate
+from freehold.node.uploads import OffsetError, Upload, Uploads, Writer
+from freehold.node.vouchers import Ticket, Till
+
+SMALL_BODY = 16 * 1024
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the API stands on. ``workers`` run short blocking calls, ``writers`` write and hash."""
+
+    gate: Gate
+    store: Store
+    uploads: Uploads
+    acceptor: Acceptor
+    offerer: Offerer
+    till: Till
+    standing: Standing
+    metrics: Metrics
+    settings: Settings
+    workers: Executor
+    writers: Executor
+    health: Callable[[], dict[str, object]]
+
+
+class NewUpload(BaseModel):
+    """The body of ``POST /upload``."""
+
+    model_config = ConfigDict(extra="forbid")
+    size: StrictInt
+
+
+class Wish(BaseModel):
+    """The body of ``POST /deals/accept``."""
+
+    model_config = ConfigDict(extra="forbid")
+    client: StrictStr
+    cid: StrictStr
+    term_end: StrictInt
+
+
+B = TypeVar("B", bound=BaseModel)
+
+
+class Api:
+    """The handlers; ``build`` puts them on an application."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def build(self) -> FastAPI:
+        """The application, without documentation pages and with JSON errors throughout."""
+        app = FastAPI(title="Freehold node", docs_url=None, redoc_url=None, openapi_url=None)
+        for path, methods, handler in (
+            ("/upload", ["POST"], self.new_upload),
+            ("/upload/{id}", ["HEAD"], self.upload_offset),
+            ("/upload/{id}", ["PATCH"], self.write_upload),
+            ("/upload/{id}", ["DELETE"], self.drop_upload),
+            ("/piece/{cid}", ["PUT"], self.put_piece),
+            ("/piece/{cid}", ["GET"], self.get_piece),
+            ("/piece/{cid}", ["HEAD"], self.head_piece),
+            ("/piece/{cid}", ["DELETE"], self.delete_piece),
+            ("/deals/accept", ["POST"], self.accept),
+            ("/offer", ["GET"], self.offer),
+            ("/health", ["GET"], self.health),
+            ("/metrics", ["GET"], self.metrics),
+        ):
+            app.add_api_route(path, self._guarded(handler), methods=methods, response_model=None)
+        app.add_exception_handler(HTTPException, _unrouted)
+        return app
+
+    def _guarded(
+        self, handler: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        async def guarded(request: Request) -> Response:
+            try:
+                response = await handler(request)
+            except FreeholdError as error:
+                response = _refusal(error)
+            except ClientDisconnect:
+                response = Response(status_code=400)
+            except Exception:  # noqa: BLE001 - one request must not end the node
+                _log.exception("a request failed", extra=fields(method=request.method))
+                response = _problem(500, "the node failed", "Try again, or another node.", "Error")
+            self._parts.metrics.requests.labels(request.method, str(response.status_code)).inc()
+            return response
+
+        return guarded
+
+    async def _work(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._parts.workers, call)
+
+    async def _write(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._parts.writers, call)
+
+    async def _admit(self, request: Request, body: bytes | None = None) -> Address:
+        header, method, path = (
+            request.headers.get("authorization"),
+            request.method,
+            request.url.path,
+        )
+        return await self._work(
+            lambda: self._parts.gate.admit(header, method=method, path=path, body=body)
+        )
+
+    async def _read(self, request: Request, model: type[B]) -> tuple[Address, B]:
+        seconds = float(self._parts.settings.body_timeout)
+        body = await small_body(request, limit=SMALL_BODY, seconds=seconds)
+        account = await self._admit(request, body)
+        try:
+            return account, model.model_validate_json(body)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise UsageError(
+                f"the body is not understood: {'.'.join(map(str, first['loc']))}: {first['msg']}",
+                remedy="Send the JSON that the node's API describes.",
+            ) from error
+
+    # --- uploads ---------------------------------------------------------------------------------
+
+    async def new_upload(self, request: Request) -> Response:
+        account, wish = await self._read(request, NewUpload)
+        upload = await self._work(lambda: self._create(account, wish.size))
+        return JSONResponse(
+            {"id": upload.id, "expires": upload.expires},
+            status_code=201,
+            headers={"Location": f"/upload/{upload.id}", **_offsets(upload)},
+        )
+
+    def _create(self, account: Address, size: int) -> Upload:
+        self._parts.standing.check_open()
+        self._parts.standing.check_funds(account, size)
+        return self._parts.uploads.create(account, size)
+
+    async def upload_offset(self, request: Request) -> Response:
+        account, name = await self._admit(request), request.path_params["id"]
+        upload = await self._work(lambda: self._parts.uploads.offset(name, account))
+        return Response(headers={"Cache-Control": "no-store", **_offsets(upload)})
+
+    async def write_upload(self, request: Request) -> Response:
+        account, name = await self._admit(request), request.path_params["id"]
+        offset = _number(request.headers.get("upload-offset"), "Upload-Offset")
+        writer = await self._write(lambda: self._parts.uploads.write_from(name, account, offset))
+        upload = await self._fill(request, writer)
+        return Response(status_code=204, headers=_offsets(upload))
+
+    async def _fill(self, request: Request, writer: Writer) -> Upload:
+        """Write the body; what arrived stays, also when the connection breaks."""
+        announced = request.headers.get("content-length")
+        pending: asyncio.Future[None] | None = None
+        try:
+            if announced is not None and _number(announced, "Content-Length") > writer.left:
+                raise TooLargeError(
+                    f"the body is longer than the {writer.left} bytes that are missing",
+                    remedy="Send what is missing, or start an upload with the true size.",
+                )
+            seconds = float(self._parts.settings.body_timeout)
+            async for block in blocks(request, size=writer.left, seconds=seconds):
+                if pending is not None:
+                    await pending
+                pending = asyncio.ensure_future(self._write(partial(writer.write, block)))
+                self._parts.metrics.received.inc(len(block))
+            if pending is not None:
+                await pending
+        except BaseException:
+            await asyncio.shield(self._abandon(pending, writer))
+            raise
+        return await self._write(writer.close)
+
+    async def _abandon(self, pending: asyncio.Future[None] | None, writer: Writer) -> None:
+        if pending is not None:
+            await asyncio.wait([pending])
+        await self._write(writer.close)
+
+    async def drop_upload(self, request: Request) -> Response:
+        account, name = await self._admit(request), request.path_params["id"]
+        await self._work(lambda: self._parts.uploads.discard(name, account))
+        return Response(status_code=204)
+
+    # --- pieces ----------------------------------------------------------------------------------
+
+    async def put_piece(self, request: Request) -> Response:
+        account, cid = await self._admit(request), _cid(request)
+        name = request.headers.get("upload-id")
+        if name is None:
+            name = await self._receive(request, account, cid)
+        upload = name
+        held = await self._write(lambda: self._parts.uploads.finish(upload, account, cid))
+        _log.info("stored a piece", extra=fields(cid=cid, size=held.size, account=account))
+        expires = await self._work(lambda: self._parts.store.claimed_until(cid, account))
+        return JSONResponse(
+            {"cid": cid, "size": held.size, "expires": expires},
+            status_code=201,
+            headers={"Location": f"/piece/{cid}"},
+        )
+
+    async def _receive(self, request: Request, account: Address, cid: str) -> str:
+        size = parse_cid(cid).raw_size
+        upload = await self._work(lambda: self._create(account, size))
+        try:
+            writer = await self._write(
+                lambda: self._parts.uploads.write_from(upload.id, account, 0)
+            )
+            filled = await self._fill(request, writer)
+            if filled.offset != size:
+                raise UsageError(
+                    f"the body has {filled.offset} bytes, {cid} has {size}",
+                    remedy="Send the whole piece, or use a resumable upload.",
+                )
+        except BaseException:
+            await asyncio.shield(
+                self._work(lambda: self._parts.uploads.discard(upload.id, account))
+            )
+            raise
+        return upload.id
+
+    async def get_piece(self, request: Request) -> Response:
+        account, cid = await self._admit(request), _cid(request)
+        held = await self._work(lambda: self._parts.store.sound(cid))
+        span = requested(
+            range_header=request.headers.get("range"),
+            if_range=request.headers.get("if-range"),
+            etag=_etag(cid),
+            total=held.size,
+        )
+        voucher = request.headers.get("freehold-voucher")
+        ticket = await self._work(
+            lambda: self._parts.till.admit(account, held, length=span.length, voucher=voucher)
+        )
+        headers = {**_piece_headers(held), "Content-Length": str(span.length)}
+        if span.partial:
+            headers["Content-Range"] = span.content_range()
+        handle = await self._work(lambda: self._open(cid, ticket))
+        return FileResponse(
+            handle,
+            span,
+            status=206 if span.partial else 200,
+            headers=headers,
+            pool=self._parts.workers,
+            seconds=float(self._parts.settings.body_timeout),
+            done=lambda sent: self._served(ticket, sent),
+        )
+
+    def _open(self, cid: str, ticket: Ticket) -> int:
+        try:
+            with self._parts.store.opened(cid) as handle:
+                return os.dup(handle)
+        except BaseException:
+            self._parts.till.give_back(ticket, ticket.length)
+            raise
+
+    def _served(self, ticket: Ticket, sent: int) -> None:
+        self._parts.metrics.served.inc(sent)
+        self._parts.till.give_back(ticket, ticket.length - sent)
+
+    async def head_piece(self, request: Request) -> Response:
+        cid = _cid(request)
+        await self._admit(request)
+        held = await self._work(lambda: self._parts.store.sound(cid))
+        return Response(headers={**_piece_headers(held), "Content-Length": str(held.size)})
+
+    async def delete_piece(self, request: Request) -> Response:
+        account, cid = await self._admit(request), _cid(request)
+        await self._work(lambda: self._parts.store.give_up(cid, account))
+        return Response(status_code=204)
+
+    # --- deals and views -------------------------------------------------------------------------
+
+    async def accept(self, request: Request) -> Response:
+        _, wish = await self._read(request, Wish)
+        client, cid = address(wish.client), parse_cid(wish.cid).cid
+        acceptance = await self._work(
+            lambda: self._parts.acceptor.accept(client=client, cid=cid, term_end=wish.term_end)
+        )
+        return JSONResponse(acceptance.fields())
+
+    async def offer(self, _: Request) -> Response:
+        return JSONResponse(await self._work(self._parts.offerer.offer))
+
+    async def health(self, _: Request) -> Response:
+        found = await self._work(self._parts.health)
+        return JSONResponse(found, status_code=200 if found["status"] == "ok" else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        return Response(await self._work(self._parts.metrics.render), media_type=CONTENT_TYPE)
+
+
+def _cid(request: Request) -> str:
+    return parse_cid(str(request.path_params["cid"])).cid
+
+
+def _etag(cid: str) -> str:
+    return f'"{cid}"'
+
+
+def _piece_headers(held: Held) -> dict[str, str]:
+    return {
+        "ETag": _etag(held.cid),
+        "Accept-Ranges": "bytes",
+        "Content-Type": "application/octet-stream",
+        "Cache-Control": "private, immutable",
+    }
+
+
+def _offsets(upload: Upload) -> dict[str, str]:
+    return {"Upload-Offset": str(upload.offset), "Upload-Length": str(upload.size)}
+
+
+def _number(value: str | None, header: str) -> int:
+    if value is None or not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise UsageError(
+            f"the header {header} is missing or not a number", remedy=f"Send {header} in bytes."
+        )
+    return int(value)
+
+
+def _refusal(error: FreeholdError) -> Response:
+    status = status_of(error)
+    extra: dict[str, str | int] = error.terms if isinstance(error, PaymentRequiredError) else {}
+    response = _problem(status, error.message, error.remedy, type(error).__name__, extra)
+    if isinstance(error, OffsetError):
+        response.headers["Upload-Offset"] = str(error.offset)
+    if isinstance(error, SlowClientError):
+        response.headers["Connection"] = "close"
+    if status in (429, 503):
+        response.headers["Retry-After"] = "5"
+    return response
+
+
+def _problem(
+    status: int, message: str, remedy: str, kind: str, extra: dict[str, str | int] | None = None
+) -> Response:
+    return JSONResponse(
+        {"error": message, "remedy": remedy, "kind": kind} | (extra or {}),
+        status_code=status,
+    )
+
+
+async def _unrouted(_: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _problem(
+        status,
+        "there is nothing here" if status == 404 else f"the request was refused ({status})",
+        "See the node's API: /piece, /upload, /deals/accept, /offer, /health, /metrics.",
+        "HTTP",
+    )

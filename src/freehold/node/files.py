@@ -1,0 +1,95 @@
+"""Files that survive a crash: temporary name, fsync, rename, fsync of the folder."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from freehold.domain.errors import UnavailableError
+from freehold.node.refusals import DiskFullError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PRIVATE = 0o600
+
+
+@contextmanager
+def disk(path: Path) -> Iterator[None]:
+    """Turn failures of the disk into typed errors that name ``path``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise DiskFullError(
+                f"the disk has no room left for {path.name}",
+                remedy="Free space on the node's disk, or lower its capacity.",
+            ) from error
+        raise UnavailableError(
+            f"{path} cannot be written or read: {error.strerror}",
+            remedy="Check the node's disk and the rights of its folder.",
+        ) from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and removals in ``folder`` durable."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folder(folder: Path) -> None:
+    """Create ``folder`` (mode 0700) with its parents, durably."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def write_all(handle: int, data: bytes | memoryview) -> None:
+    """Write the whole of ``data``; a raw write may stop early."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
+    """Write ``path`` whole or not at all; DiskFullError leaves the old content."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with disk(path):
+        try:
+            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
+            try:
+                write_all(handle, data)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+            temporary.replace(path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Rename ``source`` (already synced) to ``target`` on the same disk, durably."""
+    with disk(target):
+        source.replace(target)
+        sync_folder(target.parent)
+        if source.parent != target.parent:
+            sync_folder(source.parent)
+
+
+def remove_file(path: Path) -> bool:
+    """Remove ``path`` durably; False when there was none."""
+    with disk(path):
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False
+        sync_folder(path.parent)
+    return True

@@ -1,0 +1,249 @@
+"""What the owner of a node sets: flag before environment before ``node.toml`` before default."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from freehold.domain import money
+from freehold.domain.errors import UsageError
+
+FILE = "node.toml"
+PREFIX = "FREEHOLD_NODE_"
+KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
+MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+Setting = int | str | Path
+_UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
+_SPANS = {"": 1, "S": 1, "M": MINUTE, "H": HOUR, "D": DAY}
+_QUANTITY = re.compile(r"(?P<number>\d{1,18})\s*(?P<unit>[A-Za-z]*)")
+
+
+def _quantity(value: str, units: Mapping[str, int], example: str) -> int:
+    match = _QUANTITY.fullmatch(value.strip())
+    if match is None or match["unit"].upper() not in units:
+        raise UsageError(f"{value!r} is not understood", remedy=f"Write it like {example}.")
+    return int(match["number"]) * units[match["unit"].upper()]
+
+
+def size(value: str) -> int:
+    """Bytes of a text such as ``64GiB``."""
+    return _quantity(value, _UNITS, "64GiB")
+
+
+def span(value: str) -> int:
+    """Seconds of a text such as ``90d``."""
+    return _quantity(value, _SPANS, "90d")
+
+
+def count(value: str) -> int:
+    """A whole number."""
+    return _quantity(value, {"": 1}, "8")
+
+
+def per_byte(value: str) -> int:
+    """Base units per byte of a price per TiB, rounded up: dust never favours the caller."""
+    return -(-money.parse(value) // TIB)
+
+
+def text(value: str) -> str:
+    """Text, with spaces around it removed."""
+    return value.strip()
+
+
+def path(value: str) -> Path:
+    """A path; ``~`` is the user's home."""
+    return Path(value).expanduser()
+
+
+def level(value: str) -> str:
+    """A log level."""
+    if value.lower() not in ("debug", "info", "warning", "error"):
+        raise UsageError(
+            f"{value!r} is not a log level", remedy="Use debug, info, warning or error."
+        )
+    return value.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one node.
+
+    Sizes are bytes, spans seconds, ``price`` base units per TiB-month, ``retrieval_price`` base
+    units per byte. ``client_quota`` bounds what one client may hold in deals and acceptances.
+    ``allowance`` is how often a day a deal's client may read its piece without paying, in whole
+    pieces; ``watcher_allowance`` is what one registered watcher may read a day, in bytes.
+    """
+
+    home: Path
+    network: Path
+    key: Path
+    password: Path
+    host: str = "127.0.0.1"
+    port: int = 7420
+    endpoint: str = ""
+    capacity: int = 64 * GIB
+    price: int = 5 * money.UNIT // 2
+    retrieval_price: int = 10 * money.UNIT // TIB + 1
+    min_term: int = MINUTE
+    max_term: int = 540 * DAY
+    client_quota: int = 64 * GIB
+    max_piece: int = 32 * GIB
+    max_uploads: int = 128
+    account_uploads: int = 16
+    staged: int = 32 * GIB
+    upload_expiry: int = DAY
+    hold: int = 2 * HOUR
+    acceptance_window: int = HOUR
+    allowance: int = 2
+    watcher_allowance: int = 32 * GIB
+    scrub_rate: int = 8 * MIB
+    scrub_every: int = 7 * DAY
+    settle_every: int = 6 * HOUR
+    dry_patience: int = DAY
+    body_timeout: int = 30
+    connections: int = 256
+    gas_reserve: int = money.UNIT // 20
+    log_level: str = "info"
+
+    def public_endpoint(self, port: int) -> str:
+        """The URL that clients reach this node at, given the port that was bound."""
+        return self.endpoint or f"https://{self.host}:{port}"
+
+
+_PARSERS: dict[str, Callable[[str], Setting]] = {
+    "network": path,
+    "key": path,
+    "password": path,
+    "host": text,
+    "port": count,
+    "endpoint": text,
+    "capacity": size,
+    "price": money.parse,
+    "retrieval_price": per_byte,
+    "min_term": span,
+    "max_term": span,
+    "client_quota": size,
+    "max_piece": size,
+    "max_uploads": count,
+    "account_uploads": count,
+    "staged": size,
+    "upload_expiry": span,
+    "hold": span,
+    "acceptance_window": span,
+    "allowance": count,
+    "watcher_allowance": size,
+    "scrub_rate": size,
+    "scrub_every": span,
+    "settle_every": span,
+    "dry_patience": span,
+    "body_timeout": span,
+    "connections": count,
+    "gas_reserve": money.parse,
+    "log_level": level,
+}
+NAMES = tuple(_PARSERS)
+"""Every setting that a flag, the environment or the file may give."""
+
+
+def load(home: Path, *, flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Settings of the node in ``home``.
+
+    ``flags`` are texts by setting name; the environment gives ``FREEHOLD_NODE_<NAME>``; the file
+    is ``home/node.toml``. UsageError names an unknown or malformed setting and where it stands.
+    """
+    given: dict[str, Setting] = {
+        "network": home / "network.json",
+        "key": home / "key.json",
+        "password": home / "password",
+    }
+    sources = (
+        (FILE, _read_file(home / FILE)),
+        ("the environment", _from_environment(environment)),
+        ("the command line", dict(flags)),
+    )
+    for where, values in sources:
+        for name, value in values.items():
+            given[name] = _parse(name, value, where=where)
+    return _checked(_build(home, given))
+
+
+def _parse(name: str, value: str, *, where: str) -> Setting:
+    parser = _PARSERS.get(name)
+    if parser is None:
+        raise UsageError(
+            f"{where} names a setting that does not exist: {name}",
+            remedy=f"Settings are: {', '.join(NAMES)}.",
+        )
+    try:
+        return parser(value)
+    except UsageError as error:
+        raise UsageError(f"{name} in {where}: {error.message}", remedy=error.remedy) from error
+
+
+def _build(home: Path, given: Mapping[str, Setting]) -> Settings:
+    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
+    texts = {name: value for name, value in given.items() if isinstance(value, str)}
+    paths = {name: value for name, value in given.items() if isinstance(value, Path)}
+    return Settings(home, **paths, **texts, **numbers)  # type: ignore[arg-type]
+
+
+def _read_file(file: Path) -> dict[str, str]:
+    if not file.is_file():
+        return {}
+    try:
+        table = tomllib.loads(file.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not TOML: {error}", remedy="Correct the file.") from error
+    return {name: str(value) for name, value in table.items()}
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX)
+    }
+
+
+_BOUNDS: tuple[tuple[str, int, int], ...] = (
+    ("port", 0, 65_535),
+    ("capacity", MIB, 2**60),
+    ("price", 0, 10**30),
+    ("retrieval_price", 0, 10**24),
+    ("min_term", 1, 10 * 365 * DAY),
+    ("max_term", 1, 10 * 365 * DAY),
+    ("max_piece", 127, 64 * GIB),
+    ("max_uploads", 1, 4096),
+    ("account_uploads", 1, 4096),
+    ("upload_expiry", MINUTE, 30 * DAY),
+    ("hold", MINUTE, 30 * DAY),
+    ("acceptance_window", MINUTE, DAY),
+    ("scrub_rate", 64 * KIB, 2**34),
+    ("scrub_every", MINUTE, 365 * DAY),
+    ("settle_every", 1, 30 * DAY),
+    ("dry_patience", 0, 365 * DAY),
+    ("body_timeout", 1, HOUR),
+    ("connections", 8, 65_536),
+)
+
+
+def _checked(settings: Settings) -> Settings:
+    for name, low, high in _BOUNDS:
+        value = int(getattr(settings, name))
+        if not low <= value <= high:
+            raise UsageError(
+                f"{name} is {value}, outside {low} to {high}", remedy=f"Set {name} within bounds."
+            )
+    if settings.min_term > settings.max_term:
+        raise UsageError(
+            "min_term is longer than max_term", remedy="Lower min_term or raise max_term."
+        )
+    if settings.endpoint and not settings.endpoint.startswith("https://"):
+        raise UsageError(
+            f"the endpoint {settings.endpoint} is not https", remedy="Nodes speak HTTPS only."
+        )
+    return settings

@@ -1,0 +1,386 @@
+"""Uploads that may stop and go on: what was acknowledged is on the disk, also after a crash.
+
+The commitment is computed while bytes arrive, in the thread that writes them, so that
+finishing a column of any size is quick. After a restart an upload goes on from its last
+durable byte; what is on the disk up to there is hashed again first.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from freehold.domain.clock import Clock
+from freehold.domain.errors import ConflictError, NotFoundError, UsageError
+from freehold.domain.ids import Address
+from freehold.markets.storage.piece import Piece, parse_cid
+from freehold.node.database import Database, integer, text
+from freehold.node.files import disk, remove_file, replace_file, sync_folder, write_all
+from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
+from freehold.node.settings import MIB, Settings
+from freehold.node.store import Held, Store, check_name, footprint
+
+CHECKPOINT = 16 * MIB
+READ = MIB
+
+
+class Hasher(Protocol):
+    """Computes the commitment and the cached proof tree of bytes as they arrive."""
+
+    def update(self, data: bytes | memoryview) -> None:
+        """Take more bytes."""
+
+    def finish(self) -> tuple[Piece, bytes]:
+        """The piece and its tree in disk format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload: ``offset`` of ``size`` bytes are durable; it is dropped at ``expires``."""
+
+    id: str
+    account: Address
+    size: int
+    offset: int
+    expires: int
+
+
+class _Session:
+    """The open file and running hash of one upload; one writer at a time."""
+
+    def __init__(self, file: Path, offset: int, hasher: Hasher) -> None:
+        self.file = file
+        self.offset = offset
+        self.hasher = hasher
+        self.syncing: Future[None] | None = None
+        self.synced = offset
+        self.busy = threading.Lock()
+        self._unhashed = offset
+        with disk(file):
+            self.handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.ftruncate(self.handle, offset)
+            sync_folder(file.parent)
+
+    def rehash(self) -> None:
+        """Feed the hash what an earlier process left on the disk, and stand at its end."""
+        left, self._unhashed = self._unhashed, 0
+        with disk(self.file):
+            while left:
+                block = os.read(self.handle, min(READ, left))
+                if not block:
+                    raise OSError("the file is shorter than its record")
+                self.hasher.update(block)
+                left -= len(block)
+
+    def write(self, block: bytes | memoryview) -> None:
+        with disk(self.file):
+            write_all(self.handle, block)
+        self.offset += len(block)
+        self.hasher.update(block)
+
+    def sync(self) -> None:
+        reached = self.offset
+        with disk(self.file):
+            os.fdatasync(self.handle)
+        self.synced = max(self.synced, reached)
+
+    def close(self) -> None:
+        os.close(self.handle)
+
+
+class Uploads:
+    """All uploads of a node; methods block and may be called from any thread.
+
+    ``syncer`` runs the early syncs that keep the last one short.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        database: Database,
+        settings: Settings,
+        *,
+        clock: Clock,
+        hasher: Callable[[int], Hasher],
+        syncer: Executor,
+        token: Callable[[int], str] = secrets.token_hex,
+    ) -> None:
+        self._store = store
+        self._database = database
+        self._settings = settings
+        self._clock = clock
+        self._hasher = hasher
+        self._syncer = syncer
+        self._token = token
+        self._sessions: dict[str, _Session] = {}
+        self._lock = threading.Lock()
+
+    def create(self, account: Address, size: int) -> Upload:
+        """Promise room for ``size`` bytes; a CapacityError says which limit forbids it."""
+        if size <= 0:
+            raise UsageError("a piece has at least one byte", remedy="Send the column's true size.")
+        if size > self._settings.max_piece:
+            raise TooLargeError(
+                f"a piece here has at most {self._settings.max_piece} bytes, not {size}",
+                remedy="Split the object, or choose another node.",
+            )
+        upload = Upload(
+            self._token(16), account, size, 0, self._clock.now() + self._settings.upload_expiry
+        )
+        with self._database.write():
+            self._check_quota(account, size)
+            self._store.check_room(size)
+            self._database.run(
+                "INSERT INTO uploads VALUES (?, ?, ?, ?, 0, ?)",
+                (upload.id, account, size, footprint(size), upload.expires),
+            )
+        return upload
+
+    def _check_quota(self, account: Address, size: int) -> None:
+        total = self._database.number("SELECT count(*) FROM uploads")
+        own = self._database.number("SELECT count(*) FROM uploads WHERE account = ?", (account,))
+        if own >= self._settings.account_uploads or total >= self._settings.max_uploads:
+            raise QuotaError(
+                f"{own} uploads of {account} and {total} in all are open",
+                remedy="Finish or delete an upload, or try again later.",
+            )
+        self._store.check_staged(account, size, limit=self._settings.staged)
+
+    def find(self, upload: str, account: Address) -> Upload:
+        """An upload of this account; NotFoundError also for those of others."""
+        row = self._database.row(
+            "SELECT size, offset, expires FROM uploads WHERE id = ? AND account = ?",
+            (upload, account),
+        )
+        if row is None:
+            raise NotFoundError(
+                "there is no such upload of yours", remedy="Start another with POST /upload."
+            )
+        return Upload(upload, account, integer(row[0]), integer(row[1]), integer(row[2]))
+
+    def offset(self, upload: str, account: Address) -> Upload:
+        """As ``find``, after a look at what a crash left of the file."""
+        found = self.find(upload, account)
+        self._session(found)
+        return self.find(upload, account)
+
+    def write_from(self, upload: str, account: Address, offset: int) -> Writer:
+        """The one writer of an upload, from its durable ``offset``; close it to acknowledge."""
+        found = self.find(upload, account)
+        session = self._held_session(found, offset)
+        return Writer(self, found, session)
+
+    def finish(self, upload: str, account: Address, cid: str) -> Held:
+        """Make the upload the piece ``cid``; IntegrityError (and nothing kept) if it is not."""
+        wanted = parse_cid(cid)
+        found = self.find(upload, account)
+        if found.size != wanted.raw_size:
+            raise UsageError(
+                f"the upload has {found.size} bytes, {cid} has {wanted.raw_size}",
+                remedy="Finish the upload under the CID of its own bytes.",
+            )
+        session = self._held_session(found, found.size)
+        try:
+            piece, tree = session.hasher.finish()
+            self._forget(upload)
+            check_name(cid, piece)
+            return self._adopt(found, session.file, piece, tree)
+        except DiskFullError:
+            self._forget(upload)
+            raise
+        except BaseException:
+            self._forget(upload)
+            self._drop(upload)
+            raise
+
+    def _adopt(self, upload: Upload, data: Path, piece: Piece, tree: bytes) -> Held:
+        tree_file = data.with_name(f"{upload.id}.tree")
+        replace_file(tree_file, tree)
+        return self._store.adopt(
+            piece,
+            data=data,
+            tree=tree_file,
+            upload=upload.id,
+            account=upload.account,
+            until=self._clock.now() + self._settings.hold,
+        )
+
+    def _held_session(self, upload: Upload, offset: int) -> _Session:
+        """The session of an upload that stands at ``offset``, held by the caller alone."""
+        session = self._session(upload)
+        if not session.busy.acquire(blocking=False):
+            raise ConflictError(
+                "another request writes to this upload",
+                remedy="Wait for it to end, then ask for the offset with HEAD.",
+            )
+        try:
+            if session.offset != offset:
+                raise OffsetError(session.offset, offset)
+            session.rehash()
+        except BaseException:
+            session.busy.release()
+            raise
+        return session
+
+    def discard(self, upload: str, account: Address) -> None:
+        """Give an upload up and its room back."""
+        self.find(upload, account)
+        self._drop_idle(upload)
+
+    def expire(self) -> int:
+        """Drop uploads whose time is over and that nobody writes to; returns how many."""
+        rows = self._database.rows(
+            "SELECT id FROM uploads WHERE expires <= ?", (self._clock.now(),)
+        )
+        dropped = 0
+        for row in rows:
+            try:
+                self._drop_idle(text(row[0]))
+            except ConflictError:
+                continue
+            dropped += 1
+        return dropped
+
+    def close(self) -> None:
+        """Close the files of all open uploads; their records stay."""
+        with self._lock:
+            for session in self._sessions.values():
+                session.close()
+            self._sessions.clear()
+
+    def acknowledge(self, upload: Upload, session: _Session) -> Upload:
+        """Sync and record what was written; called by the writer.
+
+        After a failed sync nobody knows what the disk holds, so the session is forgotten: the
+        upload goes on from what was recorded before.
+        """
+        try:
+            if session.syncing is not None:
+                session.syncing.result()
+                session.syncing = None
+            self._checkpoint(upload, session)
+        except BaseException:
+            self._forget(upload.id)
+            raise
+        return Upload(upload.id, upload.account, upload.size, session.synced, upload.expires)
+
+    def abort(self, upload: Upload, session: _Session) -> None:
+        """Forget a session whose last write failed; called by the writer."""
+        if session.syncing is not None:
+            wait([session.syncing])
+        self._forget(upload.id)
+
+    def sync_early(self, upload: Upload, session: _Session) -> None:
+        """Start writing back what has piled up, unless that is under way."""
+        if session.syncing is not None:
+            if not session.syncing.done():
+                return
+            session.syncing.result()
+        session.syncing = self._syncer.submit(self._checkpoint, upload, session)
+
+    def _checkpoint(self, upload: Upload, session: _Session) -> None:
+        session.sync()
+        self._record_offset(upload.id, session.synced)
+
+    def _record_offset(self, upload: str, offset: int) -> None:
+        with self._database.write():
+            self._database.run("UPDATE uploads SET offset = ? WHERE id = ?", (offset, upload))
+
+    def _session(self, upload: Upload) -> _Session:
+        with self._lock:
+            session = self._sessions.get(upload.id)
+            if session is None:
+                session = self._reopen(upload)
+                self._sessions[upload.id] = session
+            return session
+
+    def _reopen(self, upload: Upload) -> _Session:
+        file = self._store.incoming / upload.id
+        offset = upload.offset if file.exists() and file.stat().st_size >= upload.offset else 0
+        if offset != upload.offset:
+            self._record_offset(upload.id, offset)
+        return _Session(file, offset, self._hasher(upload.size))
+
+    def _drop_idle(self, upload: str) -> None:
+        with self._lock:
+            session = self._sessions.get(upload)
+        if session is not None and not session.busy.acquire(blocking=False):
+            raise ConflictError(
+                "a request writes to this upload", remedy="End it, then delete the upload."
+            )
+        self._forget(upload)
+        self._drop(upload)
+
+    def _forget(self, upload: str) -> None:
+        with self._lock:
+            session = self._sessions.pop(upload, None)
+        if session is not None:
+            session.close()
+
+    def _drop(self, upload: str) -> None:
+        with self._database.write():
+            self._database.run("DELETE FROM uploads WHERE id = ?", (upload,))
+        remove_file(self._store.incoming / upload)
+
+
+class OffsetError(ConflictError):
+    """The writer stands elsewhere than the upload; ``offset`` is where it must go on."""
+
+    def __init__(self, offset: int, given: int) -> None:
+        super().__init__(
+            f"the upload stands at byte {offset}, not {given}",
+            remedy="Ask for the offset with HEAD and go on from there.",
+        )
+        self.offset = offset
+
+    def __reduce__(self) -> tuple[type[OffsetError], tuple[int, int]]:  # type: ignore[override]
+        return (OffsetError, (self.offset, 0))
+
+
+class Writer:
+    """Writes blocks to one upload; nothing is acknowledged before ``close`` returns."""
+
+    def __init__(self, uploads: Uploads, upload: Upload, session: _Session) -> None:
+        self._uploads = uploads
+        self._upload = upload
+        self._session = session
+        self._broken = False
+
+    @property
+    def left(self) -> int:
+        """Bytes that the upload still lacks."""
+        return self._upload.size - self._session.offset
+
+    def write(self, block: bytes | memoryview) -> None:
+        """Write and hash a block; TooLargeError past the promised size."""
+        if len(block) > self.left:
+            raise TooLargeError(
+                f"the body is longer than the {self._upload.size} bytes announced",
+                remedy="Start an upload with the true size.",
+            )
+        try:
+            self._session.write(block)
+            if self._session.offset - self._session.synced >= CHECKPOINT:
+                self._uploads.sync_early(self._upload, self._session)
+        except BaseException:
+            self._broken = True
+            raise
+
+    def close(self) -> Upload:
+        """Sync what was written, record it, and let others write; returns the new state.
+
+        After a failed write nothing new is recorded: the upload goes on from before it.
+        """
+        try:
+            if self._broken:
+                self._uploads.abort(self._upload, self._session)
+                return self._uploads.find(self._upload.id, self._upload.account)
+            return self._uploads.acknowledge(self._upload, self._session)
+        finally:
+            self._session.busy.release()
