@@ -1,0 +1,1 @@
+"""What a user's program imports: objects put, got, listed, shared, repaired and recovered."""

@@ -1,0 +1,136 @@
+"""What storing an object costs, said exactly before anything is paid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from freehold.client.chain import Funds, Terms
+from freehold.control.placement import Candidate
+from freehold.domain.errors import InsufficientFundsError
+from freehold.domain.ids import Address
+from freehold.domain.money import RATE_UNIT, UNIT, cost, rate, show
+
+GAS_BASE = 250_000
+GAS_COLUMN = 420_000
+"""Gas of an opening: measured on receipts, rounded up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a client grants repairers, and how it chooses.
+
+    ``max_price`` base units per TiB-month; a repairer may pay up to ``headroom_bps`` above the
+    dearest node of the deal, gets ``repair_fee`` for each of up to ``repairs`` replacements.
+    """
+
+    max_price: int = 20 * UNIT
+    headroom_bps: int = 15_000
+    per_owner: int = 1
+    repair_fee: int = UNIT // 1000
+    repairs: int = 4
+
+    @property
+    def reserve(self) -> int:
+        """What is set aside for repairs."""
+        return self.repair_fee * self.repairs
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The cost of one object: sizes in bytes, ``term`` in seconds, money in base units, gas in
+    wei. ``price`` is for the whole term; ``lockup`` and ``reserve`` must be available at opening;
+    what is left of both comes back. ``rate`` is the scaled rate of all columns together.
+    """
+
+    size: int
+    stored: int
+    k: int
+    n: int
+    term: int
+    price: int
+    lockup: int
+    reserve: int
+    rate: int
+    gas: int
+    gas_fee: int
+    nodes: tuple[Address, ...]
+    funds: Funds
+
+    @property
+    def deposit(self) -> int:
+        """What must be deposited besides what is available, so that the term is paid through."""
+        return max(0, max(self.lockup, self.price) + self.reserve - self.funds.available)
+
+    @property
+    def approved(self) -> bool:
+        """Whether the account's approval of the market covers the deal."""
+        return self.funds.rate_left >= self.rate and self.funds.lockup_left >= self.reserve
+
+    def text(self) -> str:
+        """One line for people."""
+        return (
+            f"{self.k} of {self.n} columns, {self.stored:,} bytes for {self.term} s: "
+            f"{show(self.price, places=9)}, deposit {show(self.lockup, places=9)}, "
+            f"repair reserve {show(self.reserve, places=9)}, "
+            f"gas {self.gas:,} ({show(self.gas_fee, places=9)} coins)"
+        )
+
+    def require_funds(self) -> None:
+        """InsufficientFundsError, with this quote, unless the account can open the deal now."""
+        lacking = self.lockup + self.reserve - self.funds.available
+        if lacking > 0 or not self.approved:
+            what = (
+                f"{show(lacking, places=9)} more must be deposited"
+                if lacking > 0
+                else "the account has not approved the storage market for so much"
+            )
+            more = show(max(self.deposit, 1), places=18)
+            raise InsufficientFundsError(
+                f"this costs {self.text()}; {show(self.funds.available, places=9)} is available, "
+                f"so {what}",
+                remedy=f"Deposit with `freehold wallet deposit {more}`; the wallet holds "
+                f"{show(self.funds.wallet)}.",
+            )
+        if self.funds.gas < self.gas_fee:
+            raise InsufficientFundsError(
+                f"this costs {self.text()}; the account has {show(self.funds.gas, places=9)} "
+                "coins for gas",
+                remedy="Send coins of the chain to the account.",
+            )
+
+
+def make_quote(
+    *,
+    size: int,
+    column: int,
+    shape: tuple[int, int],
+    term: int,
+    chosen: Sequence[Candidate],
+    terms: Terms,
+    funds: Funds,
+    policy: Policy,
+) -> Quote:
+    """The quote for ``column`` bytes on each chosen node; rounds as the contracts do."""
+    rates = [rate(price=node.price, size=column) for node in chosen]
+    gas = GAS_BASE + GAS_COLUMN * len(chosen)
+    return Quote(
+        size=size,
+        stored=column * len(chosen),
+        k=shape[0],
+        n=shape[1],
+        term=term,
+        price=sum(cost(price=node.price, size=column, seconds=term) for node in chosen),
+        lockup=-(-sum(rates) * terms.lockup_period // RATE_UNIT),
+        reserve=policy.reserve,
+        rate=sum(rates),
+        gas=gas,
+        gas_fee=gas * funds.gas_price,
+        nodes=tuple(node.node for node in chosen),
+        funds=funds,
+    )
+
+
+def stake_needed(column: int, terms: Terms) -> int:
+    """Stake that a node locks for a column, rounded up."""
+    return -(-column * terms.stake_per_tib // 2**40)

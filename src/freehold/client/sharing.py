@@ -1,0 +1,108 @@
+"""Objects given to others, and received from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from freehold.client.catalog import Catalog, Page
+from freehold.client.chain import Chain
+from freehold.client.reading import Library
+from freehold.client.view import View
+from freehold.client.wallet import Wallet
+from freehold.domain.errors import AccessError, ConflictError, NotFoundError
+from freehold.domain.ids import Address
+from freehold.markets.storage.header import open_shared
+from freehold.markets.storage.keys import PathKey
+from freehold.markets.storage.listing import fold
+from freehold.markets.storage.locator import Locator
+from freehold.markets.storage.manifest import Manifest, Put
+from freehold.markets.storage.share import ShareToken, parse_recipient, recipient_text, share
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """An object of another account that a token opens, and where its bytes lie."""
+
+    owner: Address
+    put: Put
+    page: Page
+
+
+class Sharing:
+    """Tokens of one account."""
+
+    def __init__(self, chain: Chain, library: Library, wallet: Wallet) -> None:
+        self._chain, self._library, self._wallet = chain, library, wallet
+
+    def recipient(self) -> str:
+        """What others need to share with this account."""
+        return recipient_text(self._wallet.seed)
+
+    def share(self, name: str, to: str, view: View, catalog: Catalog) -> str:
+        """A token for the holder of ``to``: of an object, or of a directory with all under it."""
+        recipient = parse_recipient(to)
+        try:
+            named = view.named(name)
+        except NotFoundError:
+            if not view.under(name):
+                raise
+            prefix = name.rstrip("/")
+            grant: Put | PathKey = self._wallet.seed.root(self._wallet.account).lineage(prefix)[-1]
+            return self._token(grant, recipient, ())
+        if named.pending:
+            raise ConflictError(f"{name!r} is still pending", remedy="Flush, then share it.")
+        deal = catalog.page(named.put.location.object_id).deal
+        return self._token(named.put, recipient, (deal,))
+
+    def open(self, text: str) -> list[Shared]:
+        """What a token opens; AccessError when it is for another account or network."""
+        token = ShareToken.parse(text)
+        if token.locator.network_id != self._chain.network.network_id:
+            raise AccessError(
+                f"the share token is of network 0x{token.locator.network_id.hex()[:16]}…, this is "
+                f"{self._chain.network.name}",
+                remedy="Join that network first: its token says where it is.",
+            )
+        grant = token.open(self._wallet.seed)
+        deals = token.deals or tuple(self._chain.deals(token.owner))
+        if isinstance(grant, Put):
+            return [self._one(token.owner, grant, deals)]
+        return self._directory(token.owner, grant, deals)
+
+    def _token(self, grant: Put | PathKey, recipient: bytes, deals: tuple[int, ...]) -> str:
+        return share(
+            grant,
+            recipient=recipient,
+            locator=Locator.of(self._chain.network),
+            owner=self._wallet.account,
+            deals=deals,
+        ).render()
+
+    def _one(self, owner: Address, put: Put, deals: Sequence[int]) -> Shared:
+        for deal in deals:
+            if self._chain.deal(deal).object_id == put.location.object_id:
+                return Shared(owner, put, self._library.page(deal, _any))
+        raise NotFoundError(
+            f"{put.name!r} is in none of the deals that the token names",
+            remedy="Ask the owner for a new token: the object was stored anew.",
+        )
+
+    def _directory(self, owner: Address, key: PathKey, deals: Sequence[int]) -> list[Shared]:
+        pages: dict[bytes, Page] = {}
+        manifests: list[Manifest] = []
+        for deal in deals:
+            page = self._library.page(deal, _any)
+            pages[page.object_id] = page
+            manifest = open_shared(page.header, object_id=page.object_id, key=key)
+            if manifest is not None:
+                manifests.append(manifest)
+        return [
+            Shared(owner, item.put, pages[item.put.location.object_id])
+            for item in fold(manifests).items.values()
+            if item.put.location.object_id in pages
+        ]
+
+
+def _any(page: Page) -> None:
+    """Any head of the deal's shape will do: what it says is sealed and checked when opened."""

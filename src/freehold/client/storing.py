@@ -1,0 +1,225 @@
+"""Everything that adds to the account's objects: whole puts, promises, packs, and their ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Lock
+
+from freehold.client.catalog import Catalog
+from freehold.client.chain import Chain, Opened
+from freehold.client.journal import Intent, Journal
+from freehold.client.liveness import Liveness
+from freehold.client.options import Options, Preset
+from freehold.client.packer import PACK, Load, Packer
+from freehold.client.putting import Draft, Putter
+from freehold.client.results import PutResult
+from freehold.client.source import BytesSource, Source
+from freehold.client.timing import Timing
+from freehold.client.upload import Blueprint, Progress, silent
+from freehold.client.wallet import Wallet
+from freehold.domain.errors import FreeholdError
+from freehold.markets.storage.column import ColumnLayout
+from freehold.markets.storage.header import seal_header
+from freehold.markets.storage.manifest import Attributes, Location, Manifest, Put
+from freehold.markets.storage.seal import KEY_LENGTH
+
+KEPT = 86_400
+"""Seconds that nodes keep an unfinished upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A whole object to store: its name and attributes, (k, n), and the term in seconds."""
+
+    name: str
+    shape: Preset
+    term: int
+    attributes: Attributes = ()
+
+
+class Storing:
+    """The writing side of a client."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        wallet: Wallet,
+        *,
+        journal: Journal,
+        catalog: Catalog,
+        packer: Packer,
+        putter: Putter,
+        liveness: Liveness,
+        options: Options,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._chain, self._wallet = chain, wallet
+        self._journal, self._catalog = journal, catalog
+        self._packer, self._putter = packer, putter
+        self._liveness, self._options, self._random = liveness, options, random
+        self._active: set[bytes] = set()
+        self._lock = Lock()
+
+    def promise(self, source: Source, name: str, attributes: Attributes) -> PutResult:
+        """Journal a small object, and flush when a pack is due."""
+        data = bytearray(source.size)
+        source.read(0, memoryview(data))
+        self._packer.add(name, bytes(data), modified=time.time_ns(), attributes=attributes)
+        if self._packer.due():
+            self.flush()
+        pending = self._packer.promise_of(name) is not None
+        return PutResult(name, source.size, pending=pending)
+
+    def whole(self, source: Source, wish: Wish, *, progress: Progress = silent) -> PutResult:
+        """Store an object in a deal of its own, going on where a killed put of it stopped."""
+        timing = Timing()
+        self.resume()
+        intent = self._unfinished(wish.name, source.fingerprint())
+        if intent is not None:
+            with self._busy(intent.object_id):
+                opened = self._putter.resume(intent, source, timing=timing, progress=progress)
+        else:
+            intent, opened = self._fresh(source, wish, timing, progress)
+        self._void_promises(wish.name)
+        return _result(wish.name, source.size, intent.object_id, opened, timing)
+
+    def flush(self, progress: Progress = silent) -> list[PutResult]:
+        """Put all promises on the chain, in as many packs as it takes."""
+        self.resume()
+        results: list[PutResult] = []
+        while (load := self._packer.load()) is not None:
+            with self._busy(load.object_id):
+                results.append(self._put_pack(load, progress))
+        return results
+
+    def resume(self) -> list[int]:
+        """Finish or clean what dead processes left; the deals that turned out to be open.
+
+        A whole object whose bytes are needed again waits for the same put.
+        """
+        found: list[int] = []
+        for intent in self._journal.intents():
+            if not self._take(intent):
+                continue
+            with self._busy(intent.object_id):
+                opened = self._putter.reopen(intent)
+                if opened is not None:
+                    found.append(opened.deal)
+                elif intent.name == PACK:
+                    self._unpack(intent)
+                elif self._chain.now() > intent.created + KEPT:
+                    self._putter.abandon(intent)
+        return found
+
+    def layout(self, size: int, shape: Preset, *, header_length: int) -> ColumnLayout:
+        """How an object of ``size`` bytes will lie on its nodes."""
+        return ColumnLayout.plan(
+            size,
+            k=shape[0],
+            n=shape[1],
+            header_length=header_length,
+            segment_length=self._options.segment_length,
+        )
+
+    def _fresh(
+        self, source: Source, wish: Wish, timing: Timing, progress: Progress
+    ) -> tuple[Intent, Opened]:
+        object_id, key = self._random(32), self._random(KEY_LENGTH)
+        place = Location(object_id, key, 0, source.size)
+        now = time.time_ns()
+        sequence = self._journal.bump("sequence", self._catalog.next_sequence())
+        entry = Put(wish.name, place, now, wish.attributes)
+        manifest = Manifest(object_id, sequence, now, (entry,))
+        draft = self._draft(manifest, key, source, wish)
+        with self._busy(object_id):
+            return self._putter.put(source, draft, timing=timing, progress=progress)
+
+    def _put_pack(self, load: Load, progress: Progress) -> PutResult:
+        source, timing = BytesSource(memoryview(load.data)), Timing()
+        wish = Wish(PACK, self._options.preset, self._options.term)
+        try:
+            draft = self._draft(load.manifest, load.key, source, wish)
+            _, opened = self._putter.put(source, draft, timing=timing, progress=progress)
+        except FreeholdError:
+            self._give_back(load.object_id)
+            raise
+        return _result(PACK, len(load.data), load.object_id, opened, timing)
+
+    def _draft(self, manifest: Manifest, key: bytes, source: Source, wish: Wish) -> Draft:
+        header = seal_header(
+            manifest,
+            seed=self._wallet.seed,
+            account=self._wallet.account,
+            slots=self._wallet.slots,
+            random=self._random,
+        )
+        layout = self.layout(source.size, wish.shape, header_length=len(header))
+        blueprint = Blueprint(layout, header, manifest.object_id, key)
+        term_end = self._chain.now() + wish.term
+        return Draft(wish.name, source.fingerprint(), blueprint, term_end)
+
+    def _give_back(self, object_id: bytes) -> None:
+        """Let a failed pack's promises wait again, unless its opening may still be on its way."""
+        for intent in self._journal.intents():
+            if intent.object_id == object_id and intent.state != "opening":
+                self._unpack(intent)
+
+    def _unpack(self, intent: Intent) -> None:
+        self._journal.release_pack(intent.object_id)
+        self._putter.abandon(intent)
+
+    def _unfinished(self, name: str, fingerprint: str) -> Intent | None:
+        """The put of the same bytes under this name that died; puts of other bytes are dropped."""
+        for intent in self._journal.intents():
+            if intent.name != name or not self._take(intent):
+                continue
+            if intent.source == fingerprint:
+                return intent
+            if intent.state != "opening":
+                self._putter.abandon(intent)
+        return None
+
+    def _take(self, intent: Intent) -> bool:
+        """Whether nobody works on a put any more, and this process may."""
+        with self._lock:
+            if intent.object_id in self._active:
+                return False
+        if intent.owner == self._liveness.id:
+            return True
+        if self._liveness.alive(intent.owner):
+            return False
+        return self._journal.claim(
+            intent.object_id, owner=self._liveness.id, from_owner=intent.owner
+        )
+
+    @contextmanager
+    def _busy(self, object_id: bytes) -> Iterator[None]:
+        with self._lock:
+            self._active.add(object_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._active.discard(object_id)
+
+    def _void_promises(self, name: str) -> None:
+        """What was promised about a name before a whole object took it is void."""
+        with self._journal.write():
+            waiting = self._journal.entries()
+            self._journal.drop_entries([entry.id for entry in waiting if entry.name == name])
+
+
+def _result(name: str, size: int, object_id: bytes, opened: Opened, timing: Timing) -> PutResult:
+    return PutResult(
+        name,
+        size,
+        pending=False,
+        object_id=object_id,
+        deal=opened.deal,
+        gas_used=opened.gas_used,
+        fee=opened.fee,
+        timing=timing,
+    )

@@ -1,0 +1,1 @@
+"""Decisions about a running network, computed and nothing else: who should hold what."""
