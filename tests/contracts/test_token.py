@@ -235,3 +235,22 @@ def test_permit_of_another_network_is_refused(funded: World, chain: Chain) -> No
             "permit", alice.address, bob.address, 25, deadline, *signature, sender=bob.address
         )
     assert other.call("DOMAIN_SEPARATOR") != funded.token.call("DOMAIN_SEPARATOR")
+
+
+def test_a_contract_acts_in_its_own_name(funded: World) -> None:
+    token, puppet = funded.token, funded.puppet()
+    funded.fund(puppet.address, 50)
+    assert puppet.act(token, "transfer", bob.address, 10).value is True
+    puppet.act(token, "burn", 10)
+    assert puppet.act(token, "approve", bob.address, 5).value is True
+    token.send("transferFrom", puppet.address, bob.address, 5, sender=bob.address)
+    assert (funded.balance(puppet.address), funded.balance(alice.address)) == (25, 100)
+    token.send("approve", puppet.address, 30, sender=bob.address)
+    puppet.act(token, "transferFrom", bob.address, alice.address, 4)
+    puppet.act(token, "burn_from", bob.address, 1)
+    assert token.call("allowance", bob.address, puppet.address) == 25
+    with refused("token: not a minter"):
+        puppet.act(token, "mint", puppet.address, 1, 4)
+    funded.setup(token, "set_minter", puppet.address, True)
+    puppet.act(token, "mint", puppet.address, 1, 4)
+    assert funded.balance(puppet.address) == 26
