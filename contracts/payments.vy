@@ -812,7 +812,7 @@ def _permit(token: address, amount: uint256, deadline: uint256, v: uint8, r: byt
 @internal
 def _approve_market(token: address, market: address, rate_cap: uint256, lockup_cap: uint256):
     # Taking consent back must work for a former market too.
-    assert self.markets[market] or rate_cap + lockup_cap == 0, "payments: not a market"
+    assert self.markets[market] or max(rate_cap, lockup_cap) == 0, "payments: not a market"
     self._allowances[token][msg.sender][market].rate_cap = rate_cap
     self._allowances[token][msg.sender][market].lockup_cap = lockup_cap
     log MarketApproved(

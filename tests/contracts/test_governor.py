@@ -276,3 +276,31 @@ def test_a_staking_contract_without_unbonding_is_refused(chain: Chain, world: Wo
     data = fresh.data("set_staking", world.foreign().address)
     with refused("governor: no unbonding period"):
         fresh.send("setup_call", fresh.address, data, sender=guardian.address)
+
+
+def test_a_contract_can_be_the_guardian(chain: Chain, world: World) -> None:
+    puppet, other = world.puppet(), world.puppet()
+    governor = chain.deploy("governor", puppet.address, 60, sender=alice.address)
+    registry = chain.deploy("registry", b"\1" * 32, governor.address, sender=alice.address)
+    call = registry.data("set_paused", True)
+    for function, arguments in (
+        ("setup_call", (registry.address, call)),
+        ("finish_setup", ()),
+        ("pause", (registry.address,)),
+    ):
+        with refused("governor: not the guardian"):
+            other.act(governor, function, *arguments)
+    for function in ("grant_power", "revoke_power"):
+        with refused("governor: not by proposal"):
+            other.act(governor, function, registry.address, "x", alice.address)
+        puppet.act(governor, function, registry.address, "x", alice.address)
+    staking = governor.data("set_staking", world.staking.address)
+    puppet.act(governor, "setup_call", governor.address, staking)
+    puppet.act(governor, "pause", registry.address)
+    puppet.act(governor, "finish_setup")
+    with refused("governor: not the guardian"):
+        other.act(governor, "propose", registry.address, call)
+    proposal = puppet.act(governor, "propose", registry.address, call).value
+    with refused("governor: not the guardian"):
+        other.act(governor, "cancel", proposal)
+    puppet.act(governor, "cancel", proposal)

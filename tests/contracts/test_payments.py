@@ -440,8 +440,9 @@ def test_a_market_needs_the_governor_and_the_client(rich: World, market: Puppet)
     stranger = rich.puppet()
     with refused("payments: not a market"):
         approve(rich, stranger.address, 1, 1)
-    with refused("payments: not a market"):
-        approve(rich, stranger.address, 0, 1)
+    for caps in ((0, 1), (1, 0), (MAX, MAX)):
+        with refused("payments: not a market"):
+            approve(rich, stranger.address, *caps)
     with refused("payments: not a market"):
         stranger.act(payments, "collect", token, alice.address, 0)
     with refused("payments: not a market"):
@@ -536,3 +537,55 @@ def test_nobody_else_moves_an_account(rich: World) -> None:
             rich.payments.send("withdraw", rich.token.address, sender, 1, sender=sender)
         with refused("payments: too little free funds"):
             rich.payments.send("send", rich.token.address, sender, 1, 3, sender=sender)
+
+
+def test_a_contract_acts_in_its_own_name(world: World) -> None:
+    payments, token, puppet = world.payments, world.token.address, world.puppet()
+    market = world.market()
+    world.fund(puppet.address, 100)
+    puppet.act(world.token, "approve", payments.address, 100)
+    puppet.act(payments, "deposit", token, puppet.address, 100)
+    assert world.funds(puppet.address) == 100
+    assert puppet.act(payments, "withdraw", token, bob.address, 10).one("Withdrawn").owner == (
+        puppet.address
+    )
+    assert puppet.act(payments, "send", token, bob.address, 10, 3).one("Sent").sender == (
+        puppet.address
+    )
+    puppet.act(payments, "approve_market", token, market.address, MAX, MAX)
+    assert payments.call("approval", token, puppet.address, market.address).rate_cap == MAX
+    market.act(payments, "collect", token, puppet.address, 10)
+    assert world.funds(market.address) == 10
+    rail = market.act(
+        payments, "open_rail", token, puppet.address, bob.address, RATE_UNIT, 5, 5
+    ).value
+    market.answer(mode=1)
+    assert puppet.act(payments, "end_rail", rail).value == world.chain.now + 5
+    voucher = puppet.act(payments, "open_voucher", token, bob.address, 10).value
+    assert payments.call("rail", voucher).payer == puppet.address
+    puppet.act(payments, "add_collateral", voucher, 1)
+    puppet.act(payments, "close_voucher", voucher)
+    with refused("payments: not the payer"):
+        market.act(payments, "close_voucher", voucher)
+    with refused("payments: not the governor"):
+        puppet.act(payments, "set_fees", 0, 0)
+
+
+def test_a_permit_of_the_sender_is_used_whoever_started_it(world: World) -> None:
+    puppet = world.puppet()
+    world.fund(puppet.address, 10)
+    puppet.act(world.token, "approve", world.payments.address, 10)
+    signature = permit_of(world.token, alice, world.payments.address, 10, world.chain.now)
+    puppet.act(
+        world.payments,
+        "deposit_with_permit_and_approve",
+        world.token.address,
+        10,
+        world.chain.now,
+        *signature,
+        world.market().address,
+        1,
+        1,
+    )
+    assert world.funds(puppet.address) == 10
+    assert world.token.call("nonces", alice.address) == 0

@@ -274,3 +274,35 @@ def test_session_keys_have_bounds(world: World) -> None:
         registry.send("set_session", bob.address, 1, 1, now + YEAR + 1, sender=alice.address)
     for expiry in (now + 1, now + YEAR):
         registry.send("set_session", bob.address, 1, 1, expiry, sender=alice.address)
+
+
+def test_a_contract_acts_in_its_own_name(world: World) -> None:
+    registry, puppet, other = world.registry, world.puppet(), world.puppet()
+    deadline = world.chain.now + 600
+    consent = consent_of(world, node, puppet.address)
+    fields = ("https://n", b"\1" * 32, b"\2" * 32, carol.address)
+    puppet.act(registry, "register", node.address, 1, *fields, deadline, consent)
+    assert registry.call("owner_of", node.address) == puppet.address
+    with refused("registry: not the owner"):
+        other.act(registry, "update", node.address, 2, *fields)
+    with refused("registry: not the owner or the node"):
+        other.act(registry, "announce", node.address, "x", b"\1" * 32)
+    with refused("registry: not the owner"):
+        other.act(registry, "retire", node.address)
+    updated = puppet.act(registry, "update", node.address, 2, *fields)
+    assert updated.one("NodeUpdated").roles == 2
+    puppet.act(registry, "announce", node.address, "x", b"\1" * 32)
+    assert puppet.act(registry, "retire", node.address).one("NodeRetired").owner == puppet.address
+    puppet.act(registry, "set_session", bob.address, 1, 2, world.chain.now + 60)
+    assert registry.call("session", puppet.address, bob.address).cap == 2
+    with refused("registry: wrong key"):
+        puppet.act(registry, "set_session", puppet.address, 1, 2, world.chain.now + 60)
+    event = puppet.act(registry, "revoke_session", bob.address).one("SessionSet")
+    assert event.account == puppet.address
+    assert registry.call("session", puppet.address, bob.address).expiry == 0
+    with refused("registry: wrong node"):
+        puppet.act(registry, "register", puppet.address, 1, *fields, deadline, consent)
+    with refused("registry: owned by another"):
+        other.act(registry, "register", node.address, 1, *fields, deadline, consent)
+    with refused("registry: not the governor"):
+        puppet.act(registry, "set_paused", True)

@@ -6,6 +6,7 @@ import pytest
 
 from contracts.evm import ZERO, Chain
 from contracts.world import (
+    CONSENT,
     UNBONDING,
     Puppet,
     World,
@@ -424,3 +425,41 @@ def test_a_minter_of_the_token_cannot_touch_stake(staked: World) -> None:
         staked.token.send(
             "transferFrom", staked.staking.address, guardian.address, 1, sender=guardian.address
         )
+
+
+def test_a_contract_stakes_in_its_own_name(world: World) -> None:
+    staking, puppet = world.staking, world.puppet()
+    deadline = world.chain.now + 600
+    fields = {
+        "node": node.address,
+        "owner": puppet.address,
+        "generation": 1,
+        "deadline": deadline,
+    }
+    consent = node.sign(world.registry.domain(), CONSENT, fields)
+    puppet.act(
+        world.registry,
+        "register",
+        node.address,
+        1,
+        "https://n",
+        b"\1" * 32,
+        b"\2" * 32,
+        puppet.address,
+        deadline,
+        consent,
+    )
+    world.fund(puppet.address, HELD)
+    puppet.act(world.token, "approve", staking.address, HELD)
+    puppet.act(staking, "stake", node.address, HELD)
+    assert staking.call("stake_of", puppet.address, node.address) == HELD
+    puppet.act(staking, "unbond", node.address, HELD)
+    assert staking.call("open_entries", puppet.address, node.address) == 1
+    world.chain.warp(UNBONDING)
+    assert puppet.act(staking, "withdraw", node.address, 0).one("Withdrawn").amount == HELD
+    assert world.balance(puppet.address) == HELD
+    assert staking.call("open_entries", puppet.address, node.address) == 0
+    with refused("staking: not the owner"):
+        world.puppet().act(staking, "stake", node.address, 1)
+    with refused("staking: not the governor"):
+        puppet.act(staking, "set_slasher", puppet.address, True)
