@@ -22,14 +22,17 @@
     - A piece added in period p is outside the span of every round of a period <= p. Pieces are
       only appended, so leaving out the newest period's leaves (`fresh`) is leaving out a tail.
     - A piece whose removal was requested in period p is inside every round of a period <= p
-      and outside every later one. Removals are applied in the order of their requests, each
-      as soon as (`roll`) and not before every round of its period is resolved, and a round is
-      only answered when all removals due before its period are applied. So neither the prover
-      nor anybody else chooses how many removals count.
+      and outside every later one, except that nothing leaves while the set is in debt: a round
+      at the start of whose period an earlier one was still owed asks for all that the round
+      before it asked for. A prover deletes data when their removal is applied, not before.
+    - Removals are applied in the order of their requests (`roll`), not before every round that
+      they are inside of is resolved, and a round is only answered when all that are outside of
+      it are applied. So neither the prover nor anybody else chooses how many removals count.
     - While a round is owed nothing can be added. So the newest addition never lies in a later
-      period than the next unresolved round, and the two rules above stay exact for answers
-      that come late, in any later period.
-    - Rounds of periods at whose start the set was empty ask for nothing and need no answer.
+      period than the next unresolved round, and the rules stay exact for answers that come
+      late, in any later period.
+    - Rounds of periods at whose start the set was empty ask for nothing and need no answer. A
+      set in debt is not empty: what it owes grows with every round until it is answered.
     Rounds are answered in order. One that was not answered in time stays owed, an answer after
     its deadline resolves it and is a miss for ever; data that are lost can never be answered.
 
@@ -76,12 +79,13 @@ struct Cursor:
 
 # One storage word: the pieces and the queue of removals.
 struct Queue:
-    pieces: uint256  # 40: pieces ever added, the next piece id
-    head: uint256  # 40: removals applied
-    tail: uint256  # 40: removals requested
+    pieces: uint256  # 36 bits: pieces ever added, the next piece id
+    head: uint256  # 36: removals applied
+    tail: uint256  # 36: removals requested
     leaves: uint256  # 64: leaves of the removals that wait
     latest: uint256  # 40: period of the newest request
-    closed: uint256  # 8
+    cleared: uint256  # 40: period in which a round was last answered late
+    closed: uint256  # 4
 
 # One storage word beside the root.
 struct Meta:
@@ -127,12 +131,12 @@ MAX_HEIGHT: constant(uint256) = 40
 MAX_PATH: constant(uint256) = 32 * 41
 MAX_PROOF: constant(uint256) = 32 * 384
 MAX_ROLL: constant(uint256) = 64
-LEVELS: constant(uint256) = 40  # a set has fewer than 2**40 pieces
+LEVELS: constant(uint256) = 36  # a set has fewer than 2**36 pieces
 WAITING: constant(uint256) = 1
 APPLIED: constant(uint256) = 2
 M8: constant(uint256) = 2**8 - 1
+M36: constant(uint256) = 2**36 - 1
 M40: constant(uint256) = 2**40 - 1
-M48: constant(uint256) = 2**48 - 1
 M64: constant(uint256) = 2**64 - 1
 TWO_BITS: constant(uint256) = max_value(uint256) - 192  # clears the top bits of the last byte
 
@@ -215,7 +219,7 @@ def add_piece(set_id: uint256, root: bytes32, height: uint8, leaves: uint64) -> 
     period: uint256 = self._period()
     rounds: uint256 = staticcall beacon.round_count()
     assert self._owed(c, q, rounds) == 0, "pdp: rounds owed"
-    if c.total == q.leaves and c.total != 0 and q.latest < period:
+    if c.total == q.leaves and c.total != 0 and self._out_before(q, period) > q.latest:
         # nothing but removals is left, and they are due: the set starts anew
         c, q = self._roll(set_id, c, q, rounds, 8)
         assert c.total == 0, "pdp: roll first"
@@ -308,14 +312,14 @@ def prove(set_id: uint256, round: uint256, proof: Bytes[MAX_PROOF]):
     """
     c: Cursor = self._cursor(set_id)
     r: IBeacon.Round = staticcall beacon.round(round)
-    span: uint256 = self._span_to_answer(set_id, c, round, convert(r.period, uint256))
+    q: Queue = self._queue(set_id)
+    span: uint256 = self._span_to_answer(set_id, c, q, round, convert(r.period, uint256))
     position: uint256 = 0
-    pieces: uint256 = self._queue(set_id).pieces
     for i: uint256 in range(challenges, bound=MAX_CHALLENGES):
         piece_id: uint256 = 0
         leaf: uint256 = 0
         piece_id, leaf = self._find(
-            set_id, self._challenge(r.seed, set_id, i, span), pieces
+            set_id, self._challenge(r.seed, set_id, i, span), q.pieces
         )
         height: uint256 = self.metas[set_id][piece_id] >> 168 & M8
         size: uint256 = 32 * (height + 1)
@@ -329,6 +333,8 @@ def prove(set_id: uint256, round: uint256, proof: Bytes[MAX_PROOF]):
         count: uint256 = self.miss_counts[set_id]
         self.misses[set_id][count] = round
         self.miss_counts[set_id] = count + 1
+        q.cleared = self._period()
+        self._put_queue(set_id, q)
     c.next_round = round + 1
     self._put_cursor(set_id, c)
     log Proven(set_id=set_id, round=round, span=span, in_time=in_time)
@@ -406,16 +412,16 @@ def challenged(set_id: uint256, round: uint256) -> DynArray[Challenge, MAX_CHALL
         round is resolved.
     """
     r: IBeacon.Round = staticcall beacon.round(round)
+    q: Queue = self._queue(set_id)
     span: uint256 = self._span_to_answer(
-        set_id, self._cursor(set_id), round, convert(r.period, uint256)
+        set_id, self._cursor(set_id), q, round, convert(r.period, uint256)
     )
-    pieces: uint256 = self._queue(set_id).pieces
     found: DynArray[Challenge, MAX_CHALLENGES] = []
     for i: uint256 in range(challenges, bound=MAX_CHALLENGES):
         piece_id: uint256 = 0
         leaf: uint256 = 0
         piece_id, leaf = self._find(
-            set_id, self._challenge(r.seed, set_id, i, span), pieces
+            set_id, self._challenge(r.seed, set_id, i, span), q.pieces
         )
         found.append(Challenge(piece_id=piece_id, offset=leaf))
     return found
@@ -555,11 +561,12 @@ def _span(c: Cursor, period: uint256) -> uint256:
 
 @internal
 @view
-def _span_to_answer(set_id: uint256, c: Cursor, round: uint256, period: uint256) -> uint256:
+def _span_to_answer(
+    set_id: uint256, c: Cursor, q: Queue, round: uint256, period: uint256
+) -> uint256:
     """
     @dev The span of a round that may be answered now; refused for any other round.
     """
-    q: Queue = self._queue(set_id)
     assert q.closed == 0, "pdp: set closed"
     next: uint256 = c.next_round
     if round == next + 1 and self._period_of_round(next) < c.idle_before:
@@ -567,8 +574,23 @@ def _span_to_answer(set_id: uint256, c: Cursor, round: uint256, period: uint256)
     assert round == next, "pdp: not the next round"
     assert period >= c.idle_before and c.total > 0, "pdp: nothing to prove"
     if q.head < q.tail:
-        assert self.removals[set_id][q.head] >> 40 >= period, "pdp: roll first"
+        assert self.removals[set_id][q.head] >> 40 >= self._out_before(
+            q, period
+        ), "pdp: roll first"
     return self._span(c, period)
+
+
+@internal
+@pure
+def _out_before(q: Queue, period: uint256) -> uint256:
+    """
+    @dev Removals requested in periods before this one are outside a period's round, all earlier
+        rounds being resolved: none more where the last of them was answered late in that period
+        or after it, for then the period began in debt.
+    """
+    if q.cleared >= period:
+        return 0
+    return period
 
 
 @internal
@@ -589,7 +611,7 @@ def _next(c: Cursor, q: Queue, rounds: uint256) -> uint256:
         if next >= rounds:
             return rounds
         period = self._period_of_round(next)
-    if c.total == q.leaves and period > q.latest:
+    if c.total == q.leaves and self._out_before(q, period) > q.latest:
         return rounds
     return next
 
@@ -604,26 +626,23 @@ def _owed(c: Cursor, q: Queue, rounds: uint256) -> uint256:
     last: IBeacon.Round = staticcall beacon.round(rounds - 1)
     if block.timestamp < convert(last.stored_at, uint256) + window:
         end -= 1
-    if c.total == q.leaves:
-        # what is left leaves after `latest`: later rounds ask for nothing
-        start: uint256 = GENESIS + (q.latest + 1) * PERIOD
-        end = min(end, staticcall beacon.rounds_ended(start))
-    return end - next if end > next else 0
+    return end - next
 
 
 @internal
 @view
 def _horizon(c: Cursor, q: Queue, rounds: uint256) -> uint256:
     """
-    @dev Removals requested in periods before this one are due.
+    @dev Removals requested in periods before this one are due: outside the next round to answer,
+        or outside every round that may still come.
     """
     next: uint256 = self._next(c, q, rounds)
     if next < rounds:
-        return self._period_of_round(next)
+        return self._out_before(q, self._period_of_round(next))
     period: uint256 = self._period()
     if rounds > 0 and self._period_of_round(rounds - 1) == period:
         return period + 1
-    return period
+    return self._out_before(q, period)
 
 
 @internal
@@ -794,23 +813,25 @@ def _queue(set_id: uint256) -> Queue:
     assert self.listeners[set_id] != empty(address), "pdp: no such set"
     word: uint256 = self.queues[set_id]
     return Queue(
-        pieces=word >> 192 & M40,
-        head=word >> 152 & M40,
-        tail=word >> 112 & M40,
-        leaves=word >> 48 & M64,
-        latest=word >> 8 & M40,
-        closed=word & M8,
+        pieces=word >> 220,
+        head=word >> 184 & M36,
+        tail=word >> 148 & M36,
+        leaves=word >> 84 & M64,
+        latest=word >> 44 & M40,
+        cleared=word >> 4 & M40,
+        closed=word & 15,
     )
 
 
 @internal
 def _put_queue(set_id: uint256, q: Queue):
     self.queues[set_id] = (
-        q.pieces << 192
-        | q.head << 152
-        | q.tail << 112
-        | q.leaves << 48
-        | q.latest << 8
+        q.pieces << 220
+        | q.head << 184
+        | q.tail << 148
+        | q.leaves << 84
+        | q.latest << 44
+        | q.cleared << 4
         | q.closed
     )
 

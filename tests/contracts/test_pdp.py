@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from contracts import merkle
-from contracts.evm import Chain
-from contracts.proving import CHALLENGES, GENESIS_TIME, GRACE, PERIOD, WINDOW, Prover, World
+from contracts.evm import GENESIS_TIME, Chain
+from contracts.proving import CHALLENGES, GRACE, PERIOD, WINDOW, Prover, World
 from contracts.world import refused
 
 FOREVER = 2**256 - 1
@@ -43,8 +43,13 @@ def held(net: World) -> Prover:
     return prover
 
 
+VECTORS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors"
+
+
 def vectors() -> dict[str, Any]:
-    for folder in os.environ.get("FREEHOLD_VECTORS", "../shared/vectors").split(":"):
+    """The file of FilOzone/pdp, from the first folder that has it."""
+    named = os.environ.get("FREEHOLD_VECTORS", "").split(":")
+    for folder in [name for name in named if name] or [str(VECTORS)]:
         path = Path(folder) / "pdp_verifier.json"
         if path.exists():
             return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -261,7 +266,7 @@ def test_the_tree_of_the_vectors_after_removals(net: World) -> None:
 
 
 def test_the_height_of_a_node_is_the_ruler_function(net: World) -> None:
-    """height_from_index_plus_1: node i covers 2**ruler(i + 1) pieces (OEIS A001511, indexes 0...)."""
+    """height_from_index_plus_1 (OEIS A001511): node i covers the power of two dividing i + 1."""
     prover = net.create()
     counts = [3 * i + 1 for i in range(40)]
     for leaves in counts:
@@ -439,7 +444,7 @@ def test_a_proof_of_another_round_is_refused(net: World, held: Prover) -> None:
     proof = held.proof(first)
     net.prove(held, first)
     second = net.next_round()
-    with pytest.raises(Exception, match="pdp: (wrong proof|proof too)"):
+    with pytest.raises(Exception, match=r"pdp: (wrong proof|proof too)"):
         net.prove(held, second, proof)
     with refused("pdp: not the next round"):
         net.prove(held, first, proof)
@@ -583,8 +588,8 @@ def test_a_resolved_period_lets_its_removals_go(net: World, held: Prover) -> Non
     assert net.prove(held, net.next_round()).one("Proven").span == leaves_of(held, 0, 1)
 
 
-def test_a_removal_before_a_late_round_waits(net: World, held: Prover) -> None:
-    """Requested before the round was stored or after: what a round drew stays until answered."""
+def test_nothing_leaves_while_a_round_is_owed(net: World, held: Prover) -> None:
+    """What is owed does not shrink: a round that began in debt asks for all of the last one."""
     net.remove(held, 0)
     before = leaves_of(held, 0, 1, 2)
     owed = net.round()
@@ -592,17 +597,38 @@ def test_a_removal_before_a_late_round_waits(net: World, held: Prover) -> None:
     net.to_period(5)
     later = net.round()
     net.remove(held, 2)
+    assert net.pdp.call("waiting", 1) == (3, 0)
     assert net.roll(held) == 0
     assert net.prove(held, owed).one("Proven").span == before
-    with refused("pdp: roll first"):
-        net.prove(held, later, b"")
-    assert net.roll(held, 1) == 1
-    with refused("pdp: roll first"):
-        net.prove(held, later, b"")
-    assert net.roll(held) == 1
-    assert net.prove(held, later).one("Proven").span == leaves_of(held, 2)
-    assert net.roll(held) == 1
+    assert net.roll(held) == 0
+    in_time = net.prove(held, later).one("Proven")
+    assert (in_time.span, in_time.in_time) == (before, True)
+    assert net.roll(held) == 3
     assert net.pdp.call("set", 1).leaves == 0
+
+
+def test_a_debt_paid_in_its_own_period_holds_nothing_back(net: World, held: Prover) -> None:
+    net.remove(held, 0)
+    owed = net.round()
+    net.late()
+    net.prove(held, owed)
+    round_id = net.next_round()
+    with refused("pdp: roll first"):
+        net.prove(held, round_id, b"")
+    assert net.roll(held) == 1
+    assert net.prove(held, round_id).one("Proven").span == leaves_of(held, 1, 2)
+
+
+def test_what_was_held_back_leaves_with_the_next_period(net: World, held: Prover) -> None:
+    owed = net.round()
+    net.remove(held, 0)
+    net.to_period(3, 250)
+    net.prove(held, owed)
+    assert net.pdp.call("waiting", 1) == (1, 0)
+    round_id = net.next_round()
+    assert net.pdp.call("waiting", 1) == (1, 1)
+    assert net.roll(held) == 1
+    assert net.prove(held, round_id).one("Proven").span == leaves_of(held, 1, 2)
 
 
 def test_nobody_chooses_how_many_removals_apply(net: World, held: Prover) -> None:
@@ -711,25 +737,56 @@ def empty_out(net: World, prover: Prover) -> None:
         net.remove(prover, piece_id)
 
 
-def test_a_set_that_runs_empty_owes_its_last_period_only(net: World, held: Prover) -> None:
+def test_a_set_that_runs_empty_in_debt_owes_on(net: World, held: Prover) -> None:
+    """Moving the pieces of a node that is late elsewhere does not end what it owes."""
     empty_out(net, held)
     owed = net.round()
     for _ in range(3):
         net.next_round()
         net.late()
-    assert net.pdp.call("owed", 1) == 1
-    assert net.pdp.call("missed", 1) == 1
+    assert net.pdp.call("owed", 1) == 4
+    assert net.pdp.call("missed", 1) == 4
     assert net.pdp.call("decided_until", 1) == net.start(2)
     assert net.roll(held) == 0
     with refused("pdp: rounds owed"):
         net.add(held, merkle.sample(8))
-    net.prove(held, owed)
-    assert net.pdp.call("owed", 1) == 0
+    for i in range(4):
+        net.prove(held, owed + i)
+        assert net.pdp.call("owed", 1) == 3 - i
+        assert net.pdp.call("missed", 1) == 4
     assert net.pdp.call("next_round", 1) == 4
     assert net.pdp.call("decided_until", 1) == net.start(net.period)
-    with refused("pdp: roll first"):
-        net.prove(held, owed + 1, b"")
     assert net.pdp.call("waiting", 1) == (3, 3)
+    net.next_round()
+    net.late()
+    assert net.pdp.call("owed", 1) == 0
+
+
+def test_a_set_that_runs_empty_owes_nothing_more(net: World, held: Prover) -> None:
+    empty_out(net, held)
+    net.prove(held, net.round())
+    for _ in range(3):
+        net.next_round()
+        net.late()
+    assert net.pdp.call("owed", 1) == 0
+    assert net.pdp.call("next_round", 1) == 4
+    assert net.pdp.call("waiting", 1) == (3, 3)
+    with refused("pdp: roll first"):
+        net.prove(held, 1, b"")
+
+
+def test_a_piece_comes_to_a_set_that_pays_its_debt_while_it_empties(
+    net: World, held: Prover
+) -> None:
+    owed = net.round()
+    empty_out(net, held)
+    net.to_period(4)
+    later = net.round()
+    net.prove(held, owed)
+    new = net.add(held, merkle.sample(8, 900))
+    assert net.prove(held, later).one("Proven").span == leaves_of(held, 0, 1, 2)
+    assert net.roll(held) == 3
+    assert net.prove(held, net.next_round()).one("Proven").span == leaves_of(held, new)
 
 
 def test_a_set_that_ran_empty_starts_anew(net: World, held: Prover) -> None:

@@ -1,0 +1,665 @@
+"""Columns: moving them, leaving them, finishing and cleaning them up, and the repair reserve."""
+
+from __future__ import annotations
+
+import pytest
+
+from contracts import merkle
+from contracts.evm import ZERO, Outcome, Signer
+from contracts.market import PERIOD, PRICE, Deal, Market, Node, client, clients, watcher
+from contracts.world import TOKEN, alice, guardian, mallory, refused
+
+FEE = 5 * TOKEN
+LOCKUP = 10 * PERIOD
+CLEANUP = 30 * PERIOD
+
+
+@pytest.fixture
+def nodes(market: Market) -> list[Node]:
+    return [market.node(name) for name in ("one", "two", "three")]
+
+
+@pytest.fixture
+def spare(market: Market) -> Node:
+    return market.node("spare")
+
+
+@pytest.fixture
+def deal(market: Market, nodes: list[Node]) -> Deal:
+    """Three columns, two good rounds."""
+    made = market.open(nodes)
+    market.live_periods(2, nodes)
+    return made
+
+
+def exit(market: Market, deal: Deal, slot: int, by: Signer) -> Outcome:
+    return market.storage.send("exit", deal.id, slot, sender=by.address)
+
+
+def abandon(market: Market, deal: Deal, slot: int = 0) -> Outcome:
+    return market.storage.send("abandon", deal.id, slot, sender=alice.address)
+
+
+def claim(market: Market, deal: Deal, slot: int = 0) -> Outcome:
+    return market.storage.send("claim_repair", deal.id, slot, sender=alice.address)
+
+
+def miss(market: Market, present: list[Node], rounds: int = 1) -> None:
+    """Rounds in which only these nodes answer."""
+    for _ in range(rounds):
+        market.next_round()
+        market.prove_all(present)
+        market.late()
+
+
+def run_dry(market: Market, owner: Signer = client) -> None:
+    """Take out everything that is free, and wait until the rest does not suffice."""
+    token = market.world.token.address
+    payments = market.world.payments
+    _, free, _ = payments.call("status", token, owner.address)
+    payments.send("withdraw", token, owner.address, free, sender=owner.address)
+    market.chain.warp(1)
+
+
+# Moving
+
+
+def test_a_sound_column_is_moved_by_its_client_only(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    with refused("storage: column is sound"):
+        market.replace(deal, 0, spare)
+    market.next_round()
+    with refused("storage: column is sound"):
+        market.replace(deal, 0, spare)
+    old = market.column(deal)
+    outcome = market.replace(deal, 0, spare, by=client)
+    assert outcome.one("ColumnReplaced").args == {
+        "deal": deal.id,
+        "slot": 0,
+        "node": spare.address,
+        "old_node": nodes[0].address,
+        "rail": 4,
+        "piece_id": 0,
+        "replacer": ZERO,
+        "price": PRICE,
+    }
+    assert outcome.one("ColumnEnded").args == {
+        "deal": deal.id,
+        "slot": 0,
+        "node": nodes[0].address,
+        "reason": 5,
+    }
+    new = market.column(deal)
+    assert (new.node, new.root, new.rail, new.state) == (spare.address, old.root, 4, 1)
+    assert (new.replacer, new.repair_claimed) == (ZERO, False)
+    ended = market.storage.call("column_of", old.rail)
+    assert (ended.node, ended.state, ended.ended_at) == (nodes[0].address, 2, market.chain.now)
+    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
+    assert market.storage.call("rail_column", 4) == (deal.id, 0)
+    assert [market.column(deal, slot).rail for slot in range(3)] == [4, 2, 3]
+    assert market.deal(deal).repairs_done == 0
+
+
+def test_an_owing_nodes_column_is_moved_by_anyone(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    miss(market, nodes[1:])
+    outcome = market.replace(deal, 0, spare)
+    assert outcome.one("ColumnReplaced").replacer == watcher.address
+    assert outcome.one("FaultsCharged").node == nodes[0].address
+    assert market.column(deal).replacer == watcher.address
+    assert market.deal(deal).repairs_done == 1
+
+
+def test_how_much_is_owed_before_others_move_is_a_parameter(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    parameters = {**market.storage.call("parameters"), "repair_owed": 2}
+    market.world.setup(market.storage, "set_parameters", parameters)
+    miss(market, nodes[1:])
+    with refused("storage: column is sound"):
+        market.replace(deal, 0, spare)
+    miss(market, nodes[1:])
+    market.replace(deal, 0, spare)
+
+
+def test_a_leaving_or_failed_nodes_columns_are_moved(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    other = market.node("other")
+    market.notice(nodes[0])
+    market.replace(deal, 0, spare)
+    miss(market, [*nodes[2:], spare], 3)
+    outcome = market.replace(deal, 1, other)
+    assert outcome.one("NodeFailed").node == nodes[1].address
+    assert market.column(deal, 1).node == other.address
+
+
+def test_a_move_keeps_to_the_mandate(market: Market, nodes: list[Node], spare: Node) -> None:
+    expiry = market.chain.now + 5 * PERIOD
+    terms = {"expiry": expiry, "min_stake": 1_000 * TOKEN, "repairs": 1}
+    deal = market.open(nodes, mandate=terms)
+    for node in nodes[:2]:
+        market.notice(node)
+    piece = deal.roots[0]
+    poor = market.node("poor", stake=999 * TOKEN)
+    with refused("faults: too little stake"):
+        market.replace(deal, 0, poor)
+    dear = market.acceptance(spare, piece, deal.term_end, price=PRICE + 1)
+    with refused("storage: over the mandate's price"):
+        market.storage.send("replace", deal.id, 0, dear, sender=watcher.address)
+    with refused("storage: over the mandate's price"):
+        market.storage.send("replace", deal.id, 0, dear, sender=client.address)
+    for wrong in (merkle.sample(5), deal.roots[1]):
+        other = market.acceptance(spare, wrong, deal.term_end)
+        with refused("storage: wrong acceptance"):
+            market.storage.send("replace", deal.id, 0, other, sender=watcher.address)
+    later = market.acceptance(spare, piece, deal.term_end + 1)
+    with refused("storage: other term"):
+        market.storage.send("replace", deal.id, 0, later, sender=watcher.address)
+    market.chain.warp_to(expiry)
+    with market.chain.anchor():
+        market.chain.warp(1)
+        with refused("storage: mandate expired"):
+            market.replace(deal, 0, spare)
+        market.replace(deal, 0, spare, by=client)
+    market.replace(deal, 0, spare)
+    with refused("storage: no repairs left"):
+        market.replace(deal, 1, market.node("more"))
+    market.replace(deal, 1, market.node("most"), by=client)
+
+
+def test_a_move_keeps_the_spread(market: Market, deal: Deal, nodes: list[Node]) -> None:
+    market.notice(nodes[0])
+    sister = market.node("sister", owner=nodes[1].owner)
+    for by in (watcher, client):
+        with refused("storage: too many columns of one owner"):
+            market.replace(deal, 0, sister, by=by)
+        with refused("storage: two columns on one node"):
+            market.replace(deal, 0, nodes[1], by=by)
+    own = market.node("own sister", owner=nodes[0].owner)
+    market.replace(deal, 0, own)
+
+
+def test_the_spread_counts_active_columns_only(
+    market: Market, deal: Deal, nodes: list[Node]
+) -> None:
+    sister = market.node("sister", owner=nodes[1].owner)
+    market.notice(nodes[0])
+    market.notice(nodes[1])
+    market.chain.warp(2 * PERIOD)
+    exit(market, deal, 1, nodes[1].key)
+    market.replace(deal, 0, sister)
+
+
+def test_the_bound_of_columns_of_an_owner_is_the_mandates(
+    market: Market, nodes: list[Node]
+) -> None:
+    deal = market.open(nodes, mandate={"per_owner": 2})
+    sisters = [market.node(f"sister {i}", owner=nodes[2].owner) for i in range(2)]
+    market.replace(deal, 0, sisters[0], by=client)
+    with refused("storage: too many columns of one owner"):
+        market.replace(deal, 1, sisters[1], by=client)
+    market.replace(deal, 2, sisters[1], by=client)
+
+
+def test_a_column_moves_to_active_nodes_only(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    market.world.registry.send("retire", spare.address, sender=spare.owner.address)
+    with refused("storage: node not active"):
+        market.replace(deal, 0, spare, by=client)
+    with refused("faults: node leaves"):
+        market.notice(nodes[0])
+        market.replace(deal, 0, nodes[0], by=client)
+
+
+def test_nothing_moves_after_the_deal(market: Market, nodes: list[Node], spare: Node) -> None:
+    deal = market.open(nodes, periods=4)
+    market.chain.warp_to(deal.term_end - 1)
+    with market.chain.anchor():
+        market.replace(deal, 0, spare, by=client)
+    market.chain.warp(1)
+    with refused("storage: deal is over"):
+        market.replace(deal, 0, spare, by=client)
+
+
+def test_a_moved_column_pays_both_for_what_they_proved(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    market.notice(nodes[0])
+    market.next_round()
+    market.prove_all(nodes)
+    market.replace(deal, 0, spare)
+    market.live_periods(2, [*nodes, spare])
+    market.to_period(market.period + 1)
+    for rail in (1, 4):
+        market.settle(rail)
+    assert market.rail(1).accepted == 2 * PERIOD
+    assert market.rail(4).accepted == 2 * PERIOD
+    assert market.rail(1).closed
+
+
+def test_a_moved_column_keeps_its_stake_until_it_is_decided(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    """Losing a column and its pay to a repair does not shrink what a failure costs."""
+    miss(market, nodes[1:])
+    market.to_period(market.period + 1)
+    locked = market.state(nodes[0]).locked
+    market.replace(deal, 0, spare)
+    assert market.state(nodes[0]).locked == locked
+    with refused("storage: rounds are undecided"):
+        market.storage.send("finish_rail", 1, sender=watcher.address)
+    miss(market, [*nodes[1:], spare], 2)
+    failed = market.evaluate(nodes[0]).one("NodeFailed")
+    assert failed.slashed == locked // 2
+    outcome = market.storage.send("finish_rail", 1, sender=watcher.address)
+    finished = outcome.one("ColumnFinished")
+    assert (finished.deal, finished.slot) == (deal.id, 0)
+    assert finished.compensation > 0
+    assert market.state(nodes[0]).locked == 0
+    with refused("storage: column is finished"):
+        market.storage.send("finish_rail", 1, sender=watcher.address)
+    assert market.column(deal).state == 1
+    assert market.rail(1).accepted == 2 * PERIOD
+
+
+def test_a_moved_column_of_a_sound_node_is_finished_soon(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    market.replace(deal, 0, spare, by=client)
+    assert market.state(nodes[0]).columns == 1
+    market.storage.send("finish_rail", 1, sender=watcher.address)
+    state = market.state(nodes[0])
+    assert (state.columns, state.bytes, state.locked) == (0, 0, 0)
+    assert market.world.staking.call("locked", nodes[0].address) == 0
+    market.next_round()
+    assert market.pdp.call("next_round", nodes[0].set_id) == market.beacon.call("round_count")
+
+
+# The repair reserve
+
+
+def test_a_repair_is_paid_at_the_first_good_round(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    miss(market, nodes[1:])
+    market.replace(deal, 0, spare)
+    with refused("storage: no good round yet"):
+        claim(market, deal)
+    market.next_round()
+    market.prove_all([spare])
+    with refused("storage: no good round yet"):
+        claim(market, deal)
+    market.to_period(market.period + 1)
+    outcome = claim(market, deal)
+    assert outcome.one("RepairPaid").args == {
+        "deal": deal.id,
+        "slot": 0,
+        "replacer": watcher.address,
+        "amount": FEE,
+    }
+    sent = outcome.one("Sent")
+    assert (sent.recipient, sent.amount, sent.purpose) == (watcher.address, FEE, 17)
+    assert market.world.funds(watcher.address) == FEE
+    assert market.deal(deal).reserve == FEE
+    assert market.column(deal).repair_claimed
+    with refused("storage: no repair to pay"):
+        claim(market, deal)
+    with refused("storage: no repair to pay"):
+        claim(market, deal, 1)
+
+
+def test_the_first_good_round_is_one_after_the_moves_period(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    """The round of the move's own period never counts, stored before the move or after it."""
+    miss(market, nodes[1:])
+    market.to_period(market.period + 1)
+    market.replace(deal, 0, spare)
+    market.round()
+    market.prove_all([spare])
+    market.to_period(market.period + 1)
+    with refused("storage: no good round yet"):
+        claim(market, deal)
+    market.round()
+    market.prove_all([spare])
+    market.to_period(market.period + 1)
+    claim(market, deal)
+
+
+def test_a_repair_without_proof_is_given_back(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    """Moving a column to a node that never proves uses up nothing of the mandate."""
+    other = market.node("other")
+    miss(market, nodes[1:])
+    for target in (spare, other):
+        market.replace(deal, 0, target)
+        assert market.deal(deal).repairs_done == 1
+        miss(market, nodes[1:])
+    assert market.deal(deal).reserve == 2 * FEE
+
+
+def test_a_proven_repair_is_paid_when_its_column_moves_on(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    miss(market, nodes[1:])
+    market.replace(deal, 0, spare)
+    market.live_periods(1, [*nodes[1:], spare])
+    miss(market, nodes[1:])
+    outcome = market.replace(deal, 0, market.node("other"))
+    assert outcome.one("RepairPaid").amount == FEE
+    assert market.deal(deal).repairs_done == 2
+
+
+def test_a_proven_repair_is_paid_when_its_column_is_finished(
+    market: Market, nodes: list[Node], spare: Node
+) -> None:
+    deal = market.open(nodes, periods=6)
+    miss(market, nodes[1:])
+    market.replace(deal, 0, spare)
+    market.live_periods(4, [*nodes[1:], spare])
+    market.chain.warp_to(deal.term_end)
+    outcome = market.finish(deal)
+    assert outcome.one("RepairPaid").replacer == watcher.address
+    assert market.world.funds(watcher.address) == FEE
+
+
+def test_no_fee_for_moving_ones_own(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    sister = market.node("sister", owner=nodes[1].owner)
+    for node in nodes:
+        market.notice(node)
+    for slot, target, by in (
+        (0, spare, nodes[0].owner),
+        (1, sister, watcher),
+        (2, market.node("other"), nodes[2].key),
+    ):
+        assert market.replace(deal, slot, target, by=by).one("ColumnReplaced").replacer == ZERO
+    assert market.deal(deal).repairs_done == 0
+
+
+def test_own_moves_need_no_repairs_left(market: Market, nodes: list[Node], spare: Node) -> None:
+    deal = market.open(nodes, mandate={"repairs": 0})
+    market.notice(nodes[0])
+    with refused("storage: no repairs left"):
+        market.replace(deal, 0, spare)
+    market.replace(deal, 0, spare, by=nodes[0].owner)
+
+
+def test_a_repair_without_fee_is_free(market: Market, nodes: list[Node], spare: Node) -> None:
+    deal = market.open(nodes, mandate={"repair_fee": 0})
+    market.notice(nodes[0])
+    market.replace(deal, 0, spare)
+    market.live_periods(1, [spare])
+    market.to_period(market.period + 1)
+    assert claim(market, deal).one("RepairPaid").amount == 0
+
+
+# Leaving
+
+
+def test_a_node_leaves_after_notice(market: Market, deal: Deal, nodes: list[Node]) -> None:
+    for by in (mallory, client, nodes[1].key):
+        with refused("storage: not the node or its owner"):
+            exit(market, deal, 0, by)
+    with refused("storage: give notice first"):
+        exit(market, deal, 0, nodes[0].key)
+    market.notice(nodes[0])
+    market.live_periods(1, nodes)
+    with refused("storage: give notice first"):
+        exit(market, deal, 0, nodes[0].key)
+    market.live_periods(1, nodes)
+    market.to_period(market.period + 1)
+    outcome = exit(market, deal, 0, nodes[0].owner)
+    assert outcome.one("ColumnEnded").reason == 3
+    column = market.column(deal)
+    assert (column.state, column.ended_at) == (2, market.chain.now)
+    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
+    with refused("storage: column is not active"):
+        exit(market, deal, 0, nodes[0].key)
+    market.finish(deal)
+    assert market.state(nodes[0]).columns == 0
+    assert market.rail(1).accepted == 4 * PERIOD
+    assert market.world.staking.call("active", nodes[0].address) == 1_000 * TOKEN
+
+
+def test_an_empty_slot_is_filled_by_anyone(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    other = market.node("other")
+    market.notice(nodes[0])
+    market.notice(nodes[1])
+    market.chain.warp(2 * PERIOD)
+    exit(market, deal, 0, nodes[0].key)
+    exit(market, deal, 1, nodes[1].key)
+    market.finish(deal, 1)
+    market.replace(deal, 0, spare)
+    market.replace(deal, 1, other)
+    assert [market.column(deal, slot).state for slot in range(3)] == [1, 1, 1]
+    market.storage.send("finish_rail", 1, sender=watcher.address)
+    assert [market.column(deal, slot).state for slot in range(3)] == [1, 1, 1]
+    market.storage.send("close", deal.id, sender=client.address)
+    market.chain.warp(LOCKUP)
+    for slot in range(3):
+        market.finish(deal, slot)
+    assert market.deal(deal).reserve == 0
+
+
+def test_a_payer_that_runs_dry_frees_its_nodes(market: Market, nodes: list[Node]) -> None:
+    deal = market.open(nodes)
+    market.live_periods(2, nodes)
+    token, payments = market.world.token.address, market.world.payments
+    with refused("storage: give notice first"):
+        exit(market, deal, 0, nodes[0].key)
+    _, free, _ = payments.call("status", token, client.address)
+    payments.send("withdraw", token, client.address, free, sender=client.address)
+    with refused("storage: give notice first"):
+        exit(market, deal, 0, nodes[0].key)
+    solvent = market.chain.now
+    market.chain.warp(1)
+    exit(market, deal, 0, nodes[0].key)
+    assert market.column(deal).ended_at == solvent + LOCKUP
+    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 0
+    with refused("storage: rail runs on"):
+        market.finish(deal)
+    market.live_periods(10, nodes)
+    market.to_period(market.period + 1)
+    market.finish(deal)
+    assert market.rail(1).accepted == 11 * PERIOD
+    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
+
+
+# Finishing
+
+
+def test_a_column_is_finished_when_its_term_is_over(market: Market, nodes: list[Node]) -> None:
+    deal = market.open(nodes, periods=5)
+    market.live_periods(4, nodes)
+    market.chain.warp_to(deal.term_end - 1)
+    with refused("storage: column is active"):
+        market.finish(deal)
+    market.chain.warp(1)
+    outcome = market.finish(deal)
+    assert outcome.one("ColumnEnded").reason == 2
+    assert market.column(deal).ended_at == deal.term_end
+    assert market.column(deal).state == 3
+    assert market.rail(1).accepted == 4 * PERIOD
+    assert market.rail(1).closed
+    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
+    with refused("storage: column is finished"):
+        market.finish(deal)
+
+
+def test_the_last_column_gives_the_reserve_back(market: Market, nodes: list[Node]) -> None:
+    deal = market.open(nodes, periods=3)
+    market.live_periods(2, nodes)
+    market.to_period(market.period + 1)
+    for slot in (0, 1):
+        market.finish(deal, slot)
+    assert market.deal(deal).reserve == 2 * FEE
+    before = market.world.funds(client.address)
+    outcome = market.finish(deal, 2)
+    assert outcome.one("DealClosed").deal == deal.id
+    sent = outcome.one("Sent")
+    assert (sent.recipient, sent.amount, sent.purpose) == (client.address, 2 * FEE, 8)
+    assert market.world.funds(market.storage.address) == 0
+    assert market.world.funds(client.address) < before + 2 * FEE
+    assert market.deal(deal).reserve == 0
+    assert market.deal(deal).closed_at == market.chain.now
+
+
+def test_rounds_must_be_decided_first(market: Market, nodes: list[Node]) -> None:
+    deal = market.open(nodes, periods=3)
+    market.live_periods(1, nodes)
+    market.next_round()
+    market.to_period(market.period + 1)
+    with refused("storage: rounds are undecided"):
+        market.finish(deal)
+    market.prove_all(nodes)
+    market.finish(deal)
+    assert market.rail(1).accepted == PERIOD
+
+
+def test_the_round_of_the_ends_period_need_not_be_waited_for(
+    market: Market, nodes: list[Node]
+) -> None:
+    deal = market.open(nodes, periods=3)
+    market.live_periods(2, nodes)
+    market.next_round()
+    assert market.finish(deal).one("ColumnFinished").deal == deal.id
+    assert market.pdp.call("owed", nodes[0].set_id) == 0
+    market.late()
+    assert market.pdp.call("owed", nodes[0].set_id) == 1
+
+
+def test_a_closed_deals_columns_finish_at_the_term_at_the_latest(
+    market: Market, nodes: list[Node]
+) -> None:
+    deal = market.open(nodes, periods=4)
+    market.live_periods(1, nodes)
+    market.storage.send("close", deal.id, sender=client.address)
+    assert market.column(deal).ended_at > deal.term_end
+    market.live_periods(2, nodes)
+    market.to_period(market.period + 1)
+    outcome = market.finish(deal)
+    assert outcome.one("ColumnEnded").reason == 2
+    assert market.rail(1).closed
+    assert market.rail(1).accepted == 3 * PERIOD
+
+
+def test_a_failed_nodes_column_is_finished_at_once(
+    market: Market, deal: Deal, nodes: list[Node]
+) -> None:
+    miss(market, nodes[1:], 3)
+    outcome = market.finish(deal)
+    assert outcome.one("NodeFailed").node == nodes[0].address
+    assert outcome.one("ColumnEnded").reason == 4
+    assert outcome.one("ColumnFinished").compensation > 0
+    assert market.rail(1).accepted == 2 * PERIOD
+    assert market.rail(1).closed
+    with refused("storage: column is active"):
+        market.finish(deal, 1)
+
+
+def test_a_failed_node_is_not_paid_for_the_tail_of_a_closed_deal(
+    market: Market, deal: Deal, nodes: list[Node]
+) -> None:
+    market.storage.send("close", deal.id, sender=client.address)
+    miss(market, nodes[1:], 3)
+    outcome = market.finish(deal)
+    assert outcome.one("ColumnEnded").reason == 4
+    assert market.rail(1).closed
+    assert market.rail(1).accepted == 2 * PERIOD
+
+
+# Abandoned columns
+
+
+def test_a_dry_payers_columns_are_cleaned_after_the_window(
+    market: Market, deal: Deal, nodes: list[Node]
+) -> None:
+    with refused("storage: not abandoned"):
+        abandon(market, deal)
+    run_dry(market)
+    dry = market.world.payments.call("status", market.world.token.address, client.address)[2]
+    market.chain.warp_to(dry + CLEANUP)
+    with refused("storage: not abandoned"):
+        abandon(market, deal)
+    market.chain.warp(1)
+    outcome = abandon(market, deal)
+    assert outcome.one("ColumnEnded").reason == 6
+    assert outcome.one("ColumnFinished").slot == 0
+    assert market.column(deal).state == 3
+    assert market.state(nodes[0]).locked == 0
+    with refused("storage: column is finished"):
+        abandon(market, deal)
+
+
+def test_what_nobody_finished_is_cleaned_after_the_window(
+    market: Market, nodes: list[Node]
+) -> None:
+    deal = market.open(nodes, periods=4)
+    market.live_periods(1, nodes)
+    market.next_round()
+    market.late()
+    market.chain.warp_to(deal.term_end + CLEANUP)
+    with refused("storage: rounds are undecided"):
+        market.finish(deal)
+    with refused("storage: not abandoned"):
+        abandon(market, deal)
+    market.chain.warp(1)
+    abandon(market, deal)
+    assert market.column(deal).ended_at <= deal.term_end
+    assert market.state(nodes[0]).columns == 0
+    assert market.rail(1).accepted == 0
+    market.prove_all(nodes)
+    market.settle(1)
+    assert market.rail(1).accepted == PERIOD
+
+
+def test_an_ended_column_is_cleaned_after_the_window(
+    market: Market, deal: Deal, nodes: list[Node]
+) -> None:
+    market.next_round()
+    market.notice(nodes[0])
+    market.chain.warp(2 * PERIOD)
+    exit(market, deal, 0, nodes[0].key)
+    ended = market.chain.now
+    market.chain.warp_to(ended + CLEANUP)
+    with refused("storage: not abandoned"):
+        abandon(market, deal)
+    market.chain.warp(1)
+    outcome = abandon(market, deal)
+    assert not outcome.named("ColumnEnded")
+    assert market.column(deal).state == 3
+
+
+def test_the_guardian_moves_nothing(market: Market, deal: Deal, spare: Node) -> None:
+    with refused("storage: column is sound"):
+        market.replace(deal, 0, spare, by=guardian)
+    with refused("storage: not the client"):
+        market.storage.send("close", deal.id, sender=guardian.address)
+    with refused("storage: not the node or its owner"):
+        exit(market, deal, 0, guardian)
+
+
+def test_a_second_clients_deal_costs_the_same(market: Market, nodes: list[Node]) -> None:
+    """No cost grows with the number of clients or deals."""
+    used = []
+    for i, owner in enumerate((client, *clients())):
+        if i:
+            market.fund_client(owner)
+        pieces = [merkle.sample(50 * i + j) for j in range(3)]
+        term_end = market.chain.now + 9 * PERIOD
+        given = [
+            market.acceptance(node, piece, term_end, by=owner)
+            for node, piece in zip(nodes, pieces, strict=True)
+        ]
+        outcome = market.storage.send("open", market.request(pieces), given, sender=owner.address)
+        used.append(outcome.gas_used)
+    assert max(used[1:]) <= used[0]
