@@ -116,7 +116,7 @@ class Faults:
         node.size -= size
         node.columns -= 1
         node.locked -= locked
-        return node.pool * size // node.pool_bytes if node.failed else 0
+        return node.pool * size // max(node.pool_bytes, 1) if node.failed else 0
 
     def see_lock(self, event: Event) -> None:
         """Note a lock or release in the staking contract by this one."""
@@ -137,7 +137,7 @@ class Faults:
         event.spot(CHECK).same("rounds owed at a failure", expected=True, found=enough)
         node.failed = True
         node.failed_round = self._proofs.next_round(node.set_id)
-        node.pool_bytes = max(node.size, 1)
+        node.pool_bytes = node.size
         self._failing, self._taken = name, 0
 
     def requested(self, event: Event) -> Request:

@@ -1,8 +1,9 @@
 """Every proof checked again: seeds, ranges, challenged leaves, Merkle paths, deadlines.
 
-The range of a round is modelled from the rule, not from the contract's words of storage: a piece
+The span of a round is modelled from the rule, not from the contract's words of storage: a piece
 is in the round of period P when it was added in a period before P and its removal was not
-requested in a period before P. Challenges and tree nodes are as PROTOCOL.md, Storage has them.
+requested in a period before P; but while a set is in debt nothing leaves it, so that a round whose
+period began with an earlier one owed asks for all that the earlier one asked for. Challenges and tree nodes are as PROTOCOL.md, Storage has them.
 """
 
 from __future__ import annotations
@@ -52,18 +53,29 @@ class Set:
     good: list[int] = field(default_factory=list)
     late: list[int] = field(default_factory=list)
     closed: bool = False
+    cut: int = 0
+    cleared: int = -1
+
+    def leave_before(self, period: int) -> int:
+        """Removals requested in periods before this one are outside a period's round.
+
+        All earlier rounds being resolved; ``cleared`` is when one was last answered late.
+        """
+        return period if self.cleared < period else self.cut
 
     def span(self, period: int) -> int:
-        """Leaves in the round of a period that is not before the last one answered."""
+        """Leaves in the round of a period, all earlier rounds being resolved."""
+        cut = self.leave_before(period)
         coming = sum(self.pieces[i].leaves for i in self.arriving if self._in(i, period))
-        going = sum(self.pieces[i].leaves for i in self.leaving if self._out(i, period))
+        going = sum(self.pieces[i].leaves for i in self.leaving if self._out(i, cut))
         return self.sums.total + coming - going
 
     def roll(self, period: int) -> None:
-        """Bring the tree to the start of a period."""
+        """Bring the tree to the round of a period."""
+        self.cut = self.leave_before(period)
         while self.arriving and self._in(self.arriving[0], period):
             self.sums.append(self.pieces[self.arriving.popleft()].leaves)
-        while self.leaving and self._out(self.leaving[0], period):
+        while self.leaving and self._out(self.leaving[0], self.cut):
             self.sums.clear(self.leaving.popleft())
 
     def _in(self, index: int, period: int) -> bool:
@@ -103,8 +115,7 @@ class Proofs:
         if found.closed:
             return 0
         rounds = self._beacon.rounds[self.next_round(set_id) :]
-        overdue = [r for r in rounds if r.stored_at + self._window <= moment]
-        return sum(1 for each in overdue if found.span(each.period) > 0)
+        return sum(1 for each in rounds if each.stored_at + self._window <= moment)
 
     def missed(self, set_id: int, moment: int) -> int:
         """Rounds answered late or owed."""
@@ -212,12 +223,14 @@ class Proofs:
 
     def _horizon(self, event: Event) -> int:
         """Removals requested in periods before this one count now."""
-        rounds = self._beacon.rounds
+        rounds, found = self._beacon.rounds, self._set_of(event)
         following = self.next_round(event.number("set_id"))
         if following < len(rounds):
-            return rounds[following].period
+            return found.leave_before(rounds[following].period)
         period = self._beacon.period_of(event.time)
-        return period + 1 if rounds and rounds[-1].period == period else period
+        if rounds and rounds[-1].period == period:
+            period += 1
+        return found.leave_before(period)
 
     def _prove(self, event: Event, found: Set) -> None:
         set_id, index = event.number("set_id"), event.number("round")
@@ -231,6 +244,8 @@ class Proofs:
         self._check_paths(event, found, answered.seed)
         found.cursor = index + 1
         (found.good if in_time else found.late).append(index)
+        if not in_time:
+            found.cleared = self._beacon.period_of(event.time)
         self._counts["proofs"] += 1
 
     def _check_paths(self, event: Event, found: Set, seed: bytes) -> None:
