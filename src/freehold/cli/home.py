@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from freehold.domain.errors import ConflictError, NotFoundError, VersionError
-from freehold.domain.network import Network
+
+if TYPE_CHECKING:
+    from freehold.domain.network import Network
 
 VERSION = 1
 
@@ -61,6 +64,8 @@ class Home:
 
     def network(self) -> Network:
         """The network that this home belongs to; NotFoundError before it has one."""
+        from freehold.domain.network import Network
+
         if not self.descriptor.is_file():
             raise NotFoundError(
                 f"no network in {self.root}",

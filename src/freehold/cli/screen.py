@@ -14,7 +14,8 @@ from freehold.domain.errors import CancelledError
 if TYPE_CHECKING:
     from rich.console import Console
 
-Advance = Callable[[int], None]
+Advance = Callable[[int, int], None]
+"""Told how many bytes of how many are done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,9 @@ class Screen:
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
-        """A progress bar in bytes on standard error; it yields how to advance it."""
+        """A progress bar in bytes on standard error; it yields how to move it."""
         if self.as_json or not sys.stderr.isatty():
-            yield lambda _count: None
+            yield lambda _done, _total: None
             return
         from rich.progress import (
             BarColumn,
@@ -84,18 +85,23 @@ class Screen:
         )  # fmt: skip
         with Progress(*columns, console=self.console(stderr=True), transient=True) as bar:
             task = bar.add_task(label, total=total)
-            yield lambda count: bar.advance(task, count)
+            yield lambda done, whole: bar.update(task, completed=done, total=whole)
+
+    @contextmanager
+    def waiting(self, label: str) -> Iterator[None]:
+        """A spinner beside ``label`` while the body runs."""
+        if self.as_json:
+            yield
+            return
+        with self.console(stderr=True).status(label):
+            yield
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:
         """A spinner beside ``label`` while the body runs, and a tick after it."""
-        if self.as_json:
+        with self.waiting(label):
             yield
-            return
-        console = self.console(stderr=True)
-        with console.status(label):
-            yield
-        console.print(f"[green]✓[/] {label}")
+        self.say(f"[green]✓[/] {label}")
 
 
 @contextmanager

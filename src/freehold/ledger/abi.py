@@ -102,6 +102,18 @@ class Artifact:
         found = self.function(function, len(args))
         return found.selector + pack_all(found.inputs, args, f"{self.name}.{function}")
 
+    def arguments(self, function: str, calldata: bytes) -> list[Value] | None:
+        """The decoded arguments of a call of ``function``, None when it calls something else."""
+        for (name, _), found in self.functions.items():
+            if name == function and calldata[:4] == found.selector:
+                return unpack_all(found.inputs, calldata[4:], f"{self.name}.{function}")
+        return None
+
+    def result(self, function: str, data: bytes) -> Value:
+        """The decoded result of a view without arguments; several results come as a list."""
+        results = unpack_all(self.function(function, 0).outputs, data, f"{self.name}.{function}")
+        return results[0] if len(results) == 1 else results
+
     def function(self, name: str, count: int) -> Function:
         """The function of that name and number of arguments; NotFoundError otherwise."""
         found = self.functions.get((name, count))

@@ -14,6 +14,7 @@ from freehold.domain.errors import (
     AccessError,
     InsufficientFundsError,
     IntegrityError,
+    NotFoundError,
     RefusedError,
 )
 from freehold.domain.ids import Address
@@ -152,6 +153,17 @@ class Ledger:
     def balance(self, account: Address) -> int:
         """An account's coins for gas, in wei."""
         return self.rpc.balance(account)
+
+    def calldata(self, transaction: str) -> bytes:
+        """What a mined transaction called with; NotFoundError when the chain has none such."""
+        found = self.rpc.request("eth_getTransactionByHash", transaction)
+        data = found.get("input") if isinstance(found, dict) else None
+        if not isinstance(data, str) or not data.startswith("0x"):
+            raise NotFoundError(
+                f"the chain has no transaction {transaction}",
+                remedy="It was reorganised away, or this RPC does not keep history.",
+            )
+        return bytes.fromhex(data[2:])
 
     def call(
         self, contract: str, function: str, args: Sequence[object], *, sender: Address | None = None

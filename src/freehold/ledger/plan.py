@@ -100,8 +100,22 @@ def _preset(
 PRODUCTION = _preset(
     period=DAY, grace=3_600, window=7_200, unbonding=21 * DAY, delay=2 * DAY, voucher=DAY
 )
-DEVNET = _preset(period=60, grace=20, window=30, unbonding=1_200, delay=60, voucher=600)
-JOURNEY = _preset(period=8, grace=3, window=4, unbonding=160, delay=60, voucher=60)
+
+
+def devnet(period: int) -> Parameters:
+    """Parameters of a network to try things on, with ``period`` seconds between proofs."""
+    return _preset(
+        period=period,
+        grace=max(period // 3, 3),
+        window=max(period // 2, 4),
+        unbonding=max(20 * period, 60),
+        delay=60,
+        voucher=max(10 * period, 60),
+    )
+
+
+DEVNET = devnet(60)
+JOURNEY = devnet(8)
 """For tests that live through many periods."""
 
 

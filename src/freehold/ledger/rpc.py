@@ -391,6 +391,19 @@ class Rpc:
         return self._read("web3_clientVersion", (), None, lambda answer: str(answer)[:200])
 
 
+def find_chain_id(urls: Sequence[str]) -> int:
+    """The chain id that the first URL that answers is on; UnavailableError when none does."""
+    failures = []
+    for url in urls:
+        try:
+            with httpx2.Client(timeout=10.0, trust_env=False) as client:
+                question = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
+                return int(client.post(url, json=question).json()["result"], 16)
+        except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
+            failures.append(f"{url}: {error}")
+    raise _nobody("eth_chainId", failures)
+
+
 def _receipt(answer: Json) -> RawReceipt | None:
     if answer is None:
         return None

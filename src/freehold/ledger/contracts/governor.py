@@ -9,6 +9,10 @@ from freehold.ledger.contracts.base import Contract
 from freehold.ledger.values import Receipt
 
 
+PENDING, EXECUTED, CANCELLED = 1, 2, 3
+"""States of a proposal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Power:
     """A role that somebody holds in a contract; ``delay`` is how long a change of it takes."""
@@ -21,11 +25,12 @@ class Power:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A change that waits."""
+    """A change; ``state`` is PENDING, EXECUTED or CANCELLED."""
 
     target: Address
     data: bytes
     ready_at: int
+    state: int
 
 
 class Governor(Contract):

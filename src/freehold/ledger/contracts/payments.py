@@ -109,7 +109,7 @@ class Payments(Contract):
 
     def approval(self, token: Address, owner: Address, market: Address) -> Approval:
         """What an owner lets a market do."""
-        return Approval(*self._views(int, "approval", token, owner, market))
+        return self._view(Approval, "approval", token, owner, market)
 
     def rail_count(self) -> int:
         """How many rails were ever opened; ids run from 1."""

@@ -33,9 +33,10 @@ QUEUE_LIMIT = 4_096
 BATCH_LIMIT = 128
 BATCH_BYTES = 4 * 2**20
 TRAILING_BLOCKS = 3
-"""Empty blocks, one a second, behind the last transaction: `beacon.fix` names block + 2, and a
-later transaction must be able to read that block's hash. Then the chain rests and grows no more."""
-TRAILING_SECONDS = 1.0
+TRAILING_SECONDS = 0.5
+"""Empty blocks behind the last transaction, and the pause before each: `beacon.fix` names block
++ 2, and a later transaction must be able to read that block's hash, within the grace interval of
+the shortest periods. Then the chain rests and grows no more."""
 _DRAINS = 64
 _REVIVALS = 5
 _WATCH_SECONDS = 0.5

@@ -1,0 +1,94 @@
+"""Deals: list, renew, close."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.objects import parse_span
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import open_client
+from freehold.domain import money
+
+if TYPE_CHECKING:
+    from freehold.client.results import DealInfo
+
+app = typer.Typer(name="deal", help="Deals with nodes.", no_args_is_help=True)
+DealArgument = Annotated[int, typer.Argument(help="Deal number.", min=1)]
+
+
+@app.command("list")
+def list_deals(
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the account's deals."""
+    screen = Screen(as_json)
+    with cancellable(), open_client(home, password_file) as client:
+        rows = [_row(deal) for deal in client.deals()]
+    screen.emit(rows)
+    screen.table(
+        f"{len(rows)} deals",
+        ("deal", "columns", "alive", "bytes each", "ends", "repairs", "reserve", "state"),
+        [
+            (
+                r["deal"], f"{r['k']}/{r['n']}", r["alive"], r["size"], r["term_end"],
+                r["repairs_done"], money.show(int(str(r["reserve"]))), r["state"],
+            )
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def _row(deal: DealInfo) -> dict[str, object]:
+    record = deal.record
+    return {
+        "deal": deal.id,
+        "object_id": "0x" + record.object_id.hex(),
+        "k": record.k,
+        "n": record.n,
+        "alive": sum(column.active for column in deal.columns),
+        "size": record.size,
+        "term_end": record.term_end,
+        "repairs_done": record.repairs_done,
+        "reserve": record.reserve,
+        "state": "closed" if record.closed_at else "open",
+        "nodes": [column.record.node for column in deal.columns],
+    }
+
+
+@app.command()
+def renew(
+    deal: DealArgument,
+    term: Annotated[str, typer.Option("--term", help="New term from now: 90d, 12h.")] = "30d",
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Extend a deal; every node signs the new term."""
+    screen = Screen(as_json)
+    with cancellable(), open_client(home, password_file) as client:
+        transaction = client.renew(deal, parse_span(term) or 0)
+    screen.emit({"deal": deal, "transaction": transaction})
+    screen.say(f"[green]✓[/] deal {deal} goes on for {term}")
+
+
+@app.command()
+def close(
+    deal: DealArgument,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """End a deal: its nodes may delete what they hold."""
+    screen = Screen(as_json)
+    with cancellable(), open_client(home, password_file) as client:
+        transaction = client.close_deal(deal)
+    screen.emit({"deal": deal, "transaction": transaction})
+    screen.say(f"[green]✓[/] deal {deal} is closed")

@@ -1,0 +1,248 @@
+"""A whole network on this machine: founded once, started and stopped as often as wanted."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from freehold.cli import processes
+from freehold.cli.enlist import WATCHER, Enlistment, enlist
+from freehold.cli.home import Home, write_whole
+from freehold.cli.processes import Child
+from freehold.cli.wallets import WalletFolder
+from freehold.domain.clock import SystemClock
+from freehold.domain.errors import FreeholdError
+from freehold.domain.ids import Address
+from freehold.domain.keys import Key, new_phrase
+from freehold.domain.money import UNIT
+from freehold.domain.network import Network
+from freehold.ledger import keystore
+from freehold.ledger.contracts.registry import STORAGE
+from freehold.ledger.deploy import deploy
+from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.ledger import Ledger
+from freehold.ledger.plan import DeployPlan, Parameters
+from freehold.node.settings import load
+
+READY = "ready.json"
+WATCHER_NAME = "watcher"
+GENESIS = 100_000_000 * UNIT
+STAKE = 1_000 * UNIT
+ALLOWANCE = 10_000 * UNIT
+DEPOSIT = 1_000 * UNIT
+COINS = 1_000 * UNIT
+CAPACITY = "16GiB"
+ITERATIONS = 20_000
+"""Key stretching for unattended keys: their random password lies in the same folder."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalNetwork:
+    """The processes and accounts of one home's network."""
+
+    home: Home
+    say: Say
+    environment: dict[str, str] | None = None
+
+    def start(self, *, nodes: int, parameters: Parameters, admin: bool = False) -> Network:
+        """Bring everything up, founding what is not there yet; returns once all answer."""
+        devnet = self.start_devnet(admin=admin)
+        network = self._found(devnet, parameters)
+        self._enlist_all(network, devnet, nodes)
+        self.start_members()
+        return network
+
+    def start_devnet(self, *, admin: bool = False) -> Devnet:
+        """The home's devnet, started unless it runs."""
+        self.say("starting the ledger")
+        try:
+            return Devnet.attach(self.home.root)
+        except FreeholdError:
+            return Devnet.start(
+                self.home.root, detached=True, admin=admin, environment=self.environment
+            )
+
+    def start_members(self) -> list[Child]:
+        """Start every node and the watcher, those that do not run; wait until all are ready."""
+        self.say("starting the nodes and the watcher")
+        started = [self.start_node(folder.name) for folder in self.home.nodes()]
+        started.append(self.start_watcher())
+        for child in started:
+            self.await_ready(child)
+        return started
+
+    def start_node(self, name: str) -> Child:
+        """Start one node, unless it runs."""
+        folder = self.home.node(name)
+        arguments = ["freehold.node", "--home", str(folder), "--network", str(self.home.descriptor)]
+        return self._start(name, arguments)
+
+    def start_watcher(self) -> Child:
+        """Start the watcher, unless it runs."""
+        arguments = ["freehold.node.watcher", "--home", str(self.home.watcher)]
+        return self._start(WATCHER_NAME, [*arguments, "--network", str(self.home.descriptor)])
+
+    def await_ready(self, child: Child) -> None:
+        """Wait until a node or the watcher says that it serves; UnavailableError otherwise."""
+        folder = self.home.watcher if child.name == WATCHER_NAME else self.home.node(child.name)
+        processes.wait_until(
+            lambda: _ready_pid(folder / READY) == child.pid, child=child, home=self.home
+        )
+
+    def stop(self) -> list[str]:
+        """Stop what this home started, the ledger last; the names of what was stopped."""
+        stopped = []
+        for child in processes.running(self.home):
+            processes.stop(child)
+            stopped.append(child.name)
+        try:
+            devnet = Devnet.attach(self.home.root)
+        except FreeholdError:
+            return stopped
+        devnet.stop()
+        return [*stopped, "ledger"]
+
+    def add_node(self, network: Network, devnet: Devnet) -> str:
+        """Found one more node of one more owner and start it; its name."""
+        name = f"node-{len(self.home.nodes()) + 1}"
+        with self._funder(network, devnet) as funder:
+            self._enlist(network, funder, self.home.node(name), name)
+        self.await_ready(self.start_node(name))
+        return name
+
+    def _start(self, name: str, arguments: Sequence[str]) -> Child:
+        running = processes.find(self.home, name)
+        return running or processes.start(self.home, name, arguments, environment=self.environment)
+
+    def _found(self, devnet: Devnet, parameters: Parameters) -> Network:
+        if self.home.descriptor.exists():
+            return self.home.network()
+        plan = DeployPlan(
+            name="local", parameters=parameters, allocation={devnet.funder.address: GENESIS}
+        )
+        network = deploy(
+            plan,
+            rpc_urls=(devnet.url,),
+            chain_id=devnet.chain_id,
+            key=devnet.funder,
+            state=self.home.root / "founding",
+            random=secrets.token_bytes,
+            clock=SystemClock(),
+            progress=self.say,
+        )
+        write_whole(self.home.descriptor, network.render().encode())
+        return network
+
+    def _funder(self, network: Network, devnet: Devnet) -> Ledger:
+        state = self.home.root / "founding" / "ledger"
+        return Ledger.open(network, state=state, key=devnet.funder)
+
+    def _enlist_all(self, network: Network, devnet: Devnet, nodes: int) -> None:
+        names = [f"node-{number}" for number in range(1, nodes + 1)]
+        with self._funder(network, devnet) as funder:
+            for name in names if not self.home.nodes() else []:
+                self.home.node(name).mkdir(parents=True)
+            for folder in self.home.nodes():
+                self._enlist(network, funder, folder, folder.name)
+            self._enlist_watcher(network, funder)
+            self._fund_wallet(network, funder)
+
+    def _enlist(self, network: Network, funder: Ledger, folder: Path, name: str) -> None:
+        if (folder / "enlisted").exists():
+            return
+        self.say(f"enlisting {name}")
+        settle = max(network.parameters["period"] * 2, 1)
+        port = str(_free_port())
+        write_settings(folder, {"capacity": CAPACITY, "settle_every": f"{settle}s", "port": port})
+        self._join(network, funder, folder, roles=STORAGE, stake=STAKE)
+
+    def _enlist_watcher(self, network: Network, funder: Ledger) -> None:
+        if (self.home.watcher / "enlisted").exists():
+            return
+        self.say("enlisting the watcher")
+        self.home.watcher.mkdir(parents=True, exist_ok=True)
+        self._join(network, funder, self.home.watcher, roles=WATCHER, stake=0)
+
+    def _join(
+        self, network: Network, funder: Ledger, folder: Path, *, roles: int, stake: int
+    ) -> None:
+        password = folder_password(folder)
+        node = node_key(folder / "key.json", password)
+        owner = node_key(folder / "owner.json", password)
+        _fund(funder, node.address, tokens=0)
+        _fund(funder, owner.address, tokens=stake)
+        with Ledger.open(network, state=folder / "owner", key=owner) as ledger:
+            enlist(ledger, node, Enlistment(roles=roles, stake=stake))
+        write_whole(folder / "enlisted", b"")
+
+    def _fund_wallet(self, network: Network, funder: Ledger) -> None:
+        folder = WalletFolder(self.home.wallet)
+        if (self.home.wallet / "funded").exists():
+            return
+        self.say("making and funding your account")
+        password = self.home.password()
+        if not folder.exists():
+            folder.create(new_phrase(), password)
+        key = folder.key(password)
+        _fund(funder, key.address, tokens=ALLOWANCE)
+        self._deposit(network, folder)
+        write_whole(self.home.wallet / "funded", b"")
+
+    def _deposit(self, network: Network, folder: WalletFolder) -> None:
+        from freehold.client.client import Client
+
+        wallet = folder.unlock(self.home.password(), network_id=network.network_id)
+        with Client.open(network, wallet, folder.state) as client:
+            if not client.chain.funds().deposited:
+                client.deposit(DEPOSIT)
+
+
+def folder_password(folder: Path) -> str:
+    """The password of the keys in a node's folder, drawn once and kept with mode 0600."""
+    path = folder / "password"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(path, secrets.token_urlsafe(24).encode(), mode=0o600)
+    return path.read_text().strip()
+
+
+def node_key(path: Path, password: str) -> Key:
+    """The key in a keystore, drawn when there is none; its password lies in the same folder."""
+    if not path.exists():
+        keystore.save(path, Key.draw(secrets.token_bytes), password, iterations=ITERATIONS)
+    return keystore.load(path, password)
+
+
+def _fund(funder: Ledger, account: Address, *, tokens: int) -> None:
+    """Give gas and tokens once: the tags make a resumed founding find them given."""
+    funder.transfer(account, COINS, tag=f"coins:{account}")
+    if tokens:
+        funder.send("token", "transfer", (account, tokens), tag=f"tokens:{account}")
+
+
+def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
+    """Write a node's node.toml, checked as the node will check it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    load(folder, flags=settings, environment={})
+    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
+    write_whole(folder / "node.toml", lines.encode())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _ready_pid(path: Path) -> int | None:
+    try:
+        pid = json.loads(path.read_text())["pid"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return pid if isinstance(pid, int) else None

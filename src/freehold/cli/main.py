@@ -1,0 +1,61 @@
+"""``freehold``: assembles the nouns and turns errors into messages and exit codes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+
+from freehold import __version__
+from freehold.cli import account, deals, network, nodes, objects, run, verify
+from freehold.domain.errors import FreeholdError
+
+app = typer.Typer(
+    name="freehold",
+    help="Strangers run one cloud and pay only for work that anyone can re-check.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for room in (run, objects, verify):
+    room.register(app)
+for noun in (account.wallet, account.stake, deals.app, nodes.app, network.app):
+    app.add_typer(noun)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def explain(error: FreeholdError, *, as_json: bool) -> str:
+    """What the user reads (or a program parses) when ``error`` ends a command."""
+    if as_json:
+        fields = {"error": error.message, "remedy": error.remedy, "kind": type(error).__name__}
+        return json.dumps(fields)
+    return f"freehold: {error.message}\n  {error.remedy}"
+
+
+def main() -> None:
+    """Run the command line; the exit codes are those of the errors' page (0 to 6)."""
+    try:
+        app()
+    except FreeholdError as error:
+        sys.stderr.write(explain(error, as_json="--json" in sys.argv) + "\n")
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""Networks: create one on any EVM chain, show one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.home import find_home, open_home, write_whole
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import open_ledger, read_password
+from freehold.domain.errors import CancelledError, ConflictError
+from freehold.domain.money import UNIT, show
+
+if TYPE_CHECKING:
+    from freehold.domain.network import Network
+
+app = typer.Typer(name="network", help="Networks.", no_args_is_help=True)
+
+
+@app.command()
+def create(
+    rpc: Annotated[list[str], typer.Option("--rpc", help="RPC URL of the chain; may be repeated.")],
+    *,
+    name: Annotated[str, typer.Option("--name", help="The network's name.")] = "freehold",
+    period: Annotated[
+        int, typer.Option("--period", help="Seconds between proofs.", min=8)
+    ] = 86_400,
+    genesis: Annotated[
+        int, typer.Option("--genesis", help="Whole tokens minted to this wallet.", min=1)
+    ] = 100_000_000,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Deploy a network's contracts with the wallet's key and write its network.json."""
+    from freehold.cli.wallets import WalletFolder
+
+    screen, target = Screen(as_json), find_home(home)
+    target.claim()
+    if target.descriptor.exists():
+        raise ConflictError(
+            f"{target.root} has a network already",
+            remedy="Choose another --home; a home belongs to one network.",
+        )
+    folder = WalletFolder(target.wallet)
+    folder.address()
+    if not yes and not as_json and not typer.confirm(f"Deploy nine contracts on {rpc[0]}?"):
+        raise CancelledError("nothing was deployed", remedy="Run it again when you like.")
+    with cancellable():
+        key = folder.key(read_password(target, password_file))
+        from freehold.cli.founding import found
+
+        network = found(
+            target, key, urls=rpc, name=name, period=period, genesis=genesis * UNIT, screen=screen
+        )
+    write_whole(target.descriptor, network.render().encode())
+    screen.emit({"descriptor": str(target.descriptor), "contracts": dict(network.contracts)})
+    screen.say(f"[green]✓[/] {network.name}: give {target.descriptor} to whoever shall join")
+
+
+@app.command("show")
+def show_network(
+    descriptor: Annotated[
+        Path | None, typer.Argument(help="network.json; none: the home's own.")
+    ] = None,
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a network: contracts, parameters, who holds which power, and proving odds."""
+    screen = Screen(as_json)
+    network = Network.parse(descriptor.read_text()) if descriptor else open_home(home).network()
+    with cancellable(), open_ledger(home) as ledger:
+        powers = [
+            {
+                "contract": _name(network, p.contract),
+                "role": p.role,
+                "holder": _name(network, p.holder),
+                "delay": p.delay,
+            }
+            for p in ledger.governor.powers()
+        ]
+        supply = ledger.token.total_supply()
+    screen.emit(
+        {
+            "name": network.name, "chain_id": network.chain_id,
+            "network_id": "0x" + network.network_id.hex(), "contracts": dict(network.contracts),
+            "parameters": dict(network.parameters), "powers": powers, "supply": supply,
+        }
+    )  # fmt: skip
+    screen.facts(f"{network.name}, supply {show(supply)}", dict(network.contracts))
+    screen.facts("parameters", dict(network.parameters))
+    screen.table(
+        "every power that anyone has",
+        ("contract", "role", "holder", "delay"),
+        [(p["contract"], p["role"], p["holder"], f"{p['delay']} s") for p in powers],
+    )
+    screen.facts("odds of noticing a loss", _odds(network.parameters["challenges"]))
+
+
+def _name(network: Network, place: str) -> str:
+    return next((name for name, at in network.contracts.items() if at == place), place)
+
+
+def _odds(challenges: int) -> dict[str, object]:
+    from freehold.markets.storage.proof import odds
+
+    return {
+        f"{lost:.0%} lost": ", ".join(
+            f"{odds(challenges, lost, periods):.1%} within {periods} periods"
+            for periods in (1, 7, 30)
+        )
+        for lost in (0.01, 0.1, 0.5)
+    }

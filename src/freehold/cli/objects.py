@@ -1,0 +1,358 @@
+"""Objects: put, get, ls, rm, mv, info, share, recover."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.home import find_home
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import new_password, open_client
+from freehold.domain import money
+from freehold.domain.errors import NotFoundError, UsageError
+
+if TYPE_CHECKING:
+    from freehold.client.client import Client
+    from freehold.client.objects import Delivery
+    from freehold.client.quote import Quote
+    from freehold.client.results import ColumnInfo, DealInfo, PutResult
+    from freehold.client.sharing import Shared
+    from freehold.markets.storage.manifest import Put
+
+PRESETS = {"4/6": (4, 6), "10/14": (10, 14), "20/30": (20, 30)}
+_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+NameArgument = Annotated[str, typer.Argument(help="Name on the network, such as docs/plan.pdf.")]
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", help="Columns needed / kept: 4/6, 10/14 or 20/30.")
+]
+TermOption = Annotated[str | None, typer.Option("--term", help="How long to keep it: 90d, 12h.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    for verb in (put, get, ls, rm, mv, info, share, recover):
+        app.command()(verb)
+
+
+def parse_preset(text: str | None) -> tuple[int, int] | None:
+    """The (k, n) of a preset; UsageError for anything else."""
+    if text is None:
+        return None
+    if text not in PRESETS:
+        raise UsageError(f"{text!r} is not a preset", remedy=f"Choose one of {', '.join(PRESETS)}.")
+    return PRESETS[text]
+
+
+def parse_span(text: str | None) -> int | None:
+    """Seconds of a span such as 90d; UsageError for anything else."""
+    if text is None:
+        return None
+    number, unit = text[:-1], text[-1:]
+    if unit not in _SPANS or not number.isascii() or not number.isdigit() or not int(number):
+        raise UsageError(f"{text!r} is not a span of time", remedy="Write it like 90d or 12h.")
+    return int(number) * _SPANS[unit]
+
+
+def put(
+    file: Annotated[Path, typer.Argument(help="File to store, or - for standard input.")],
+    name: Annotated[str | None, typer.Argument(help="Name on the network.")] = None,
+    *,
+    preset: PresetOption = None,
+    term: TermOption = None,
+    quote: Annotated[bool, typer.Option("--quote", help="Only say what it would cost.")] = False,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Store a file: sealed here, spread over nodes of different owners, opened on the ledger."""
+    screen = Screen(as_json)
+    piped = str(file) == "-"
+    target = name or ("" if piped else f"files/{file.name}")
+    _check_source(file, target, piped=piped)
+    shape, span = parse_preset(preset), parse_span(term)
+    with cancellable(), open_client(home, password_file) as client:
+        if quote:
+            size = file.stat().st_size
+            _show_quote(screen, client.quote(size, preset=shape, term=span))
+            return
+        source = sys.stdin.buffer if piped else file
+        total = 0 if piped else file.stat().st_size
+        with screen.progress(target, total) as advance:
+            result = client.put(source, target, preset=shape, term=span, progress=advance)
+            if result.pending:
+                result = next((r for r in client.flush() if r.name == target), result)
+    _show_put(screen, target, result)
+
+
+def _check_source(file: Path, target: str, *, piped: bool) -> None:
+    if not target:
+        raise UsageError("standard input has no name", remedy="Give the name as second argument.")
+    if not piped and not file.is_file():
+        raise UsageError(f"{file} is not a file", remedy="Name a file that exists, or -.")
+
+
+def _show_quote(screen: Screen, quote: Quote) -> None:
+    screen.emit(
+        {
+            "size": quote.size, "stored": quote.stored, "k": quote.k, "n": quote.n,
+            "term": quote.term, "price": quote.price, "lockup": quote.lockup,
+            "reserve": quote.reserve, "deposit": quote.deposit, "gas": quote.gas,
+            "gas_fee": quote.gas_fee, "nodes": list(quote.nodes),
+        }
+    )  # fmt: skip
+    screen.facts(
+        f"{quote.size:,} bytes for {quote.term / 86_400:g} days",
+        {
+            "columns": f"{quote.k} of {quote.n}, {quote.stored:,} bytes in all",
+            "price for the term": money.show(quote.price, places=12),
+            "locked while it lasts": money.show(quote.lockup, places=12),
+            "set aside for repairs": money.show(quote.reserve, places=12),
+            "to deposit first": money.show(quote.deposit, places=12),
+            "gas": f"{quote.gas:,} ({money.show(quote.gas_fee, places=12)} coins)",
+        },
+    )
+
+
+def _show_put(screen: Screen, name: str, result: PutResult) -> None:
+    screen.emit({"name": name, "size": result.size, "pending": result.pending, "deal": result.deal})
+    where = "waits for its pack" if result.pending else f"deal {result.deal}"
+    screen.say(f"[green]✓[/] {name}  {result.size:,} bytes  {where}")
+
+
+def get(
+    name: NameArgument,
+    file: Annotated[
+        Path | None, typer.Argument(help="Where to write it, or - for standard output.")
+    ] = None,
+    *,
+    token: Annotated[
+        str | None, typer.Option("--token", help="Share token, for an object of somebody else.")
+    ] = None,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Read an object back, from any k of its columns."""
+    screen = Screen(as_json)
+    piped = str(file) == "-"
+    target = file or Path(name.rpartition("/")[2])
+    sink = sys.stdout.buffer if piped else target
+    with cancellable(), open_client(home, password_file) as client:
+        if token is None:
+            with screen.progress(name, _size(client, name)) as advance:
+                delivery = client.get(name, sink, progress=advance)
+        else:
+            shared = _named_in(client.open_share(token), name)
+            with screen.progress(name, shared.put.location.size) as advance:
+                delivery = client.get_shared(shared, sink, progress=advance)
+    if not piped:
+        screen.emit(
+            {
+                "name": name, "file": str(target), "size": delivery.size,
+                "lost": list(delivery.lost), "liars": list(delivery.liars),
+            }
+        )  # fmt: skip
+        screen.say(f"[green]✓[/] {target}  {delivery.size:,} bytes{_trouble(delivery)}")
+
+
+def _size(client: Client, name: str) -> int:
+    return next((named.size for named in client.ls(name) if named.name == name), 0)
+
+
+def _named_in(found: Sequence[Shared], name: str) -> Shared:
+    for shared in found:
+        if shared.put.name == name:
+            return shared
+    names = ", ".join(shared.put.name for shared in found[:5]) or "nothing"
+    raise NotFoundError(f"the token does not open {name!r}", remedy=f"It opens {names}.")
+
+
+def _trouble(delivery: Delivery) -> str:
+    parts = []
+    if delivery.lost:
+        parts.append(f"{len(delivery.lost)} columns did not answer")
+    if delivery.liars:
+        parts.append(f"{len(delivery.liars)} columns lied")
+    return f"  [yellow]({'; '.join(parts)})[/]" if parts else ""
+
+
+def ls(
+    prefix: Annotated[str, typer.Argument(help="Only what lies under this prefix.")] = "",
+    *,
+    token: Annotated[
+        str | None, typer.Option("--token", help="List what a share token opens.")
+    ] = None,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List objects."""
+    screen = Screen(as_json)
+    with cancellable(), open_client(home, password_file) as client:
+        if token is None:
+            rows = [_row(n.put, pending=n.pending, version=n.sequence) for n in client.ls(prefix)]
+        else:
+            rows = [_row(s.put, pending=False, version=0) for s in client.open_share(token)]
+    screen.emit(rows)
+    screen.table(
+        f"{len(rows)} objects",
+        ("name", "bytes", "changed", "state"),
+        [
+            (r["name"], f"{r['size']:,}", r["modified"], "pending" if r["pending"] else "stored")
+            for r in rows
+        ],
+    )
+
+
+def _row(put: Put, *, pending: bool, version: int) -> dict[str, object]:
+    changed = datetime.fromtimestamp(put.modified / 10**9, UTC)
+    return {
+        "name": put.name,
+        "size": put.location.size,
+        "modified": changed.strftime("%Y-%m-%d %H:%M:%S"),
+        "version": version,
+        "pending": pending,
+    }
+
+
+def rm(
+    name: NameArgument,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete an object; a deal of its own is closed."""
+    screen = Screen(as_json)
+    with cancellable(), open_client(home, password_file) as client:
+        closed = client.rm(name)
+        if not closed:
+            client.flush()
+    screen.emit({"name": name, "closed_deals": closed})
+    screen.say(f"[green]✓[/] deleted {name}")
+
+
+def mv(
+    old: NameArgument,
+    new: NameArgument,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Rename an object, without moving its bytes."""
+    screen = Screen(as_json)
+    with cancellable(), open_client(home, password_file) as client:
+        client.mv(old, new)
+        client.flush()
+    screen.emit({"old": old, "new": new})
+    screen.say(f"[green]✓[/] {old} is now {new}")
+
+
+def info(
+    name: NameArgument,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show where an object is: its deal and the node of every column."""
+    screen = Screen(as_json)
+    with cancellable(), open_client(home, password_file) as client:
+        found = client.info(name)
+    columns = [] if found.deal is None else [_column(found.deal, c) for c in found.deal.columns]
+    screen.emit(
+        {
+            **_row(found.named.put, pending=found.named.pending, version=found.named.sequence),
+            "deal": found.deal.id if found.deal else None,
+            "term_end": found.deal.record.term_end if found.deal else None,
+            "columns": columns,
+        }
+    )
+    title = f"{name}  {found.named.size:,} bytes  " + (
+        f"deal {found.deal.id}, any {found.deal.record.k} of {found.deal.record.n} columns"
+        if found.deal
+        else "pending: journaled here, not yet on the ledger"
+    )
+    screen.table(
+        title,
+        ("column", "node", "piece", "state"),
+        [(c["slot"], c["node"], c["cid"], c["state"]) for c in columns],
+    )
+
+
+def _column(deal: DealInfo, column: ColumnInfo) -> dict[str, object]:
+    from freehold.markets.storage.piece import cid_from
+
+    record = column.record
+    return {
+        "slot": column.slot,
+        "node": record.node,
+        "cid": cid_from(record.root, deal.record.size, deal.record.height),
+        "state": ("", "active", "ended", "finished")[record.state],
+        "price": record.price,
+        "rail": record.rail,
+    }
+
+
+def share(
+    name: Annotated[
+        str | None, typer.Argument(help="Object, or directory, to share; none: show my card.")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="The recipient's card.")] = None,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let another account read an object: give its card, get a token to send to it."""
+    screen = Screen(as_json)
+    if (name is None) != (to is None):
+        raise UsageError(
+            "a share needs the object and the recipient's card",
+            remedy="Run `freehold share NAME --to CARD`; `freehold share` alone shows your card.",
+        )
+    with cancellable(), open_client(home, password_file) as client:
+        if name is None or to is None:
+            card = client.recipient()
+            screen.emit({"card": card})
+            screen.say(card)
+            return
+        given = client.share(name, to)
+    screen.emit({"name": name, "token": given})
+    screen.say(given)
+
+
+def recover(
+    kit: Annotated[Path, typer.Argument(help="The recovery kit, a text file.")],
+    network: Annotated[
+        Path | None, typer.Option("--network", help="network.json, when the kit's URLs are gone.")
+    ] = None,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring an account back into an empty home from its recovery kit alone."""
+    from freehold.cli.recovery import recover_home
+
+    screen = Screen(as_json)
+    target = find_home(home)
+    with cancellable():
+        target.claim()
+        password = new_password(target, password_file)
+        with screen.step("Reading the ledger, then one node for each object"):
+            found = recover_home(target, kit.read_text(), password, network)
+    screen.emit(
+        {"account": found.account, "objects": found.objects, "unread_deals": list(found.unread)}
+    )
+    screen.say(f"[green]✓[/] {found.account}: {found.objects} objects are back")
+    for deal in found.unread:
+        screen.say(f"[yellow]deal {deal}: none of its nodes gave its manifest; try again later[/]")

@@ -1,0 +1,183 @@
+"""A network on this machine: up, down, status, doctor, tour."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.home import Home, find_home, open_home
+from freehold.cli.options import HomeOption, JsonOption
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import open_client, open_ledger
+from freehold.domain.errors import CancelledError, UsageError
+
+if TYPE_CHECKING:
+    from freehold.cli.local import LocalNetwork
+    from freehold.ledger.plan import Parameters
+
+FIRST_OBJECT = "freehold/README.md"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    for verb in (up, down, status, doctor, tour):
+        app.command()(verb)
+
+
+def up(
+    *,
+    home: HomeOption = None,
+    nodes: Annotated[
+        int, typer.Option("--nodes", help="How many nodes to found.", min=6, max=64)
+    ] = 8,
+    period: Annotated[
+        int, typer.Option("--period", help="Seconds between proofs.", min=8, max=86_400)
+    ] = 60,
+    detach: Annotated[bool, typer.Option("--detach", help="Return, and leave it running.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a whole network here: ledger, nodes of different owners, a watcher, an account."""
+    screen, target = Screen(as_json), find_home(home)
+    target.claim()
+    with target.lock(), cancellable():
+        _refuse_running(target)
+        network = _local(target, screen)
+        try:
+            network.start(nodes=nodes, parameters=_parameters(period))
+            _store_readme(home, screen)
+            _announce(target, screen)
+            if not detach:
+                _show_live(home, target, screen)
+        except BaseException as error:
+            screen.say("\nstopping…")
+            network.stop()
+            if isinstance(error, KeyboardInterrupt | CancelledError):
+                screen.say("[green]✓[/] stopped; `freehold up` goes on from here")
+                return
+            raise
+
+
+def _local(target: Home, screen: Screen) -> LocalNetwork:
+    from freehold.cli.local import LocalNetwork
+
+    return LocalNetwork(target, lambda text: screen.say(f"[dim]·[/] {text}"))
+
+
+def _parameters(period: int) -> Parameters:
+    from freehold.ledger.plan import devnet
+
+    return devnet(period)
+
+
+def _refuse_running(target: Home) -> None:
+    from freehold.cli.processes import running
+    from freehold.domain.errors import ConflictError
+
+    if running(target):
+        raise ConflictError(
+            f"the network in {target.root} runs already",
+            remedy="Look at it with `freehold status`, or end it with `freehold down`.",
+        )
+
+
+def _store_readme(root: Path | None, screen: Screen) -> None:
+    readme = importlib.metadata.metadata("freehold").json.get("description")
+    if not isinstance(readme, str) or not readme:
+        return
+    with open_client(root) as client:
+        if client.chain.deals(client.wallet.account):
+            return
+        screen.say("[dim]·[/] storing the project's README as the first object")
+        client.put(readme.encode(), FIRST_OBJECT, preset=(4, 6))
+
+
+def _announce(target: Home, screen: Screen) -> None:
+    network = target.network()
+    screen.emit(
+        {
+            "home": str(target.root), "rpc": network.rpc_urls[0], "chain_id": network.chain_id,
+            "network_id": "0x" + network.network_id.hex(), "nodes": len(target.nodes()),
+        }
+    )  # fmt: skip
+    screen.say(f"[green]✓[/] the network runs; state in {target.root}")
+    screen.say("  try: [bold]freehold put FILE[/], [bold]freehold ls[/], [bold]freehold tour[/]")
+
+
+def _show_live(root: Path | None, target: Home, screen: Screen) -> None:
+    from freehold.cli.live import watch
+
+    if screen.as_json:
+        _sleep_for_ever()
+    with open_ledger(root) as ledger:
+        watch(ledger, target, screen.console())
+
+
+def _sleep_for_ever() -> None:
+    import signal
+
+    while True:
+        signal.pause()
+
+
+def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Stop everything that this home runs; all state stays."""
+    screen, target = Screen(as_json), open_home(home)
+    with cancellable():
+        stopped = _local(target, screen).stop()
+    screen.emit({"stopped": stopped})
+    screen.say(f"[green]✓[/] stopped {', '.join(stopped)}" if stopped else "nothing was running")
+
+
+def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the network: nodes, proofs, payments."""
+    from freehold.cli import live, snapshot
+
+    screen, target = Screen(as_json), open_home(home)
+    with cancellable(), open_ledger(home) as ledger:
+        seen = snapshot.take(ledger)
+        alive = live.running(target)
+        screen.emit(seen.to_json() | {"processes": sorted(alive)})
+        if not as_json:
+            events = snapshot.feed(ledger, count=live.LINES)
+            screen.console().print(live.draw(seen, events, live.names_of(target), alive))
+
+
+def doctor(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine and this home, and say how to mend what is wrong."""
+    from freehold.cli.doctor import examine
+
+    screen = Screen(as_json)
+    findings = examine(find_home(home))
+    screen.emit([finding.to_json() for finding in findings])
+    screen.table(
+        "doctor",
+        ("", "what", "found", "remedy"),
+        [("✓" if f.good else "✗", f.what, f.found, f.remedy) for f in findings],
+    )
+    if not all(finding.good for finding in findings):
+        raise typer.Exit(1)
+
+
+def tour(
+    *,
+    home: HomeOption = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Tell the story on a running network: store, kill two nodes, read, fault, slash, repair."""
+    from freehold.cli.tour import Tour
+
+    screen, target = Screen(as_json), open_home(home)
+    if not yes and not as_json and not typer.confirm("This kills two nodes of this home. Go on?"):
+        raise CancelledError("nothing was done", remedy="Run it again when you like.")
+    if len(target.nodes()) < 8:
+        raise UsageError(
+            "the tour needs a network of this machine with eight nodes",
+            remedy="Start one with `freehold up`, in another terminal.",
+        )
+    with cancellable():
+        story = Tour(target, screen).run()
+    screen.emit(story)

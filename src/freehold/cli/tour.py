@@ -1,0 +1,173 @@
+"""The story of a network, told by doing it: store, kill, read, fault, slash, repair, verify."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from freehold.cli import processes
+from freehold.cli.home import Home
+from freehold.cli.live import names_of
+from freehold.cli.local import LocalNetwork
+from freehold.cli.screen import Screen
+from freehold.cli.session import open_client, open_ledger
+from freehold.domain.errors import IntegrityError, UnavailableError
+from freehold.domain.ids import Address
+from freehold.domain.money import show
+from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.ledger import Ledger
+from freehold.ledger.values import Event
+
+NAME = "tour/voyage.bin"
+SIZE = 2 * 2**20
+KILLED = 2
+POLL = 0.5
+
+
+@dataclass(slots=True)
+class Tour:
+    """One telling; ``run`` returns what happened, for programs."""
+
+    home: Home
+    screen: Screen
+    facts: dict[str, object] = field(default_factory=dict)
+
+    def run(self) -> dict[str, object]:
+        """Tell it all; UnavailableError names the part that never came."""
+        data = os.urandom(SIZE)
+        deal = self._store(data)
+        victims = self._kill(deal)
+        self._read(data)
+        with open_ledger(self.home.root) as ledger:
+            period = ledger.network.parameters["period"]
+            self.screen.say(
+                f"[bold]3.[/] Their next proofs will be missing. A period is {period} s, so this "
+                "takes a few minutes."
+            )
+            self._see_faults(ledger, victims, period)
+            self._see_repair(ledger, deal, victims, period)
+        self._read(data)
+        self._verify()
+        self._newcomers()
+        return self.facts
+
+    def _store(self, data: bytes) -> int:
+        with open_client(self.home.root) as client:
+            result = client.put(data, NAME, preset=(4, 6))
+            self.screen.say(
+                f"[bold]1.[/] Stored {SIZE:,} bytes as {NAME}: six columns on nodes of six owners, "
+                f"any four give it back. Deal {result.deal}, gas {result.gas_used:,}."
+            )
+        self.facts["deal"] = result.deal
+        return result.deal
+
+    def _kill(self, deal: int) -> dict[Address, str]:
+        names = names_of(self.home)
+        with open_client(self.home.root) as client:
+            holders = [column.record.node for column in client.deal(deal).columns]
+        victims = {node: names[node] for node in holders if node in names}
+        victims = dict(list(victims.items())[:KILLED])
+        for name in victims.values():
+            child = processes.find(self.home, name)
+            if child is not None:
+                processes.kill(child)
+        self.screen.say(
+            f"[bold]2.[/] Killed {' and '.join(victims.values())}, as a power cut would."
+        )
+        self.facts["killed"] = sorted(victims.values())
+        return victims
+
+    def _read(self, data: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder, open_client(self.home.root) as client:
+            target = Path(folder) / "voyage.bin"
+            client.get(NAME, target)
+            if target.read_bytes() != data:
+                raise IntegrityError(
+                    "the bytes that came back differ", remedy="Report this with the logs."
+                )
+        self.screen.say(f"   Read {NAME} back: byte for byte the same.")
+
+    def _see_faults(self, ledger: Ledger, victims: dict[Address, str], period: int) -> None:
+        failed: dict[Address, Event] = {}
+
+        def all_failed() -> bool:
+            ledger.index.sync()
+            for node, name in victims.items():
+                event = ledger.index.last("faults", "NodeFailed", where={"node": node})
+                if event is not None and node not in failed:
+                    failed[node] = event
+                    self._tell_failure(name, event)
+            return len(failed) == len(victims)
+
+        patience = (ledger.network.parameters["faults_max"] + 4) * period
+        self._await(all_failed, "the failure of the killed nodes", patience)
+        self.facts["slashed"] = {
+            victims[node]: event.number("slashed") for node, event in failed.items()
+        }
+
+    def _tell_failure(self, name: str, event: Event) -> None:
+        self.screen.say(
+            f"   [red]{name} owes too many proofs: it has failed, and "
+            f"{show(event.number('slashed'), places=12)} of its stake is slashed.[/] "
+            "From its first missing proof on it is not paid."
+        )
+
+    def _see_repair(
+        self, ledger: Ledger, deal: int, victims: dict[Address, str], period: int
+    ) -> None:
+        names = names_of(self.home)
+        moved: dict[int, str] = {}
+
+        def all_moved() -> bool:
+            ledger.index.sync()
+            for event in ledger.index.events("storage", "ColumnReplaced", where={"deal": deal}):
+                slot = event.number("slot")
+                if slot not in moved and event.address("old_node") in victims:
+                    moved[slot] = names.get(event.address("node"), event.address("node"))
+                    self.screen.say(
+                        f"[bold]4.[/] The watcher rebuilt column {slot} from four others and put "
+                        f"it on {moved[slot]}: the same root, another owner, while you did nothing."
+                    )
+            return len(moved) >= len(victims)
+
+        self._await(all_moved, "the repair of the lost columns", 5 * period + 60)
+        self.facts["repaired"] = {str(slot): node for slot, node in sorted(moved.items())}
+
+    def _verify(self) -> None:
+        from freehold.audit.verify import verify_live
+
+        with open_ledger(self.home.root) as ledger:
+            report = verify_live([ledger.rpc], ledger.network)
+        if not report.passed:
+            raise IntegrityError(
+                f"verification failed: {report.difference}", remedy="Run `freehold verify`."
+            )
+        checks = sum(report.counts.values())
+        self.screen.say(
+            f"[bold]5.[/] Verified: {checks:,} checks of blocks, proofs, payouts, faults and "
+            "balances recomputed, and all agree."
+        )
+        self.facts["checks"] = checks
+
+    def _newcomers(self) -> None:
+        """Two new owners take the place of those that failed, so that the tour can run again."""
+        network = LocalNetwork(self.home, lambda text: self.screen.say(f"[dim]·[/] {text}"))
+        devnet = Devnet.attach(self.home.root)
+        names = [network.add_node(self.home.network(), devnet) for _ in range(KILLED)]
+        self.screen.say(f"[bold]6.[/] {' and '.join(names)} joined in their place.")
+        self.facts["joined"] = names
+
+    def _await(self, done: Callable[[], bool], what: str, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        with self.screen.waiting(f"waiting for {what}"):
+            while not done():
+                if time.monotonic() > deadline:
+                    raise UnavailableError(
+                        f"{what} did not come within {patience:.0f} s",
+                        remedy="Look at `freehold status` and the watcher's log.",
+                    )
+                time.sleep(POLL)

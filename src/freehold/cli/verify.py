@@ -1,0 +1,92 @@
+"""``freehold verify``: recompute everything, and name the first thing that differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.home import open_home
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import open_ledger
+from freehold.domain.errors import UsageError
+
+if TYPE_CHECKING:
+    from freehold.audit.report import Report
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command()(verify)
+
+
+def verify(
+    *,
+    chain: Annotated[
+        Path | None, typer.Option("--chain", help="Verify this export instead of the live chain.")
+    ] = None,
+    export: Annotated[
+        Path | None, typer.Option("--export", help="Keep the chain export in this new file.")
+    ] = None,
+    network: Annotated[
+        Path | None, typer.Option("--network", help="network.json that the export must be of.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Also read every shard of this object.")
+    ] = None,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Recompute every proof, payout, fault and balance; name the first thing that differs."""
+    screen = Screen(as_json)
+    if chain is not None and (export is not None or data is not None):
+        raise UsageError(
+            "--chain reads a file; --export and --data need the live network",
+            remedy="Leave out --chain, or the other two.",
+        )
+    if export is not None and export.exists():
+        raise UsageError(f"{export} exists", remedy="Name a file that does not exist yet.")
+    with cancellable():
+        report = _chain(chain, network) if chain else _live(home, export, screen)
+        _show(screen, report)
+        sound = report.passed
+        if data is not None and sound:
+            from freehold.cli.shards import verify_object
+
+            sound = verify_object(screen, home, password_file, data)
+    if not sound:
+        raise typer.Exit(1)
+
+
+def _chain(chain: Path, network: Path | None) -> Report:
+    from freehold.audit.verify import verify_file
+    from freehold.domain.network import Network
+
+    known = Network.parse(network.read_text()) if network else None
+    return verify_file(chain, network=known)
+
+
+def _live(home: Path | None, export: Path | None, screen: Screen) -> Report:
+    from freehold.audit.verify import verify_live
+
+    open_home(home)
+    with open_ledger(home) as ledger, screen.waiting("reading and recomputing the ledger"):
+        return verify_live([ledger.rpc], ledger.network, keep=export)
+
+
+def _show(screen: Screen, report: Report) -> None:
+    screen.emit(report.to_json())
+    screen.table(
+        f"{report.network}: blocks {report.first_block} to {report.head_block}",
+        ("check", "things recomputed"),
+        [(check, f"{count:,}") for check, count in sorted(report.counts.items())],
+    )
+    for note in report.notes:
+        screen.say(f"[yellow]note: {note}[/]")
+    if report.difference is None:
+        screen.say("[green]✓ everything agrees[/]")
+    else:
+        screen.say(f"[red]✗ {report.difference.check}: {report.difference}[/]")

@@ -1,0 +1,1 @@
+"""The watcher: probes, re-checks, records faults and repairs, and is paid for it."""
