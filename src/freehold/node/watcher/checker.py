@@ -46,14 +46,14 @@ class Checker:
             yield from page
 
     def _check(self, event: Event) -> None:
-        set_id, extent = event.number("set_id"), event.number("extent")
-        if extent == 0 or self._changed_since(event, set_id):
+        set_id, span = event.number("set_id"), event.number("span")
+        if span == 0 or self._changed_since(event, set_id):
             self._metrics.proofs.labels("skipped").inc()
             return
         seed = self._ledger.beacon.round(event.number("round")).seed
         rest = self._given(event)
         for i in range(self._challenges):
-            index = merkle.challenge_index(seed, set_id, i, extent)
+            index = merkle.challenge_index(seed, set_id, i, span)
             spot = self._ledger.pdp.find(set_id, index)
             piece = self._ledger.pdp.piece(set_id, spot.piece_id)
             path, rest = rest[: NODE * (piece.height + 1)], rest[NODE * (piece.height + 1) :]
