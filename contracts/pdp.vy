@@ -23,8 +23,8 @@
       only appended, so leaving out the newest period's leaves (`fresh`) is leaving out a tail.
     - A piece whose removal was requested in period p is inside every round of a period <= p
       and outside every later one, except that nothing leaves while the set is in debt: a round
-      at the start of whose period an earlier one was still owed asks for all that the round
-      before it asked for. A prover deletes data when their removal is applied, not before.
+      at the start of whose period an earlier one was still owed leaves out only what the round
+      before it left out. A prover deletes data when their removal is applied, not before.
     - Removals are applied in the order of their requests (`roll`), not before every round that
       they are inside of is resolved, and a round is only answered when all that are outside of
       it are applied. So neither the prover nor anybody else chooses how many removals count.

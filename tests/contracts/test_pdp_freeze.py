@@ -1,8 +1,8 @@
 """The freeze rule as a law: whatever happens when, a round asks what its period started with.
 
-The model knows only the rule: a piece is asked in rounds of periods after the one it came in, up
-to the one its removal was requested in; but a round whose period began while an earlier one was
-owed asks for all that the round before it asked for. It keeps no totals, queues or cursors.
+The model knows only the rule: a round asks for the pieces that came in an earlier period and whose
+removal was not requested in an earlier period; but a round whose period began while an earlier one
+was owed leaves out only what the round before it left out. It keeps no totals, queues or cursors.
 """
 
 from __future__ import annotations
@@ -27,9 +27,6 @@ class Held:
     came: int
     left: int | None = None
 
-    def in_round_of(self, period: int) -> bool:
-        return self.came < period and (self.left is None or period <= self.left)
-
 
 class Freeze(RuleBasedStateMachine):
     """One set, its listener, a prover that is late, early or absent, and anyone who rolls."""
@@ -46,11 +43,19 @@ class Freeze(RuleBasedStateMachine):
         self.misses: list[int] = []
         self.debt_at: dict[int, bool] = {}
 
+    def gone(self, round_id: int) -> set[int]:
+        """Ids of the pieces that a round leaves out because they were removed."""
+        period = self.rounds[round_id]
+        if self.debt_at.get(period):
+            return self.gone(round_id - 1)
+        return {
+            i for i, each in enumerate(self.held) if each.left is not None and each.left < period
+        }
+
     def asked(self, round_id: int) -> list[int]:
         """Ids of the pieces in a round."""
-        period = self.rounds[round_id]
-        kept = self.asked(round_id - 1) if self.debt_at.get(period) else []
-        return [i for i, each in enumerate(self.held) if each.in_round_of(period) or i in kept]
+        gone, period = self.gone(round_id), self.rounds[round_id]
+        return [i for i, each in enumerate(self.held) if each.came < period and i not in gone]
 
     def due(self) -> int:
         """The next round that asks for anything, or the number of rounds."""
@@ -74,6 +79,8 @@ class Freeze(RuleBasedStateMachine):
             with refused("pdp: rounds owed"):
                 self.net.add(self.prover, piece)
             return
+        if self.net.pdp.call("waiting", self.prover.set_id)[1] > 8:
+            self.net.roll(self.prover)
         piece_id = self.net.add(self.prover, piece)
         assert piece_id == len(self.held)
         self.held.append(Held(piece, self.net.period))
