@@ -6,6 +6,7 @@ deal opens or the acceptance can no longer be used.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,7 +85,9 @@ class Acceptor:
         self._database = database
         self._standing = standing
         self._settings = settings
-        self._draw = draw
+        # The market keeps used nonces as bits of words, so neighbours are cheap; a new start
+        # takes a new place, so that a home restored from a backup repeats none.
+        self._nonces = itertools.count(draw(200) << 40)
 
     def accept(self, *, client: Address, cid: str, term_end: int) -> Acceptance:
         """A signed acceptance for a sound piece on this disk; a typed refusal otherwise."""
@@ -145,7 +148,7 @@ class Acceptor:
 
     def _sign(self, held: Held, *, client: Address, term_end: int, now: int) -> Acceptance:
         deadline = now + self._settings.acceptance_window
-        nonce = self._draw(256)
+        nonce = next(self._nonces)
         digest = ACCEPTANCE.digest(
             self._domain,
             [

@@ -12,6 +12,7 @@ from freehold.domain.errors import UnavailableError
 from freehold.node.refusals import DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV)
 PRIVATE = 0o600
 
 
@@ -75,13 +76,23 @@ def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
         sync_folder(path.parent)
 
 
-def move_file(source: Path, target: Path) -> None:
-    """Rename ``source`` (already synced) to ``target`` on the same disk, durably."""
+def publish_file(source: Path, target: Path) -> None:
+    """Give ``source`` (already synced, same disk) the name ``target`` as well, durably.
+
+    The source keeps its name until the caller removes it; where the disk knows no hard links
+    it is moved instead.
+    """
+    temporary = target.with_name(f".{target.name}.tmp")
     with disk(target):
-        source.replace(target)
+        try:
+            temporary.unlink(missing_ok=True)
+            os.link(source, temporary)
+            temporary.replace(target)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            source.replace(target)
         sync_folder(target.parent)
-        if source.parent != target.parent:
-            sync_folder(source.parent)
 
 
 def remove_file(path: Path) -> bool:

@@ -19,7 +19,7 @@ from freehold.domain.errors import ConflictError, IntegrityError, NotFoundError
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import Piece, parse_cid
 from freehold.node.database import Cell, Database, blob, integer, text
-from freehold.node.files import disk, make_folder, move_file, remove_file
+from freehold.node.files import disk, make_folder, publish_file, remove_file
 from freehold.node.refusals import DiskFullError, QuarantinedError, QuotaError
 
 TREE_SHARE = 64
@@ -171,12 +171,12 @@ class Store:
                 "SELECT 1 FROM pieces WHERE cid = ? AND fault = ''", (piece.cid,)
             )
             if known is None:
-                move_file(tree, self.tree_file(piece.cid))
-                move_file(data, self.piece_file(piece.cid))
+                publish_file(tree, self.tree_file(piece.cid))
+                publish_file(data, self.piece_file(piece.cid))
             self._record(piece, upload=upload, account=account, until=until)
-            if known is not None:
-                remove_file(data)
-                remove_file(tree)
+            # Until here a crash leaves the upload as it was, to be finished again.
+            remove_file(data)
+            remove_file(tree)
             return self.find(piece.cid)
 
     def _record(self, piece: Piece, *, upload: str, account: Address, until: int) -> None:

@@ -393,6 +393,7 @@ def sign_request(
     path: str,
     body: bytes = b"",
     now: int = NOW,
+    /,
     **wrong: object,
 ) -> str:
     """An Authorization header; ``wrong`` replaces fields of the token before it is signed."""

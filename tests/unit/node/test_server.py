@@ -1,0 +1,231 @@
+"""The node over real sockets and TLS: limits on time, and a shutdown in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from freehold.domain.errors import ConflictError
+from freehold.markets.storage.piece import commit
+from freehold.node import server
+from freehold.node.__main__ import main
+from freehold.node.daemon import request_leave
+from freehold.node.database import Database
+from freehold.node.server import listen, make_server
+from freehold.node.tls import ensure_certificate, server_context
+from unit.node.world import CLIENT, NOW, World, network, sign_request
+
+ROOT = Path(__file__).parents[3]
+DATA = hashlib.shake_128(b"over the wire").digest(3 * 2**20 + 17)
+PIECE = commit(DATA)
+
+
+def connect(port: int) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    plain = socket.create_connection(("127.0.0.1", port), timeout=30)
+    return context.wrap_socket(plain)
+
+
+def head(method: str, path: str, token: str, length: int, **more: str) -> bytes:
+    lines = [f"{method} {path} HTTP/1.1", "Host: node", f"Content-Length: {length}"]
+    lines += [f"Authorization: {token}"] if token else []
+    lines += [f"{name.replace('_', '-')}: {value}" for name, value in more.items()]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def answer(connection: ssl.SSLSocket) -> tuple[int, bytes]:
+    """Status and body of one response."""
+    with connection.makefile("rb") as file:
+        status = int(file.readline().split()[1])
+        length = 0
+        while line := file.readline().strip():
+            name, _, value = line.partition(b":")
+            length = int(value) if name.lower() == b"content-length" else length
+        return status, file.read(length)
+
+
+@dataclass
+class Served:
+    world: World
+    port: int
+    tls: bytes
+
+    def token(self, method: str, path: str) -> str:
+        return self.world.token(CLIENT, method, path)
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+        with connect(self.port) as connection:
+            connection.sendall(head(method, path, self.token(method, path), len(body)) + body)
+            return answer(connection)
+
+
+@pytest.fixture
+def served(world: World, tmp_path: Path) -> Iterator[Served]:
+    certificate = ensure_certificate(tmp_path, host="127.0.0.1", now=NOW)
+    bound = listen("127.0.0.1", 0)
+    made = make_server(world.node.api().build(), tls=server_context(certificate), connections=32)
+    up, left = threading.Event(), threading.Event()
+    made.watch(left, started=up.set)
+    thread = threading.Thread(target=made.run, kwargs={"sockets": [bound]})
+    thread.start()
+    assert up.wait(30)
+    yield Served(world, bound.getsockname()[1], certificate.fingerprint)
+    left.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_piece_travels_over_tls_under_the_announced_fingerprint(served: Served) -> None:
+    assert served.ask("PUT", f"/piece/{PIECE.cid}", DATA)[0] == 201
+    assert served.ask("GET", f"/piece/{PIECE.cid}") == (200, DATA)
+    with connect(served.port) as connection:
+        der = connection.getpeercert(binary_form=True)
+        assert der is not None
+        assert hashlib.sha256(der).digest() == served.tls
+
+
+def test_a_refused_body_still_gets_its_refusal(served: Served) -> None:
+    with connect(served.port) as connection:
+        connection.sendall(head("PUT", f"/piece/{PIECE.cid}", "", len(DATA)))
+        for start in range(0, len(DATA), 2**16):
+            connection.sendall(DATA[start : start + 2**16])
+        status, body = answer(connection)
+    assert (status, json.loads(body)["kind"]) == (401, "MissingTokenError")
+
+
+def hung_up(connection: ssl.SSLSocket) -> bool:
+    try:
+        return connection.recv(100) == b""
+    except (ConnectionError, ssl.SSLError):
+        return True
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /offer HT", b"GET /offer HTTP/1.1\r\nX: y\r\n"])
+def test_a_client_that_never_finishes_its_head_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
+    with connect(served.port) as connection:
+        connection.sendall(sent)
+        assert hung_up(connection)
+
+
+def test_a_refused_body_that_never_ends_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "LINGER_SECONDS", 0.2)
+    with connect(served.port) as connection:
+        connection.sendall(head("PUT", f"/piece/{PIECE.cid}", "", len(DATA)) + b"a few bytes")
+        assert answer(connection)[0] == 401
+        assert hung_up(connection)
+
+
+def test_a_body_that_stalls_is_refused_and_kept(served: Served) -> None:
+    upload = served.world.node.uploads.create(CLIENT.address, len(DATA))
+    path = f"/upload/{upload.id}"
+    object.__setattr__(served.world.node.settings, "body_timeout", 1)
+    with connect(served.port) as connection:
+        request = head("PATCH", path, served.token("PATCH", path), len(DATA), Upload_Offset="0")
+        connection.sendall(request + DATA[: 2 * 2**20])
+        status, body = answer(connection)
+    assert (status, json.loads(body)["kind"]) == (408, "SlowClientError")
+    kept = served.world.node.uploads.offset(upload.id, CLIENT.address).offset
+    assert 0 < kept <= 2 * 2**20
+
+
+def test_a_reader_that_stalls_is_cut_off_and_pays_for_what_it_took(served: Served) -> None:
+    big = DATA * 10
+    cid = commit(big).cid
+    assert served.ask("PUT", f"/piece/{cid}", big)[0] == 201
+    object.__setattr__(served.world.node.settings, "body_timeout", 1)
+    with connect(served.port) as connection:
+        connection.sendall(head("GET", f"/piece/{cid}", served.token("GET", f"/piece/{cid}"), 0))
+        deadline = time.monotonic() + 30
+        while charged(served) in (0, len(big)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert 0 < charged(served) < len(big)
+
+
+def charged(served: Served) -> int:
+    return served.world.node.database.number("SELECT sum(bytes) FROM allowances")
+
+
+def test_a_taken_port_is_named() -> None:
+    bound = listen("127.0.0.1", 0)
+    bound.listen()
+    with pytest.raises(ConflictError, match="cannot listen"):
+        listen("127.0.0.1", bound.getsockname()[1])
+    bound.close()
+
+
+# --- the process ---------------------------------------------------------------------------------
+
+
+@contextmanager
+def process(home: Path) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """A node process over the chain in memory, and its port."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "tests"), "FREEHOLD_NO_JIT": "1"}
+    running = subprocess.Popen(
+        [sys.executable, "-m", "unit.node.process", str(home)], cwd=ROOT, env=environment
+    )
+    try:
+        deadline = time.monotonic() + 60
+        while not (home / "ready.json").exists() and time.monotonic() < deadline:
+            assert running.poll() is None, "the node ended while it started"
+            time.sleep(0.05)
+        ready = json.loads((home / "ready.json").read_text())
+        assert ready["pid"] == running.pid
+        yield running, int(ready["endpoint"].rsplit(":", 1)[1])
+    finally:
+        running.kill()
+        running.wait(30)
+
+
+def ask(port: int, method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
+    token = sign_request(network(), CLIENT, method, path, b"", int(time.time()))
+    with connect(port) as connection:
+        connection.sendall(head(method, path, token, len(body)) + body)
+        return answer(connection)
+
+
+def test_a_killed_process_starts_again_with_its_pieces_and_stops_in_order(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with process(home) as (running, port):
+        assert ask(port, "PUT", f"/piece/{PIECE.cid}", DATA)[0] == 201
+        running.kill()
+        running.wait(30)
+    (home / "ready.json").unlink()
+    with process(home) as (running, port):
+        assert ask(port, "GET", f"/piece/{PIECE.cid}") == (200, DATA)
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+    assert not (home / "ready.json").exists()
+
+
+def test_leaving_is_asked_for_in_the_home(tmp_path: Path) -> None:
+    request_leave(tmp_path)
+    database = Database(tmp_path / "node.sqlite")
+    assert database.mark("leaving") == "asked"
+    database.close()
+
+
+def test_a_home_without_a_key_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--home", str(tmp_path)]) == 4
+    assert "password" in capsys.readouterr().err
+    assert main(["--home", str(tmp_path), "--capacity", "a lot"]) == 2

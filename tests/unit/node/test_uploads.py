@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from freehold.domain.errors import ConflictError, IntegrityError, NotFoundError
+from freehold.markets.storage.piece import commit
+from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
+from freehold.node.settings import MIB
+from freehold.node.uploads import OffsetError, Uploads
+from unit.node.world import CLIENT, STRANGER, World, make
+
+ME = CLIENT.address
+
+
+def fill(uploads: Uploads, upload: str, data: bytes, *, at: int = 0) -> int:
+    writer = uploads.write_from(upload, ME, at)
+    try:
+        writer.write(data)
+    finally:
+        done = writer.close()
+    return done.offset
+
+
+@given(
+    st.binary(min_size=1, max_size=3000),
+    st.lists(st.tuples(st.integers(1, 1500), st.booleans()), max_size=8),
+)
+@hypothesis_settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_cuts_and_restarts_give_the_same_piece(
+    world: World, data: bytes, cuts: list[tuple[int, bool]]
+) -> None:
+    uploads = world.node.uploads
+    made, offset = uploads.create(ME, len(data)), 0
+    for length, restart in [*cuts, (len(data), False)]:
+        part = data[offset : offset + length]
+        if part:
+            offset = fill(uploads, made.id, part, at=offset)
+        if restart:
+            uploads.close()
+        assert uploads.offset(made.id, ME).offset == offset
+    held = uploads.finish(made.id, ME, commit(data).cid)
+    with world.node.store.opened(held.cid) as handle, open(handle, "rb", closefd=False) as file:
+        assert file.read() == data
+    world.node.store.give_up(held.cid, ME)
+
+
+def test_two_writers_do_not_meet(world: World) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 10)
+    writer = uploads.write_from(made.id, ME, 0)
+    with pytest.raises(ConflictError, match="another request"):
+        uploads.write_from(made.id, ME, 0)
+    with pytest.raises(ConflictError, match="writes to this upload"):
+        uploads.discard(made.id, ME)
+    writer.close()
+    uploads.write_from(made.id, ME, 0).close()
+
+
+def test_a_writer_starts_where_the_upload_stands(world: World) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 10)
+    fill(uploads, made.id, b"abc")
+    for wrong in (0, 2, 4):
+        with pytest.raises(OffsetError) as caught:
+            uploads.write_from(made.id, ME, wrong)
+        assert caught.value.offset == 3
+
+
+def test_nothing_goes_past_the_promised_size(world: World) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 3)
+    with pytest.raises(TooLargeError):
+        fill(uploads, made.id, b"abcd")
+    assert uploads.offset(made.id, ME).offset == 0
+
+
+def test_an_unfinished_upload_is_not_a_piece(world: World) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 3)
+    fill(uploads, made.id, b"ab")
+    with pytest.raises(OffsetError):
+        uploads.finish(made.id, ME, commit(b"abc").cid)
+    fill(uploads, made.id, b"c", at=2)
+    assert uploads.finish(made.id, ME, commit(b"abc").cid).size == 3
+
+
+def test_lying_about_the_name_costs_the_upload(world: World) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 3)
+    fill(uploads, made.id, b"abc")
+    with pytest.raises(IntegrityError, match=commit(b"abc").cid):
+        uploads.finish(made.id, ME, commit(b"abd").cid)
+    with pytest.raises(NotFoundError):
+        uploads.find(made.id, ME)
+    assert list(world.node.store.incoming.iterdir()) == []
+
+
+def test_the_same_piece_twice_is_kept_once(world: World) -> None:
+    uploads, store = world.node.uploads, world.node.store
+    cid = commit(b"same").cid
+    for account in (ME, STRANGER.address):
+        made = uploads.create(account, 4)
+        writer = uploads.write_from(made.id, account, 0)
+        writer.write(b"same")
+        writer.close()
+        uploads.finish(made.id, account, cid)
+    assert world.node.database.number("SELECT count(*) FROM pieces") == 1
+    store.give_up(cid, ME)
+    assert store.find(cid).size == 4  # the other account still keeps it
+    store.give_up(cid, STRANGER.address)
+    with pytest.raises(NotFoundError):
+        store.find(cid)
+
+
+def test_uploads_expire_and_give_their_room_back(world: World) -> None:
+    uploads, store = world.node.uploads, world.node.store
+    made = uploads.create(ME, MIB)
+    fill(uploads, made.id, b"abc")
+    assert store.usage().reserved > MIB
+    world.clock.time += world.node.settings.upload_expiry
+    busy = uploads.write_from(made.id, ME, 3)
+    assert uploads.expire() == 0  # somebody is at it
+    busy.close()
+    assert uploads.expire() == 1
+    assert store.usage().reserved == 0
+    assert list(store.incoming.iterdir()) == []
+
+
+def test_one_account_cannot_take_every_slot(tmp_path: Path) -> None:
+    world = make(tmp_path / "home", account_uploads=2, max_uploads=3, staged=1000)
+    try:
+        uploads = world.node.uploads
+        uploads.create(ME, 10)
+        uploads.create(ME, 10)
+        with pytest.raises(QuotaError):
+            uploads.create(ME, 10)
+        uploads.create(STRANGER.address, 10)
+        with pytest.raises(QuotaError):
+            uploads.create(STRANGER.address, 10)
+    finally:
+        world.node.close()
+
+
+def test_one_account_cannot_stage_without_end(tmp_path: Path) -> None:
+    world = make(tmp_path / "home", staged=1000)
+    try:
+        uploads, store = world.node.uploads, world.node.store
+        made = uploads.create(ME, 600)
+        with pytest.raises(QuotaError):
+            uploads.create(ME, 600)
+        fill(uploads, made.id, bytes(600))
+        piece = commit(bytes(600))
+        uploads.finish(made.id, ME, piece.cid)
+        with pytest.raises(QuotaError):  # stored, but no deal pays for it yet
+            uploads.create(ME, 600)
+        world.chain.open_column(
+            deal=1, slot=0, rail=1, root=piece.root, size=600, height=piece.height
+        )
+        world.node.follower.step()
+        uploads.create(ME, 600)
+        assert store.bound(piece.cid)
+    finally:
+        world.node.close()
+
+
+def test_capacity_is_promised_only_once(tmp_path: Path) -> None:
+    world = make(tmp_path / "home", capacity=3 * MIB)
+    try:
+        uploads = world.node.uploads
+        first = uploads.create(ME, 2 * MIB)
+        with pytest.raises(DiskFullError, match="left to offer"):
+            uploads.create(ME, 2 * MIB)
+        uploads.discard(first.id, ME)
+        uploads.create(ME, 2 * MIB)
+    finally:
+        world.node.close()
+
+
+@contextmanager
+def small_files(limit: int) -> Iterator[None]:
+    """No file of this process may grow past ``limit`` bytes, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+
+
+def test_a_full_disk_loses_nothing_that_was_acknowledged(world: World) -> None:
+    uploads, data = world.node.uploads, bytes(range(256)) * 8192
+    made = uploads.create(ME, len(data))
+    kept = fill(uploads, made.id, data[: MIB // 2])
+    with small_files(MIB), pytest.raises(DiskFullError) as caught:
+        fill(uploads, made.id, data[kept:], at=kept)
+    assert caught.value.remedy
+    assert uploads.offset(made.id, ME).offset == kept
+    fill(uploads, made.id, data[kept:], at=kept)
+    assert uploads.finish(made.id, ME, commit(data).cid).size == len(data)
+
+
+def test_a_disk_that_fills_while_finishing_keeps_the_upload(world: World) -> None:
+    uploads, data = world.node.uploads, bytes(5 * 65_024)
+    made = uploads.create(ME, len(data))
+    fill(uploads, made.id, data)
+    with small_files(100), pytest.raises(DiskFullError):
+        uploads.finish(made.id, ME, commit(data).cid)
+    assert uploads.offset(made.id, ME).offset == len(data)
+    assert uploads.finish(made.id, ME, commit(data).cid).size == len(data)

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from freehold.domain.errors import RefusedError, UsageError
+from freehold.domain.ids import checksum
+from freehold.node.refusals import PaymentRequiredError
+from freehold.node.store import Held
+from freehold.node.vouchers import RAIL_SECONDS, Till, parse_voucher
+from unit.node.test_store import put
+from unit.node.world import CLIENT, NODE, STRANGER, WATCHER, World, make, network, sign_voucher
+
+DATA = bytes(range(200)) * 5
+
+
+@pytest.fixture
+def held(world: World) -> Held:
+    return world.node.store.find(put(world, DATA).cid)
+
+
+def price(world: World) -> int:
+    return world.node.settings.retrieval_price
+
+
+def cheque(world: World, amount: int, *, rail: int = 7) -> str:
+    return sign_voucher(world.network, STRANGER, rail, amount)
+
+
+def read(world: World, held: Held, length: int, voucher: str | None) -> None:
+    world.node.till.admit(STRANGER.address, held, length=length, voucher=voucher)
+
+
+def test_a_cheque_pays_for_as_many_bytes_as_it_is_worth(world: World, held: Held) -> None:
+    world.chain.payments.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    read(world, held, 60, cheque(world, price(world) * 100))
+    read(world, held, 40, cheque(world, price(world) * 100))
+    with pytest.raises(PaymentRequiredError) as caught:
+        read(world, held, 1, cheque(world, price(world) * 100))
+    assert caught.value.terms["due"] == str(price(world) * 101)
+    read(world, held, 1, cheque(world, price(world) * 101))
+    read(world, held, 1, cheque(world, price(world) * 102))
+
+
+def test_an_old_cheque_never_lowers_what_is_kept(world: World, held: Held) -> None:
+    world.chain.payments.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    read(world, held, 10, cheque(world, price(world) * 100))
+    read(world, held, 10, cheque(world, price(world) * 20))
+    assert [d.voucher.amount for d in world.node.till.dues()] == [price(world) * 100]
+
+
+def test_what_was_kept_survives_a_restart(tmp_path: Path) -> None:
+    world = make(tmp_path / "home")
+    held = world.node.store.find(put(world, DATA).cid)
+    world.chain.payments.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    read(world, held, 10, cheque(world, price(world) * 10))
+    world.node.close()
+    again = make(tmp_path / "home")
+    again.chain.payments.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    with pytest.raises(PaymentRequiredError):
+        read(again, held, 10, cheque(again, price(world) * 10))
+    again.node.treasury.redeem(everything=True)
+    assert again.chain.payments.redeemed == [(7, price(world) * 10)]
+    assert again.node.till.dues() == []
+    again.node.close()
+
+
+def test_bytes_not_taken_are_given_back(world: World, held: Held) -> None:
+    world.chain.payments.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    ticket = world.node.till.admit(
+        STRANGER.address, held, length=100, voucher=cheque(world, price(world) * 100)
+    )
+    world.node.till.give_back(ticket, 30)
+    read(world, held, 30, cheque(world, price(world) * 100))
+    with pytest.raises(PaymentRequiredError):
+        read(world, held, 1, cheque(world, price(world) * 100))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"payer": CLIENT.address}, "paid by"),
+        ({"payee": NODE.address}, "pays"),
+        ({"market": checksum(b"\x05" * 20)}, "voucher rail"),
+        ({"token": checksum(b"\x05" * 20)}, "voucher rail"),
+        ({"end_at": 1}, "closed"),
+        ({"fixed": 1}, "collateral"),
+    ],
+)
+def test_a_rail_that_cannot_pay_is_named(
+    world: World, held: Held, change: dict[str, object], word: str
+) -> None:
+    rails = world.chain.payments
+    rails.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    rails.rails[7] = replace(rails.rails[7], **change)  # type: ignore[arg-type]
+    with pytest.raises(PaymentRequiredError, match=word):
+        read(world, held, 10, cheque(world, price(world) * 10))
+    assert world.node.till.dues() == []
+
+
+def test_a_foreign_or_forged_signature_does_not_pay(world: World, held: Held) -> None:
+    world.chain.payments.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    amount = price(world) * 10
+    foreign = sign_voucher(network(network_id=b"\x08" * 32), STRANGER, 7, amount)
+    forged = sign_voucher(world.network, CLIENT, 7, amount)
+    for voucher in (foreign, forged):
+        with pytest.raises(PaymentRequiredError, match="not signed by"):
+            read(world, held, 10, voucher)
+    with pytest.raises(RefusedError):
+        read(world, held, 10, cheque(world, amount, rail=8))
+
+
+def test_paid_collateral_counts(world: World, held: Held) -> None:
+    rails = world.chain.payments
+    rails.open_voucher(7, STRANGER.address, collateral=price(world) * 10)
+    rails.rails[7] = replace(rails.rails[7], paid=price(world) * 90)
+    with pytest.raises(PaymentRequiredError):  # what was paid before was for other bytes
+        read(world, held, 10, cheque(world, price(world) * 90))
+    read(world, held, 10, cheque(world, price(world) * 100))
+
+
+def test_a_closing_rail_is_redeemed_at_once(world: World, held: Held) -> None:
+    rails, treasury = world.chain.payments, world.node.treasury
+    rails.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
+    treasury.settle()  # the usual time is far off
+    read(world, held, 10, cheque(world, price(world) * 10))
+    treasury.redeem(everything=False)
+    assert rails.redeemed == []
+    rails.rails[7] = replace(rails.rails[7], end_at=world.clock.now() + 100)
+    treasury.redeem(everything=False)
+    assert rails.redeemed == [(7, price(world) * 10)]
+    world.clock.time += RAIL_SECONDS
+    with pytest.raises(PaymentRequiredError, match="closed"):
+        read(world, held, 10, cheque(world, price(world) * 20))
+
+
+def test_a_watchers_allowance_is_bounded(tmp_path: Path) -> None:
+    world = make(tmp_path / "home", watcher_allowance=1500)
+    held = world.node.store.find(put(world, DATA).cid)
+    till: Till = world.node.till
+    ticket = till.admit(WATCHER.address, held, length=1000, voucher=None)
+    with pytest.raises(PaymentRequiredError):
+        till.admit(WATCHER.address, held, length=1000, voucher=None)
+    till.give_back(ticket, 600)
+    till.admit(WATCHER.address, held, length=1000, voucher=None)
+    world.node.close()
+
+
+def test_a_free_node_asks_nothing(tmp_path: Path) -> None:
+    world = make(tmp_path / "home", retrieval_price=0)
+    held = world.node.store.find(put(world, DATA).cid)
+    assert world.node.till.admit(STRANGER.address, held, length=1000, voucher=None).rail == 0
+    world.node.close()
+
+
+@given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 400)), max_size=12))
+@hypothesis_settings(max_examples=25, deadline=None)
+def test_nobody_reads_more_than_was_signed_for(
+    tmp_path_factory: pytest.TempPathFactory, requests: list[tuple[int, int]]
+) -> None:
+    world = make(tmp_path_factory.mktemp("till") / "home")
+    held = world.node.store.find(put(world, DATA).cid)
+    world.chain.payments.open_voucher(7, STRANGER.address, collateral=price(world) * 300)
+    got = best = 0
+    for length, worth in requests:
+        try:
+            read(world, held, length, cheque(world, price(world) * worth))
+        except PaymentRequiredError:
+            continue
+        got, best = got + length, max(best, worth)
+    assert got <= best <= 300
+    world.node.close()
+
+
+@pytest.mark.parametrize("header", ["", "1:2", "1:2:0x00", "a:1:0x" + "0" * 130, "1:-2:0x"])
+def test_a_malformed_voucher_is_refused(header: str) -> None:
+    with pytest.raises(UsageError):
+        parse_voucher(header)
