@@ -3,7 +3,8 @@
 The span of a round is modelled from the rule, not from the contract's words of storage: a piece
 is in the round of period P when it was added in a period before P and its removal was not
 requested in a period before P; but while a set is in debt nothing leaves it, so that a round whose
-period began with an earlier one owed asks for all that the earlier one asked for. Challenges and tree nodes are as PROTOCOL.md, Storage has them.
+period began with an earlier one owed asks for all that the earlier one asked for. Challenges and
+tree nodes are as PROTOCOL.md, Storage has them.
 """
 
 from __future__ import annotations
