@@ -325,7 +325,7 @@ def _role_delay() -> uint256:
 @internal
 @view
 def _delay_of(data: Bytes[1024]) -> uint256:
-    if len(self._role_of(data)) > 0:
+    if self._role_of(data) != "":
         return self._role_delay()
     return self.delay
 
@@ -348,7 +348,7 @@ def _role_of(data: Bytes[1024]) -> String[32]:
         role = "evaluator"
     elif selector == method_id("set_market(address,bool)", output_type=bytes4):
         role = "market"
-    if len(role) > 0:
+    if role != "":
         assert len(data) == 68, "governor: malformed role call"
     return role
 
@@ -357,7 +357,7 @@ def _role_of(data: Bytes[1024]) -> String[32]:
 def _perform(target: address, data: Bytes[1024]):
     assert target.is_contract, "governor: target has no code"
     role: String[32] = self._role_of(data)
-    if len(role) > 0:
+    if role != "":
         holder: address = convert(
             convert(slice(data, 4, 32), uint256) & convert(max_value(uint160), uint256), address
         )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from eth_abi.abi import decode, encode
 from eth_account import Account as EthAccount
-from eth_account.messages import encode_typed_data
+from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.crypto import keccak
 
 if TYPE_CHECKING:
@@ -110,19 +110,25 @@ class Signer:
 
         `types` has one entry, struct name -> "type name,type name,…".
         """
-        ((primary, text),) = types.items()
-        fields = [
-            dict(zip(("type", "name"), part.split(), strict=True)) for part in text.split(",")
-        ]
-        signable = encode_typed_data(
-            full_message={
-                "domain": dict(domain),
-                "types": {"EIP712Domain": DOMAIN_FIELDS, primary: fields},
-                "primaryType": primary,
-                "message": dict(message),
-            }
-        )
+        signable = typed_data(domain, types, message)
         return bytes(EthAccount.sign_message(signable, self.key).signature)
+
+
+def typed_data(
+    domain: Mapping[str, Any], types: Mapping[str, str], message: Mapping[str, Any]
+) -> SignableMessage:
+    """EIP-712 data of one struct, ready to be signed; `types` as for `Signer.sign`."""
+    ((primary, text),) = types.items()
+    parts = [part.split() for part in text.split(",")]
+    fields = [{"type": kind, "name": name} for kind, name in parts]
+    return encode_typed_data(
+        full_message={
+            "domain": dict(domain),
+            "types": {"EIP712Domain": DOMAIN_FIELDS, primary: fields},
+            "primaryType": primary,
+            "message": dict(message),
+        }
+    )
 
 
 DOMAIN_FIELDS = [

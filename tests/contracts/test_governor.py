@@ -91,6 +91,10 @@ def test_a_target_without_code_or_data_without_selector_is_refused(world: World)
         world.governor.send("setup_call", world.token.address, b"\1\2\3", sender=guardian.address)
 
 
+def test_a_call_without_arguments_is_a_call(world: World) -> None:
+    world.setup(world.token, "totalSupply")
+
+
 def test_a_refusal_of_the_target_is_passed_on(world: World) -> None:
     with refused("payments: fee out of bounds"):
         world.setup(world.payments, "set_fees", 501, 0)
@@ -273,9 +277,13 @@ def test_the_guardian_pauses_and_unpauses_new_business(live: World) -> None:
 
 def test_a_staking_contract_without_unbonding_is_refused(chain: Chain, world: World) -> None:
     fresh = chain.deploy("governor", guardian.address, 60, sender=alice.address)
-    data = fresh.data("set_staking", world.foreign().address)
+    staking = world.foreign()
+    data = fresh.data("set_staking", staking.address)
     with refused("governor: no unbonding period"):
         fresh.send("setup_call", fresh.address, data, sender=guardian.address)
+    staking.send("set_unbonding_period", 1, sender=alice.address)
+    fresh.send("setup_call", fresh.address, data, sender=guardian.address)
+    assert fresh.call("role_delay") == 61
 
 
 def test_a_contract_can_be_the_guardian(chain: Chain, world: World) -> None:

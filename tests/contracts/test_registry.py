@@ -281,7 +281,8 @@ def test_a_contract_acts_in_its_own_name(world: World) -> None:
     deadline = world.chain.now + 600
     consent = consent_of(world, node, puppet.address)
     fields = ("https://n", b"\1" * 32, b"\2" * 32, carol.address)
-    puppet.act(registry, "register", node.address, 1, *fields, deadline, consent)
+    done = puppet.act(registry, "register", node.address, 1, *fields, deadline, consent)
+    assert done.one("NodeRegistered").owner == puppet.address
     assert registry.call("owner_of", node.address) == puppet.address
     with refused("registry: not the owner"):
         other.act(registry, "update", node.address, 2, *fields)
@@ -293,6 +294,9 @@ def test_a_contract_acts_in_its_own_name(world: World) -> None:
     assert updated.one("NodeUpdated").roles == 2
     puppet.act(registry, "announce", node.address, "x", b"\1" * 32)
     assert puppet.act(registry, "retire", node.address).one("NodeRetired").owner == puppet.address
+    again = consent_of(world, node, puppet.address, generation=2)
+    puppet.act(registry, "register", node.address, 1, *fields, deadline, again)
+    assert registry.call("owner_of", node.address) == puppet.address
     puppet.act(registry, "set_session", bob.address, 1, 2, world.chain.now + 60)
     assert registry.call("session", puppet.address, bob.address).cap == 2
     with refused("registry: wrong key"):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from eth_account import Account as EthAccount
 
-from contracts.evm import NETWORK_ID, ZERO, Outcome, Signer
+from contracts.evm import NETWORK_ID, ZERO, Outcome, Signer, typed_data
 from contracts.world import (
     RATE_UNIT,
     VOUCHER,
@@ -249,3 +250,22 @@ def test_collateral_can_be_added_while_rails_run(rich: World, rail: int) -> None
     with refused("payments: account in arrears"):
         rich.payments.send("add_collateral", rail, 1, sender=alice.address)
     assert redeem(rich, rail, 900).value == 900
+
+
+@pytest.mark.parametrize("extra", [0, 1])
+def test_the_upper_half_of_s_is_refused(rich: World, extra: int) -> None:
+    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+    signature = b"\1" * 32 + (order // 2 + extra).to_bytes(32, "big") + bytes([27])
+    signable = typed_data(rich.payments.domain(), VOUCHER, {"rail": 1, "amount": 5})
+    # Whoever this signature belongs to; nobody knows the key, and the chain here asks for none.
+    payer = str(EthAccount.recover_message(signable, signature=signature)).lower()
+    rich.payments.send("send", rich.token.address, payer, 10, 3, sender=alice.address)
+    rail = rich.payments.send(
+        "open_voucher", rich.token.address, bob.address, 10, sender=payer
+    ).value
+    assert rail == 1
+    if extra:
+        with refused("payments: wrong signature"):
+            redeem(rich, rail, 5, signature)
+    else:
+        assert redeem(rich, rail, 5, signature).value == 5

@@ -7,7 +7,7 @@
 balanceOf: public(HashMap[address, uint256])
 allowance: public(HashMap[address, HashMap[address, uint256]])
 mode: public(uint256)  # 0 sound, 1 answers false, 2 takes a fee of 1, 3 calls back on transfer
-unbonding_period: public(uint256)  # never set: a staking contract that unbonds at once
+unbonding_period: public(uint256)  # as if it were a staking contract
 _target: address
 _data: Bytes[2048]
 
@@ -15,6 +15,11 @@ _data: Bytes[2048]
 @external
 def set_mode(mode: uint256):
     self.mode = mode
+
+
+@external
+def set_unbonding_period(seconds: uint256):
+    self.unbonding_period = seconds
 
 
 @external
