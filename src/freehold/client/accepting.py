@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from freehold.client.peers import number, signature
@@ -28,9 +28,9 @@ class UploadChannel:
     path: str
     held: int = 0
 
-    def send(self, offset: int, data: memoryview) -> None:
+    def send(self, offset: int, data: memoryview, *, meanwhile: Callable[[], None]) -> None:
         """Append to the upload."""
-        self.session.send(self.path, offset, data)
+        self.session.send(self.path, offset, data, meanwhile=meanwhile)
 
 
 def begin(session: Session, size: int) -> str:

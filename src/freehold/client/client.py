@@ -185,7 +185,10 @@ class Client:
         return self.chain.fund(amount, rate_cap=rate_cap, lockup_cap=lockup_cap)
 
     def flush(self, *, progress: Progress = silent) -> list[PutResult]:
-        """Put everything that waits on the chain, in as many packs as it takes."""
+        """Put everything that waits on the chain, in as many packs as it takes.
+
+        A result for each name; those of one pack share its deal and its gas.
+        """
         results = self._storing.flush(progress)
         if results and not self.options.keep_versions:
             self.tidy()

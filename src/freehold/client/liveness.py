@@ -39,8 +39,10 @@ class Liveness:
 
     def close(self) -> None:
         """Let go: what this process left unfinished may be taken over."""
-        self._path(self.id).unlink(missing_ok=True)
-        os.close(self._handle)
+        if self._handle >= 0:
+            self._path(self.id).unlink(missing_ok=True)
+            os.close(self._handle)
+            self._handle = -1
 
     def _path(self, process: int) -> Path:
         return self._folder / f"{process:016x}"

@@ -54,6 +54,13 @@ class Load:
     data: bytes
     manifest: Manifest
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes by name of everything in it; 0 for what is deleted."""
+        return {
+            entry.name: entry.location.size if isinstance(entry, Put) else 0
+            for entry in self.manifest.entries
+        }
+
 
 class Packer:
     """The queue of promises of one account."""

@@ -83,6 +83,14 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Stream:
+    """A large body, and what to do between sending it and reading the answer."""
+
+    data: memoryview
+    errands: list[Callable[[], None]]
+
+
 class Session:
     """Exchanges with one node; safe to share between threads, each takes its own connection."""
 
@@ -122,14 +130,25 @@ class Session:
 
         return self.retried(head)
 
-    def send(self, path: str, offset: int, data: memoryview) -> None:
-        """Append ``data`` to an upload that holds ``offset`` bytes, resuming where it broke off."""
+    def send(
+        self,
+        path: str,
+        offset: int,
+        data: memoryview,
+        *,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Append ``data`` to an upload that holds ``offset`` bytes, resuming where it broke off.
+
+        ``meanwhile`` is done once, while the node works on what was sent.
+        """
         end, at = offset + data.nbytes, offset
+        errands = [meanwhile]
 
         def patch() -> None:
             nonlocal at
             try:
-                self._patch(path, at, data[at - offset :])
+                self._patch(path, at, data[at - offset :], errands)
             except DroppedError:
                 at = self.offset(path)
                 if not offset <= at <= end:
@@ -138,6 +157,7 @@ class Session:
                     raise
 
         self.retried(patch)
+        _run_errands(errands)
 
     def read(
         self,
@@ -188,18 +208,21 @@ class Session:
         with self._open(request) as (_, response):
             return _json(_body(response, self.peer), self.peer)
 
-    def _patch(self, path: str, offset: int, data: memoryview) -> None:
+    def _patch(
+        self, path: str, offset: int, data: memoryview, errands: list[Callable[[], None]]
+    ) -> None:
         headers = {
             "Upload-Offset": str(offset),
             "Content-Length": str(data.nbytes),
             "Content-Type": "application/octet-stream",
         }
-        with self._open(Request("PATCH", path, headers=headers), stream=data) as (_, response):
+        request = Request("PATCH", path, headers=headers)
+        with self._open(request, _Stream(data, errands)) as (_, response):
             response.read(ANSWER_MAX)
 
     @contextmanager
     def _open(
-        self, request: Request, stream: memoryview | None = None
+        self, request: Request, stream: _Stream | None = None
     ) -> Iterator[tuple[PinnedConnection, HTTPResponse]]:
         connection, reused = self._take()
         keep = False
@@ -216,7 +239,7 @@ class Session:
             self._give(connection, keep=keep)
 
     def _exchange(
-        self, connection: PinnedConnection, request: Request, stream: memoryview | None
+        self, connection: PinnedConnection, request: Request, stream: _Stream | None
     ) -> HTTPResponse:
         connection.putrequest(request.method, request.path, skip_accept_encoding=True)
         token = self._identity.token(
@@ -231,7 +254,8 @@ class Session:
             connection.putheader(name, value)
         connection.endheaders(request.body or None)
         if stream is not None:
-            _pour(connection, stream)
+            _pour(connection, stream.data)
+            _run_errands(stream.errands)
         return connection.getresponse()
 
     def _refuse(self, response: HTTPResponse) -> NoReturn:
@@ -270,6 +294,11 @@ class Session:
             f"node {self.peer.node} holds {at} bytes of an upload, not the {offset} it took",
             remedy="The column is sent again, or to another node.",
         )
+
+
+def _run_errands(errands: list[Callable[[], None]]) -> None:
+    while errands:
+        errands.pop()()
 
 
 def _pour(connection: PinnedConnection, data: memoryview) -> None:

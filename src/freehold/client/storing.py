@@ -76,7 +76,6 @@ class Storing:
     def whole(self, source: Source, wish: Wish, *, progress: Progress = silent) -> PutResult:
         """Store an object in a deal of its own, going on where a killed put of it stopped."""
         timing = Timing()
-        self.resume()
         intent = self._unfinished(wish.name, source.fingerprint())
         if intent is not None:
             with self._busy(intent.object_id):
@@ -84,15 +83,16 @@ class Storing:
         else:
             intent, opened = self._fresh(source, wish, timing, progress)
         self._void_promises(wish.name)
+        self.resume()
         return _result(wish.name, source.size, intent.object_id, opened, timing)
 
     def flush(self, progress: Progress = silent) -> list[PutResult]:
-        """Put all promises on the chain, in as many packs as it takes."""
+        """Put all promises on the chain, in as many packs as it takes; a result for each name."""
         self.resume()
         results: list[PutResult] = []
         while (load := self._packer.load()) is not None:
             with self._busy(load.object_id):
-                results.append(self._put_pack(load, progress))
+                results += self._put_pack(load, progress)
         return results
 
     def resume(self) -> list[int]:
@@ -137,7 +137,7 @@ class Storing:
         with self._busy(object_id):
             return self._putter.put(source, draft, timing=timing, progress=progress)
 
-    def _put_pack(self, load: Load, progress: Progress) -> PutResult:
+    def _put_pack(self, load: Load, progress: Progress) -> list[PutResult]:
         source, timing = BytesSource(memoryview(load.data)), Timing()
         wish = Wish(PACK, self._options.preset, self._options.term)
         try:
@@ -146,7 +146,10 @@ class Storing:
         except FreeholdError:
             self._give_back(load.object_id)
             raise
-        return _result(PACK, len(load.data), load.object_id, opened, timing)
+        return [
+            _result(name, size, load.object_id, opened, timing)
+            for name, size in load.sizes().items()
+        ]
 
     def _draft(self, manifest: Manifest, key: bytes, source: Source, wish: Wish) -> Draft:
         header = seal_header(

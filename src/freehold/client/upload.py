@@ -54,8 +54,11 @@ class Channel(Protocol):
     def held(self) -> int:
         """Bytes that need not be sent again."""
 
-    def send(self, offset: int, data: memoryview) -> None:
-        """Append ``data``; FreeholdError when the node cannot take it."""
+    def send(self, offset: int, data: memoryview, *, meanwhile: Callable[[], None]) -> None:
+        """Append ``data``; FreeholdError when the node cannot take it.
+
+        ``meanwhile`` is done exactly once, while the node works.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +174,7 @@ class _Meter:
 
 
 class _Lane:
-    """One column's thread: it sends first, so that the node hashes while the client does."""
+    """One column's thread: it sends first, so that the node works while the client hashes."""
 
     def __init__(self, channel: Channel, timing: Timing, meter: _Meter) -> None:
         self._channel, self._timing, self._meter = channel, timing, meter
@@ -218,10 +221,15 @@ class _Lane:
 
     def _take(self, block: memoryview) -> None:
         skip = max(0, min(block.nbytes, self._channel.held - self._at))
+        hashing = partial(self._hash, block)
         if skip < block.nbytes:
             with self._timing.stage("network"):
-                self._channel.send(self._at + skip, block[skip:])
-        with self._timing.stage("hash"):
-            self._committer.update(block)
+                self._channel.send(self._at + skip, block[skip:], meanwhile=hashing)
+        else:
+            hashing()
         self._at += block.nbytes
         self._meter.add(block.nbytes)
+
+    def _hash(self, block: memoryview) -> None:
+        with self._timing.stage("hash"):
+            self._committer.update(block)

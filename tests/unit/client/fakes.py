@@ -102,6 +102,7 @@ class FakeNode:
     tamper: Callable[[str, int, bytes], bytes] = field(default=lambda cid, at, data: data)
     lie_about_root: bool = False
     down: bool = False
+    acceptor: Key | None = None
     now: Callable[[], int] = field(default=lambda: NOW)
     rail: Callable[[int], tuple[Address, int]] = field(default=lambda rail: (ZERO_ADDRESS, 0))
     nonces: set[str] = field(default_factory=set)
@@ -279,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
                 "term_end": term_end,
                 "deadline": deadline,
                 "nonce": str(nonce),
-                "signature": "0x" + node.key.sign(digest).hex(),
+                "signature": "0x" + (node.acceptor or node.key).sign(digest).hex(),
             },
         )
 
@@ -585,7 +586,7 @@ class World:
     def __init__(self, folder: Path, nodes: int = 6) -> None:
         self.folder = folder
         self.ledger = FakeLedger(network())
-        self._clients: list[Client] = []
+        self.closing: list[Callable[[], None]] = []
         for i in range(nodes):
             self.add_node(i)
 
@@ -626,7 +627,7 @@ class World:
         chain: FakeChain | None = None,
     ) -> Client:
         made = Client(chain or self.chain(wallet), wallet, self.folder / home, options=options)
-        self._clients.append(made)
+        self.closing.append(made.close)
         return made
 
     def by_address(self, node: Address) -> FakeNode:
@@ -641,7 +642,7 @@ class World:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for client in self._clients:
-            client.close()
+        for close in self.closing:
+            close()
         for node in self.nodes:
             node.stop()
