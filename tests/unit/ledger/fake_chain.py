@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import httpx2
-import rlp
+import rlp  # type: ignore[import-untyped]
 
 from freehold.domain.ids import Address, checksum, keccak
 from freehold.domain.keys import recover

@@ -180,8 +180,13 @@ def test_a_quorum_asks_for_one_block_that_it_has() -> None:
         for _ in range(blocks):
             chains[name].mine()
     tags: set[object] = set()
+
+    def balance(params: list[object]) -> object:
+        tags.add(params[1])
+        return "0x5"
+
     for chain in chains.values():
-        chain.answers["eth_getBalance"] = lambda params: tags.add(params[1]) or "0x5"
+        chain.answers["eth_getBalance"] = balance
     with Net(**chains).rpc(A, B, C, quorum=2) as rpc:
         assert rpc.balance(address(1)) == 5
         assert rpc.block_number() == 4

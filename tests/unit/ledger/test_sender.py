@@ -241,9 +241,9 @@ def test_a_rejected_transaction_leaves_no_gap(world: World) -> None:
     for second in range(5, 290, 5):
         world.after(second, world.chain.mine)
     sender.send(address(9), b"second")
-    filler, second = world.chain.transactions()
+    filler, sent = world.chain.transactions()
     assert (filler.nonce, filler.data, filler.value) == (0, b"", 0)
-    assert (second.nonce, second.data) == (1, b"second")
+    assert (sent.nonce, sent.data) == (1, b"second")
 
 
 def test_a_rejection_by_the_chain_is_typed_and_frees_the_nonce(world: World) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import rlp
+import rlp  # type: ignore[import-untyped]
 from eth_account import Account
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -148,6 +148,7 @@ class Chain:
             "skew": self._skew,
             "dump_seconds": round(self._dump_seconds, 4),
             "restarts": self._revivals,
+            "trailing": max(self._trailing, 0),
         }
 
     # --- transactions --------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def test_resuming_cuts_the_tail_and_goes_on(tmp_path: Path) -> None:
 
 
 def test_refused_transactions_are_left_out() -> None:
-    written = [
+    written: list[Record] = [
         Block(1, ("0xa", "0xb")),
         Skew(5),
         Block(2, ("0xb",), ((0, 1),)),

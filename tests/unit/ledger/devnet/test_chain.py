@@ -1,0 +1,197 @@
+"""The chain over a disk that loses every unsynced write when the power goes."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from freehold.domain.clock import SystemClock
+from freehold.domain.errors import UnavailableError
+from freehold.domain.ids import ZERO_ADDRESS
+from freehold.ledger.book import Draft
+from freehold.ledger.devnet import chain as module
+from freehold.ledger.devnet.anvil import EngineRefusal
+from freehold.ledger.devnet.chain import BusyError, Chain, DumpPolicy
+from freehold.ledger.devnet.home import Home, create_or_open
+from freehold.ledger.transaction import sign
+from unit.ledger.devnet.lossy_disk import Crash, LossyDisk
+
+CRASHES = 10
+
+
+class Bench:
+    """A home with a disk in memory, and the funder's transactions by nonce."""
+
+    def __init__(self, folder: Path, anvil: Path, random: Random) -> None:
+        self.home: Home = create_or_open(
+            folder, now=1_700_000_000, random=random.randbytes, chain_id=31_337
+        )
+        self.anvil = anvil
+        self.disk = LossyDisk(random)
+
+    def chain(self, *, records: int = 6) -> Chain:
+        """A chain as a fresh process would open it."""
+        return Chain(
+            home=self.home,
+            binary=self.anvil,
+            disk=self.disk,
+            clock=SystemClock(),
+            policy=DumpPolicy(records=records, share=0),
+        )
+
+    def transaction(self, nonce: int, *, gas: int = 21_000, value: int = 1) -> str:
+        """A signed transfer."""
+        draft = Draft(ZERO_ADDRESS, b"", value, gas, 10**11, 10**9)
+        _, raw = sign(draft, chain_id=31_337, nonce=nonce, key=self.home.funder)
+        return "0x" + raw.hex()
+
+    async def nonce(self, chain: Chain) -> int:
+        """How many of the funder's transactions are mined."""
+        count = await chain.engine.ask(
+            "eth_getTransactionCount", self.home.funder.address, "latest"
+        )
+        return int(str(count), 16)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, anvil: Path) -> Bench:
+    """A fresh home."""
+    return Bench(tmp_path, anvil, Random(3))
+
+
+async def run_until_crash(chain: Chain, bench: Bench, nonce: int) -> int:
+    """Send one transaction after another until the power goes; how many were acknowledged."""
+    while True:
+        sent = asyncio.create_task(chain.submit(bench.transaction(nonce)))
+        miner = chain._tasks[0]
+        await asyncio.wait({sent, miner}, return_when=asyncio.FIRST_COMPLETED)
+        if not sent.done():
+            sent.cancel()
+            return nonce
+        await sent
+        nonce += 1
+
+
+def power_cut(chain: Chain) -> None:
+    """Nothing of a crashed process runs on."""
+    for task in chain._tasks:
+        task.cancel()
+        if task.done() and not task.cancelled():
+            task.exception()
+
+
+def test_no_acknowledged_transaction_is_lost_with_unsynced_writes(bench: Bench) -> None:
+    async def live() -> None:
+        acknowledged = 0
+        for _ in range(CRASHES):
+            chain = bench.chain()
+            try:
+                await chain.open()
+                mined = await bench.nonce(chain)
+                assert mined >= acknowledged, "an acknowledged transaction is lost"
+                bench.disk.fuse = bench.disk.random.randrange(2, 40)
+                acknowledged = await run_until_crash(chain, bench, mined)
+            except Crash:
+                pass
+            power_cut(chain)
+            await chain.engine.kill()
+            bench.disk.reboot()
+        chain = bench.chain()
+        await chain.open()
+        assert await bench.nonce(chain) >= acknowledged > CRASHES
+        await chain.close()
+
+    asyncio.run(live())
+
+
+def test_a_full_disk_refuses_and_takes_up_again(bench: Bench) -> None:
+    async def live() -> None:
+        chain = bench.chain()
+        await chain.open()
+        await chain.submit(bench.transaction(0))
+        bench.disk.full = True
+        with pytest.raises(UnavailableError, match="cannot write its journal"):
+            await chain.submit(bench.transaction(1))
+        assert await bench.nonce(chain) == 1, "what was not written must not be mined"
+        bench.disk.full = False
+        await chain.submit(bench.transaction(1))
+        assert await bench.nonce(chain) == 2
+        await chain.close()
+        chain = bench.chain()
+        await chain.open()
+        assert await bench.nonce(chain) == 2
+        await chain.close()
+
+    asyncio.run(live())
+
+
+def test_refused_transactions_stay_refused_after_a_replay(bench: Bench) -> None:
+    async def live() -> None:
+        chain = bench.chain(records=10_000)
+        await chain.open()
+        with pytest.raises(EngineRefusal):
+            await chain.submit(bench.transaction(0, value=10**40))
+        await chain.submit(bench.transaction(0))
+        with pytest.raises(EngineRefusal, match=r"nonce too low|already"):
+            await chain.submit(bench.transaction(0))
+        power_cut(chain)
+        await chain.engine.kill()
+        chain = bench.chain()
+        await chain.open()
+        assert await bench.nonce(chain) == 1
+        await chain.close()
+
+    asyncio.run(live())
+
+
+def test_what_does_not_fit_into_one_block_goes_into_the_next(bench: Bench) -> None:
+    async def live() -> None:
+        chain = bench.chain()
+        await chain.open()
+        heavy = [bench.transaction(nonce, gas=25_000_000) for nonce in range(5)]
+        await asyncio.gather(*(chain.submit(raw) for raw in heavy))
+        assert await bench.nonce(chain) == 5
+        assert await chain.engine.ask("txpool_status") == {"pending": "0x0", "queued": "0x0"}
+        power_cut(chain)
+        await chain.engine.kill()
+        chain = bench.chain()
+        await chain.open()
+        assert await bench.nonce(chain) == 5
+        await chain.close()
+
+    asyncio.run(live())
+
+
+def test_too_many_waiting_are_turned_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUEUE_LIMIT", 3)
+
+    async def live() -> None:
+        chain = bench.chain()
+        await chain.open()
+        sent = [asyncio.create_task(chain.submit(bench.transaction(n))) for n in range(12)]
+        outcomes = await asyncio.gather(*sent, return_exceptions=True)
+        assert any(isinstance(outcome, BusyError) for outcome in outcomes)
+        assert await bench.nonce(chain) == sum(isinstance(each, str) for each in outcomes)
+        await chain.close()
+
+    asyncio.run(live())
+
+
+def test_an_engine_that_keeps_dying_ends_the_server(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REVIVALS", 0)
+
+    async def live() -> None:
+        chain = bench.chain()
+        await chain.open()
+        chain.engine.process.kill()
+        with pytest.raises(UnavailableError):
+            await chain.submit(bench.transaction(0))
+        assert chain.failed.is_set()
+        await chain.close()
+
+    asyncio.run(live())

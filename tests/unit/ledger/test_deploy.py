@@ -1,0 +1,164 @@
+"""Deploying: resumed after any interruption, refused where it cannot work."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from freehold.domain.clock import SystemClock
+from freehold.domain.errors import ConflictError, IntegrityError, UsageError, VersionError
+from freehold.domain.money import UNIT
+from freehold.domain.network import CONTRACTS, Network
+from freehold.ledger.deploy import deploy
+from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.ledger import Ledger
+from freehold.ledger.plan import JOURNEY, DeployPlan
+from freehold.ledger.probe import probe
+from freehold.ledger.rpc import RawReceipt, Rpc
+from freehold.ledger.sender import Sender
+from unit.ledger.fake_chain import CHAIN_ID, FakeChain, Refusal, address
+
+PLAN = DeployPlan("resumed", JOURNEY, {address(0xA): 3 * UNIT, address(0xB): UNIT})
+
+
+class Interrupted(BaseException):
+    """The program was ended."""
+
+
+def put(plan: DeployPlan, devnet: Devnet, state: Path) -> Network:
+    """Deploy on the devnet."""
+    return deploy(
+        plan,
+        rpc_urls=[devnet.url],
+        chain_id=devnet.chain_id,
+        key=devnet.funder,
+        state=state,
+        random=secrets.token_bytes,
+        clock=SystemClock(),
+    )
+
+
+def test_an_interrupted_deployment_goes_on_where_it_stopped(
+    devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Rpc([devnet.url], chain_id=devnet.chain_id) as rpc:
+        before = rpc.nonce(devnet.funder.address)
+    whole = Sender.send
+    for survived in (0, 3, 5, 9):
+        monkeypatch.setattr(Sender, "send", interrupted_after(survived, whole))
+        with pytest.raises(Interrupted):
+            put(PLAN, devnet, tmp_path)
+    monkeypatch.undo()
+    network = put(PLAN, devnet, tmp_path)
+    assert put(PLAN, devnet, tmp_path) == network
+    with Ledger.open(network, state=tmp_path, key=None) as ledger:
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 9 + 10 + 4 + 1
+        check_wiring(ledger)
+    with pytest.raises(ConflictError, match="another plan"):
+        put(replace(PLAN, name="other"), devnet, tmp_path)
+
+
+def interrupted_after(survived: int, whole: Callable[..., RawReceipt]) -> object:
+    """Sending that ends the program right after so many transactions and one more."""
+    sent = iter(range(survived))
+
+    def send(*args: object, **named: object) -> RawReceipt:
+        receipt = whole(*args, **named)
+        if next(sent, None) is None:
+            raise Interrupted
+        return receipt
+
+    return send
+
+
+def check_wiring(ledger: Ledger) -> None:
+    """Every contract is there and knows the others."""
+    places = ledger.network.contracts
+    assert {*CONTRACTS, "faults"} == set(places)
+    assert ledger.token.balance_of(address(0xA)) == 3 * UNIT
+    assert ledger.token.minted() == 4 * UNIT
+    assert ledger.token.cap() == 10**9 * UNIT
+    assert ledger.governor.setup_done()
+    roles = {(power.contract, power.role): power.holder for power in ledger.governor.powers()}
+    assert roles[places["staking"], "slasher"] == places["faults"]
+    assert roles[places["payments"], "market"] == places["storage"]
+    assert not [power for power in ledger.governor.powers() if power.role == "minter"]
+    numbers = ledger.network.parameters
+    assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
+    assert ledger.beacon.genesis() == numbers["genesis"]
+    assert ledger.faults.parameters().stake_per_tib == JOURNEY.stake_per_tib
+    assert ledger.storage.parameters().lockup_period == JOURNEY.lockup_period
+    assert ledger.staking.unbonding_period() == JOURNEY.unbonding
+    assert Network.parse(ledger.network.render()) == ledger.network
+
+
+def test_a_foreign_record_is_refused(devnet: Devnet, tmp_path: Path) -> None:
+    record = tmp_path / "deploy.json"
+    for text, error in (("{", IntegrityError), ("[]", VersionError), ("{}", VersionError)):
+        record.write_text(text)
+        with pytest.raises(error):
+            put(PLAN, devnet, tmp_path)
+
+
+def rpc_of(chain: FakeChain) -> Rpc:
+    """An RPC to a fake chain."""
+    return Rpc(["http://a.test"], chain_id=CHAIN_ID, rounds=1, transport=chain.transport())
+
+
+def able(chain: FakeChain, *, code_at: str = "", hash_of: str | None = None) -> FakeChain:
+    """A chain that runs the probe's program as a real one does."""
+
+    def program(params: list[object]) -> object:
+        last = chain.blocks[-1]
+        told = (hash_of or last.hash)[2:]
+        nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+        return f"0x{last.number + 1:064x}{told}{nothing}"
+
+    chain.answers["eth_call"] = program
+    chain.answers["eth_getCode"] = lambda params: (
+        "0xfe" if str(params[0]).lower() == code_at else "0x"
+    )
+    chain.answers["web3_clientVersion"] = lambda _: "Besu/v26"
+    return chain
+
+
+def test_a_development_chain_is_told_apart(devnet: Devnet) -> None:
+    with Rpc([devnet.url], chain_id=devnet.chain_id) as rpc:
+        found = probe(rpc)
+    assert (found.kind, found.beacon) == ("development", False)
+
+
+def test_a_consensus_chain_may_seed_challenges_and_a_rollup_may_not() -> None:
+    chain = FakeChain()
+    for _ in range(5):
+        chain.mine()
+    with rpc_of(able(chain)) as rpc:
+        found = probe(rpc)
+    assert (found.kind, found.beacon, found.block_seconds) == ("consensus", True, 1.0)
+    with rpc_of(able(chain, code_at="0x4200000000000000000000000000000000000015")) as rpc:
+        found = probe(rpc)
+    assert (found.kind, found.beacon) == ("sequencer", False)
+    assert "OP Stack" in found.reason
+
+
+def test_chains_that_cannot_run_the_contracts_are_refused() -> None:
+    def refuse(_: list[object]) -> object:
+        raise Refusal("invalid opcode: TLOAD")
+
+    old = able(FakeChain())
+    old.answers["eth_call"] = refuse
+    with rpc_of(old) as rpc, pytest.raises(UsageError, match="refuses Cancun"):
+        probe(rpc)
+    with (
+        rpc_of(able(FakeChain(), hash_of="0x" + "77" * 32)) as rpc,
+        pytest.raises(UsageError, match="BLOCKHASH"),
+    ):
+        probe(rpc)
+    wrong = able(FakeChain())
+    wrong.answers["eth_call"] = lambda _: "0x" + "00" * 96
+    with rpc_of(wrong) as rpc, pytest.raises(UsageError, match="SHA-256 wrongly"):
+        probe(rpc)

@@ -1,0 +1,162 @@
+"""The whole door on a devnet: writes, reads, refusals, chain time, events, reorganisations."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from freehold.domain.clock import SystemClock
+from freehold.domain.errors import (
+    AccessError,
+    InsufficientFundsError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
+from freehold.domain.keys import Key
+from freehold.domain.money import UNIT
+from freehold.domain.network import Network
+from freehold.domain.typed import CONSENT
+from freehold.ledger.contracts.registry import STORAGE
+from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.ledger import Ledger
+from unit.ledger.devnet.waiting import until
+from unit.ledger.fake_chain import address
+
+NUMBERS = itertools.count(0x7000)
+
+
+def test_a_deposit_by_permit(ledger: Ledger, devnet: Devnet) -> None:
+    payments, token = ledger.payments, ledger.token.address
+    me = devnet.funder.address
+    before = payments.status(token, me).funds
+    permit = ledger.token.sign_permit(
+        devnet.funder, payments.address, amount=7 * UNIT, deadline=ledger.now() + 600
+    )
+    receipt = payments.deposit_with_permit(token, me, permit)
+    assert receipt.one("Deposited").number("amount") == 7 * UNIT
+    assert receipt.time == ledger.rpc.header(receipt.block).time
+    assert 0 < receipt.fee < 10**18
+    assert payments.status(token, me).available == before + 7 * UNIT
+    with pytest.raises(IntegrityError, match="0 events Withdrawn"):
+        receipt.one("Withdrawn")
+
+
+def test_a_node_registers_with_its_consent(ledger: Ledger, devnet: Devnet) -> None:
+    node = Key.from_secret(bytes(31) + b"\x21")
+    deadline = ledger.now() + 600
+    digest = CONSENT.digest(
+        ledger.network.domain("registry"), (node.address, devnet.funder.address, 1, deadline)
+    )
+    receipt = ledger.registry.register(
+        node.address,
+        roles=STORAGE,
+        endpoint="https://127.0.0.1:9",
+        tls=b"\x01" * 32,
+        info=b"\x02" * 32,
+        payout=devnet.funder.address,
+        deadline=deadline,
+        consent=node.sign(digest),
+    )
+    assert receipt.one("NodeRegistered").address("node") == node.address
+    found = ledger.registry.node(node.address)
+    assert (found.endpoint, found.roles, found.generation) == ("https://127.0.0.1:9", 1, 1)
+    assert ledger.registry.active(node.address, STORAGE)
+    assert ledger.registry.at(ledger.registry.count() - 1) == node.address
+
+
+def test_refusals_are_typed_and_name_the_call(ledger: Ledger) -> None:
+    with pytest.raises(RefusedError, match=r"payments\.rail was refused: payments: no such rail"):
+        ledger.payments.rail(10**6)
+    with pytest.raises(RefusedError, match=r"storage\.close was refused: storage: "):
+        ledger.storage.close(10**6)
+    with pytest.raises(InsufficientFundsError, match=r"holds \d+ base units") as caught:
+        ledger.payments.withdraw(ledger.token.address, address(5), 10**40)
+    assert "deposit" in caught.value.remedy
+    with pytest.raises(NotFoundError, match="no function fly"):
+        ledger.call("token", "fly", ())
+    with pytest.raises(IntegrityError, match="no contract 'mailbox'"):
+        ledger.call("mailbox", "count", ())
+
+
+def test_writing_needs_a_key_and_coins(network: Network, tmp_path: Path, key: Key) -> None:
+    with (
+        Ledger.open(network, state=tmp_path, key=None) as reader,
+        pytest.raises(AccessError, match=r"token\.burn needs a key"),
+    ):
+        reader.token.burn(1)
+    with (
+        Ledger.open(network, state=tmp_path, key=key) as poor,
+        pytest.raises(InsufficientFundsError, match="0 wei"),
+    ):
+        poor.token.approve(address(1), 1)
+
+
+def test_a_tag_makes_a_write_happen_once(ledger: Ledger) -> None:
+    payee = address(next(NUMBERS))
+    first = ledger.transfer(payee, 5, tag="rent")
+    assert ledger.transfer(payee, 5, tag="rent") == first
+    assert ledger.balance(payee) == 5
+    assert ledger.recover() == 0
+
+
+def test_time_follows_a_moved_chain_and_an_idle_one(ledger: Ledger) -> None:
+    wall = SystemClock()
+    before = ledger.now() - wall.now()
+    ledger.rpc.request("evm_increaseTime", 900)
+    ledger._clock.forget()
+    assert 895 <= ledger.now() - wall.now() - before <= 905
+    block = ledger.transfer(address(next(NUMBERS)), 1)
+    assert abs(block.time - ledger.now()) <= 3
+    assert ledger.head().number >= block.block
+
+
+def test_a_beacon_round_needs_no_other_traffic(ledger: Ledger) -> None:
+    beacon = ledger.beacon
+    start = beacon.period_start(beacon.period_of(ledger.now()) + 1)
+    ledger.rpc.request("evm_increaseTime", start - ledger.now())
+    ledger._clock.forget()
+    period = beacon.period_of(ledger.now())
+    beacon.fix(period)
+    target = beacon.fixed_block(period)
+    until(lambda: ledger.head().number >= target, "the chain rests before the block of the beacon")
+    round_index = beacon.store(period).one("Stored").number("round")
+    assert beacon.round(round_index).period == period
+    assert beacon.round_of(period) == round_index
+    assert beacon.round_of(period + 1) is None
+
+
+def test_the_index_follows_a_real_reorganisation(ledger: Ledger) -> None:
+    payee = address(next(NUMBERS))
+    ledger.token.transfer(payee, 1)
+    kept = ledger.head().number
+    ledger.token.transfer(payee, 2)
+    ledger.index.sync()
+    arrived = {"receiver": payee}
+    assert ledger.index.count("token", "Transfer", where=arrived) == 2
+    ledger.rpc.request("anvil_reorg", ledger.head().number - kept)
+    ledger.index.sync()
+    (event,) = ledger.index.events("token", "Transfer", where=arrived)
+    assert (event.number("value"), event.block) == (1, kept)
+    assert event.time == ledger.rpc.header(kept).time
+    assert ledger.index.rollbacks() == 1
+    assert ledger.token.balance_of(payee) == 1
+
+
+def test_opening_elsewhere_is_refused(network: Network, tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="on chain 31337, the network on 5"):
+        Ledger.open(replace(network, chain_id=5), state=tmp_path, key=None)
+    missing = {**network.contracts, "governor": address(0x404)}
+    with pytest.raises(IntegrityError, match="has no contract at"):
+        Ledger.open(replace(network, contracts=missing), state=tmp_path, key=None)
+    with pytest.raises(UnavailableError, match="no RPC answered"):
+        Ledger.open(
+            replace(network, rpc_urls=("http://127.0.0.1:9",)),
+            state=tmp_path,
+            key=None,
+            sleep=lambda _: None,
+        )
