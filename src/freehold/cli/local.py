@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from freehold.cli import processes
 from freehold.cli.enlist import WATCHER, Enlistment, enlist
@@ -42,13 +44,28 @@ ITERATIONS = 20_000
 Say = Callable[[str], None]
 
 
+class Launch(Protocol):
+    """How a process is started: as ``processes.start`` does it."""
+
+    def __call__(
+        self,
+        home: Home,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str] | None,
+    ) -> Child:
+        """Start ``python -m <arguments>`` with ``environment`` on top of this process's own."""
+
+
 @dataclass(frozen=True, slots=True)
 class LocalNetwork:
     """The processes and accounts of one home's network."""
 
     home: Home
     say: Say
-    environment: dict[str, str] | None = None
+    environment: Mapping[str, str] | None = None
+    launch: Launch = processes.start
 
     def start(self, *, nodes: int, parameters: Parameters, admin: bool = False) -> Network:
         """Bring everything up, founding what is not there yet; returns once all answer."""
@@ -64,9 +81,8 @@ class LocalNetwork:
         try:
             return Devnet.attach(self.home.root)
         except FreeholdError:
-            return Devnet.start(
-                self.home.root, detached=True, admin=admin, environment=self.environment
-            )
+            environment = {**os.environ, **(self.environment or {})}
+            return Devnet.start(self.home.root, detached=True, admin=admin, environment=environment)
 
     def start_members(self) -> list[Child]:
         """Start every node and the watcher, those that do not run; wait until all are ready."""
@@ -118,7 +134,7 @@ class LocalNetwork:
 
     def _start(self, name: str, arguments: Sequence[str]) -> Child:
         running = processes.find(self.home, name)
-        return running or processes.start(self.home, name, arguments, environment=self.environment)
+        return running or self.launch(self.home, name, arguments, environment=self.environment)
 
     def _found(self, devnet: Devnet, parameters: Parameters) -> Network:
         if self.home.descriptor.exists():

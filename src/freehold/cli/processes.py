@@ -69,6 +69,11 @@ def start(
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
     )
+    return keep(home, name, pid)
+
+
+def keep(home: Home, name: str, pid: int) -> Child:
+    """Write down that the running process ``pid`` is this home's ``name``."""
     child = Child(name, pid, start_mark(pid) or "")
     record = {"pid": child.pid, "started": child.started}
     write_whole(home.run / f"{name}.json", json.dumps(record).encode())
