@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts import merkle
-from contracts.evm import CHAIN_ID, GENESIS_TIME, NETWORK_ID, Chain, Contract, Reverted, signer
+from contracts.evm import NETWORK_ID, Chain, Contract, Reverted, signer
 from contracts.recording import Recording
 from contracts.world import VOUCHER, World, deploy_world, guardian, treasury
 
@@ -22,6 +22,7 @@ ACCEPTANCE = {
 CLIENTS = [signer(f"client {i}") for i in range(3)]
 OWNERS = [signer(f"owner {i}") for i in range(9)]
 NODES = [signer(f"node {i}") for i in range(9)]
+PEOPLE = [*CLIENTS, *OWNERS, *NODES, guardian, treasury]
 
 
 @dataclass(slots=True)
@@ -34,12 +35,14 @@ class Scene:
     found: dict[str, Contract] = field(init=False)
     recording: Recording = field(init=False)
     held: dict[tuple[int, int], merkle.Piece] = field(default_factory=dict)
+    genesis: int = 0
     nonce: int = 0
     vouchers: dict[int, int] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     faith: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.genesis = self.chain.now
         self._deploy()
         self._populate()
 
@@ -55,7 +58,7 @@ class Scene:
         base = self.base = deploy_world(self.chain)
         by, chain = guardian.address, self.chain
         beacon = chain.deploy(
-            "beacon", base.governor.address, GENESIS_TIME, PERIOD, GRACE, sender=by
+            "beacon", base.governor.address, self.genesis, PERIOD, GRACE, sender=by
         )
         pdp = chain.deploy(
             "pdp", beacon.address, base.governor.address, CHALLENGES, WINDOW, sender=by
@@ -144,7 +147,7 @@ class Scene:
         return self.chain.now
 
     def period(self) -> int:
-        return (self.now - GENESIS_TIME) // PERIOD
+        return (self.now - self.genesis) // PERIOD
 
     def move_on(self) -> None:
         """Go on by some time; mostly a new period with a round, and most nodes answer it."""
@@ -152,7 +155,7 @@ class Scene:
             self.chain.warp(40 * PERIOD)
         self.chain.warp(self.rng.choice([1, WINDOW // 2, PERIOD // 2]))
         if self.rng.random() < 0.6:
-            self.chain.warp_to(GENESIS_TIME + (self.period() + 1) * PERIOD + 1)
+            self.chain.warp_to(self.genesis + (self.period() + 1) * PERIOD + 1)
         if self.rng.random() < 0.85:
             self.beacon.send("fix", self.period(), sender=treasury.address)
             self.chain.warp(6, blocks=3)
@@ -406,12 +409,3 @@ class Scene:
     def settings(self) -> None:
         fees = (self.rng.randint(0, 500), self.rng.randint(0, 10_000))
         self.base.setup(self.payments, "set_fees", *fees)
-
-
-def descriptor(scene: Scene) -> dict[str, Any]:
-    """The descriptor of the scene's network."""
-    return {
-        "chain_id": CHAIN_ID,
-        "network_id": NETWORK_ID,
-        "contracts": {name: c.address for name, c in scene.found.items()},
-    }

@@ -29,13 +29,15 @@ _HEX = re.compile(r"0x(?:[0-9a-f]{2})*")
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block: its header, and what it carries where it was exported in full."""
+    """A block: its header, and what it carries where it was exported in full; raw bytes too."""
 
     header: Header
     transactions: tuple[Transaction, ...]
     receipts: tuple[Receipt, ...]
     full: bool
     line: int
+    raw_header: bytes
+    raw_receipts: tuple[bytes, ...] = ()
 
 
 def fields_of(
@@ -72,8 +74,8 @@ def parse(line: Line) -> Block:
     known = {"number", "hash", "header"} | ({"transactions", "receipts"} if full else set())
     spot.same("the fields of the block", expected=sorted(known), found=sorted(line.fields))
     if not full:
-        return Block(header, (), (), False, line.number)
-    return _full(line, header, spot)
+        return Block(header, (), (), False, line.number, raw)
+    return _full(line, header, raw, spot)
 
 
 def check_link(block: Block, parent: Header | None, contracts: Collection[bytes]) -> None:
@@ -93,7 +95,7 @@ def check_link(block: Block, parent: Header | None, contracts: Collection[bytes]
         )
 
 
-def _full(line: Line, header: Header, spot: Spot) -> Block:
+def _full(line: Line, header: Header, raw: bytes, spot: Spot) -> Block:
     bodies = _list(line.fields, "transactions", spot)
     records = _list(line.fields, "receipts", spot)
     for name, root, values in (
@@ -106,7 +108,9 @@ def _full(line: Line, header: Header, spot: Spot) -> Block:
     transactions = [_decoded(Transaction.parse, r, spot.field("transactions")) for r in bodies]
     receipts = [_decoded(Receipt.parse, r, spot.field("receipts")) for r in records]
     _check_blooms(header, receipts, spot)
-    return Block(header, tuple(transactions), tuple(receipts), True, line.number)
+    return Block(
+        header, tuple(transactions), tuple(receipts), True, line.number, raw, tuple(records)
+    )
 
 
 def _check_blooms(header: Header, receipts: Sequence[Receipt], spot: Spot) -> None:

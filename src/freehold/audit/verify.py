@@ -15,7 +15,7 @@ from freehold.audit.export import Progress, Rpc, export
 from freehold.audit.lines import Line
 from freehold.audit.quantity import data_of, mapping_of
 from freehold.audit.report import Difference, Differs, Place, Report, Spot
-from freehold.audit.world import World
+from freehold.audit.world import Observer, World
 from freehold.domain.errors import FreeholdError, UsageError
 from freehold.domain.network import Network
 
@@ -83,7 +83,14 @@ def verify_live(
 class Verification:
     """One pass over an export; `run` gives the report."""
 
-    def __init__(self, *, network: Network | None = None, head: bytes | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        network: Network | None = None,
+        head: bytes | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer
         self._wanted = network
         self._head = head
         self._counts: Counter[str] = Counter()
@@ -156,7 +163,7 @@ class Verification:
             "the first block", expected=network.deployed_block, found=first
         )
         self._network, self._first = network, network.deployed_block
-        self._world = World(network, self._counts)
+        self._world = World(network, self._counts, self._observer)
 
     def _block(self, line: Line) -> None:
         world = self._opened(line)

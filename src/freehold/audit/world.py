@@ -32,7 +32,10 @@ ACCOUNT = ("funds", "lockup", "lockup_rate", "settled_at")
 class World:
     """The network as its rules make it, block by block; Differs where the chain tells otherwise."""
 
-    def __init__(self, network: Network, counts: Counter[str]) -> None:
+    def __init__(
+        self, network: Network, counts: Counter[str], observer: Observer | None = None
+    ) -> None:
+        self._observer = observer
         self._network = network
         self._counts = counts
         self._reader = Reader(network)
@@ -62,8 +65,14 @@ class World:
         models = self.models
         early, self._early = self._early, []
         models.beacon.see(block.header)
-        models.run([*early, *self._reader.read(block)])
+        models.run([*early, *self._reader.read(block)], self._told(block, models))
         models.check(block)
+
+    def _told(self, block: Block, models: Models) -> Callable[[Event], None]:
+        observer = self._observer
+        if observer is None:
+            return lambda _: None
+        return lambda event: observer(event, block, models)
 
     def check_claim(self, claim: Claim) -> None:
         """Differs unless the state that a contract claimed is the recomputed one."""
@@ -162,14 +171,17 @@ class Models:
             "faults": self.faults.apply, "storage": self.deals.apply,
         }  # fmt: skip
 
-    def run(self, events: Sequence[Event]) -> None:
-        """Re-run events in order, and close each transaction."""
+    def run(
+        self, events: Sequence[Event], observer: Callable[[Event], None] = lambda _: None
+    ) -> None:
+        """Re-run events in order, and close each transaction; ``observer`` hears of each."""
         for event, following in zip(events, [*events, None][1:], strict=True):
             if event.name == "Movement":
                 self.balances.see_movement(event)
             route = self._routes.get(event.contract)
             if route is not None:
                 route(event)
+            observer(event)
             if following is None or following.place.transaction != event.place.transaction:
                 self._finish(event)
 
@@ -243,3 +255,7 @@ def same_account(values: Sequence[object], moment: int) -> object:
         return values
     numbers = [n for n in (fields[name] for name in ACCOUNT) if isinstance(n, int)]
     return _account(Account(*numbers), moment) if len(numbers) == 4 else values
+
+
+Observer = Callable[[Event, Block, Models], None]
+"""Hears of every event once the models have re-run it."""
