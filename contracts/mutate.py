@@ -41,6 +41,14 @@ SUITES = {
         "test_pay_vectors.py",
         "test_payments_laws.py",
     ),
+    "faults": ("test_faults.py", "test_columns.py", "test_market_laws.py"),
+    "storage": (
+        "test_columns.py",
+        "test_storage.py",
+        "test_arbiter.py",
+        "test_faults.py",
+        "test_market_laws.py",
+    ),
     "typed": ("test_token.py", "test_registry.py", "test_vouchers.py"),
 }
 # A module is tried through the contracts that import it.
@@ -187,10 +195,12 @@ def in_type(before: Place, token: Place, after: Place) -> bool:
 
 
 def statement_mutants(source: str) -> Iterator[Mutant]:
-    """Deleted assertions and guards, whole statements."""
+    """Deleted assertions, guards and locks, whole statements."""
     lines, offset = body_lines(source), 0
     rows = source.splitlines(keepends=True)
     for number, row in enumerate(rows, 1):
+        if row == "@nonreentrant\n":
+            yield Mutant(number, "delete", offset, offset + len(row), row.strip(), "")
         if number in lines and (row.lstrip().startswith("assert ") or GUARD.match(row.rstrip())):
             length = statement_length(rows[number - 1 :])
             before = "".join(rows[number - 1 : number - 1 + length])

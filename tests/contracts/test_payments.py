@@ -203,7 +203,7 @@ def test_a_fraction_of_a_unit_cannot_leave(rich: World, market: Puppet) -> None:
     with refused("payments: too little free funds"):
         withdraw(rich, HELD)
     status = rich.payments.call("status", rich.token.address, alice.address)
-    assert status[1] == HELD - 1
+    assert status[1:] == (HELD - 1, rich.chain.now + HELD * RATE_UNIT - 1)
     withdraw(rich, HELD - 1)
 
 
@@ -390,27 +390,69 @@ def test_a_token_that_answers_nothing_is_accepted(world: World) -> None:
     assert token.call("balanceOf", bob.address) == 4
 
 
-@pytest.mark.parametrize(
-    ("function", "arguments"),
-    [
-        ("deposit", ("token", "bob", 0)),
-        ("withdraw", ("token", "bob", 0)),
-        ("send", ("token", "bob", 0, 3)),
-        ("open_voucher", ("token", "bob", 1)),
-        ("settle_many", ([],)),
-    ],
-)
-def test_a_token_cannot_call_back(
-    world: World, function: str, arguments: tuple[object, ...]
-) -> None:
-    token = allow_foreign(world)
-    names = {"token": token.address, "bob": bob.address}
-    values = [names.get(a, a) if isinstance(a, str) else a for a in arguments]
+CALLS: dict[str, tuple[object, ...]] = {
+    "deposit": ("token", "bob", 0),
+    "deposit_with_permit": ("token", "bob", 0, 0, 27, b"", b""),
+    "deposit_with_permit_and_approve": ("token", 0, 0, 27, b"", b"", "bob", 0, 0),
+    "withdraw": ("token", "bob", 0),
+    "send": ("token", "bob", 0, 3),
+    "approve_market": ("token", "bob", 0, 0),
+    "collect": ("token", "bob", 0),
+    "open_rail": ("token", "bob", "bob", 0, 0, 0),
+    "modify_rail": (1, 0, 0),
+    "pay_fixed": (1, "bob", 0, 3),
+    "end_rail": (1,),
+    "stop_rail": (1, 0),
+    "settle": (1,),
+    "settle_many": ([],),
+    "force_close": (1,),
+    "open_voucher": ("token", "bob", 1),
+    "add_collateral": (1, 1),
+    "redeem": (1, 1, b""),
+    "close_voucher": (1,),
+    "finish_voucher": (1,),
+    "take_fees": ("token", "bob", 0),
+}
+
+
+def call_back(world: World, token: Contract, function: str) -> None:
+    """Let the token call a function of payments whenever it moves."""
+    names: dict[object, object] = {"token": token.address, "bob": bob.address}
+    values = [names.get(a, a) if isinstance(a, str) else a for a in CALLS[function]]
     data = world.payments.data(function, *values)
     token.send("set_callback", world.payments.address, data, sender=alice.address)
     token.send("set_mode", 3, sender=alice.address)
+
+
+@pytest.mark.parametrize("function", CALLS)
+def test_a_token_cannot_call_back(world: World, function: str) -> None:
+    token = allow_foreign(world)
+    call_back(world, token, function)
     with refused(""):
         world.payments.send("deposit", token.address, alice.address, 10, sender=alice.address)
+
+
+def test_a_token_that_goes_out_cannot_call_back(world: World) -> None:
+    token, payments = allow_foreign(world), world.payments
+    payments.send("deposit", token.address, alice.address, 10, sender=alice.address)
+    call_back(world, token, "settle_many")
+    with refused(""):
+        payments.send("withdraw", token.address, alice.address, 1, sender=alice.address)
+    with refused(""):
+        world.setup(payments, "take_fees", token.address, bob.address, 0)
+    with refused(""):
+        payments.send(
+            "deposit_with_permit",
+            *(token.address, bob.address, 1, 0, 27, b"", b""),
+            sender=alice.address,
+        )
+    market = world.market().address
+    with refused(""):
+        payments.send(
+            "deposit_with_permit_and_approve",
+            *(token.address, 1, 0, 27, b"", b"", market, 0, 0),
+            sender=alice.address,
+        )
 
 
 def test_escrow_is_collected_within_the_clients_consent(rich: World, market: Puppet) -> None:

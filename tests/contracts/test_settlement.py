@@ -456,6 +456,7 @@ def test_a_former_market_cannot_take_more(rich: World, market: Puppet) -> None:
     for rate, fixed in ((4, 7), (3, 8)):
         with refused("payments: not a market"):
             market.act(rich.payments, "modify_rail", rail, rate * RATE_UNIT, fixed)
+    market.act(rich.payments, "modify_rail", rail, 3 * RATE_UNIT, 6)
     market.act(rich.payments, "modify_rail", rail, 2 * RATE_UNIT, 6)
     market.act(rich.payments, "end_rail", rail)
     rich.chain.warp(8)
@@ -467,6 +468,7 @@ def test_less_can_be_locked_in_arrears(rich: World, market: Puppet) -> None:
     rich.chain.warp(2_000)
     with refused("payments: account in arrears"):
         market.act(rich.payments, "modify_rail", rail, 100 * RATE_UNIT, 501)
+    market.act(rich.payments, "modify_rail", rail, 100 * RATE_UNIT, 500)
     market.act(rich.payments, "modify_rail", rail, 100 * RATE_UNIT, 100)
 
 
