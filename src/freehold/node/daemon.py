@@ -46,7 +46,7 @@ from freehold.node.spots import Spots
 from freehold.node.standing import Standing
 from freehold.node.store import Store
 from freehold.node.tls import Certificate, ensure_certificate, server_context
-from freehold.node.tokens import Gate
+from freehold.node.tokens import Gate, LedgerTime
 from freehold.node.treasury import Treasury
 from freehold.node.uploads import Uploads
 from freehold.node.vouchers import Till
@@ -118,7 +118,8 @@ class Node:
         self.deals = Deals(database)
         self.follower = Follower(chain, node, database, self.deals)
         self.standing = Standing(chain, node, database, price=settings.price, clock=clock)
-        self.gate = Gate(network, node, nonces=self.nonces, clock=clock)
+        self.ledger_time = LedgerTime(clock, chain)
+        self.gate = Gate(network, node, nonces=self.nonces, clock=self.ledger_time)
         self.acceptor = Acceptor(
             network,
             self.key,
@@ -237,6 +238,7 @@ class Node:
         self.crew.start()
 
     def _follow(self) -> None:
+        self.ledger_time.learn()
         self.follower.step()
         self.spots.step(self.follower.reached)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from freehold.domain.errors import RefusedError
 from freehold.domain.ids import Address
-from freehold.ledger.contracts.storage import ACTIVE
+from freehold.ledger.contracts.storage import ACTIVE, FINISHED
 from freehold.ledger.values import Event
 from freehold.markets.storage.piece import cid_from
 from freehold.node.database import Cell, Database, integer, text
@@ -22,6 +22,8 @@ from freehold.node.ports import Chain
 MARGIN = 256
 """Blocks before the last one followed that are read again each time."""
 PAGE = 500
+ROLLED = 2
+"""State of a piece whose removal from its set was applied."""
 _log = logging.getLogger(__name__)
 _SELECT = "SELECT deal, slot, cid, client, size, piece_id, rail, term_end, state FROM columns"
 
@@ -121,6 +123,12 @@ class Deals:
         return {integer(row[0]): integer(row[1]) for row in rows}
 
 
+def is_cleared(chain: Chain, set_id: int, piece_id: int) -> bool:
+    """Whether no challenge can ask for a piece any more: removed for good, or its set closed."""
+    removed = chain.pdp.piece(set_id, piece_id).removed
+    return removed >= ROLLED or chain.pdp.set(set_id).closed
+
+
 class Follower:
     """Keeps ``Deals`` true to the chain's events, reorganisations included."""
 
@@ -134,6 +142,7 @@ class Follower:
         self.seen_until = 0
         """Block time up to which everything of the chain is in the records."""
         self._known = (-1, -1)
+        self._past: set[int] = set()
 
     def step(self) -> None:
         """Read what happened since the last step."""
@@ -160,6 +169,7 @@ class Follower:
     def _since(self, rollbacks: str) -> int:
         """The block to read from: again from the start after a reorganisation."""
         if self._database.mark("rollbacks") != rollbacks:
+            self._past.clear()
             self._check_all()
             self._database.remember("rollbacks", rollbacks)
             return 0
@@ -177,30 +187,34 @@ class Follower:
             last = page[-1]
 
     def _opened(self, event: Event) -> None:
-        number, slot = event.number("deal"), event.number("slot")
+        number, slot, rail = event.number("deal"), event.number("slot"), event.number("rail")
         known = self._deals.at(number, slot)
-        if known is not None and known.rail >= event.number("rail"):
+        if rail in self._past or (known is not None and known.rail >= rail):
             return
-        deal, root = self._chain.storage.deal(number), self._root(event.number("rail"))
+        found = self._chain.storage.column_of(rail)
+        if found.state == FINISHED and self._is_cleared(found.piece_id):
+            self._past.add(rail)
+            return
+        deal = self._chain.storage.deal(number)
         column = HeldColumn(
             number,
             slot,
-            cid_from(root, deal.size, deal.height),
+            cid_from(found.root, deal.size, deal.height),
             deal.client,
             deal.size,
-            event.number("piece_id"),
-            event.number("rail"),
+            found.piece_id,
+            rail,
             deal.term_end,
-            ACTIVE,
+            found.state,
         )
-        if self._deals.add(column, root):
+        if self._deals.add(column, found.root):
             _log.info(
                 "a column opened",
                 extra=fields(deal=number, slot=slot, cid=column.cid, client=column.client),
             )
 
-    def _root(self, rail: int) -> bytes:
-        return self._chain.storage.column_of(rail).root
+    def _is_cleared(self, piece_id: int) -> bool:
+        return is_cleared(self._chain, self._chain.faults.set_of(self._node), piece_id)
 
     def _ended(self, event: Event) -> None:
         column = self._deals.at(event.number("deal"), event.number("slot"))

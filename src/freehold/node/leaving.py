@@ -6,6 +6,7 @@ import logging
 
 from freehold.domain.errors import RefusedError
 from freehold.domain.ids import Address
+from freehold.ledger.contracts.storage import ENDED
 from freehold.node.database import Database
 from freehold.node.deals import Deals
 from freehold.node.logs import fields
@@ -76,6 +77,7 @@ class Leaver:
                     extra=fields(deal=column.deal, slot=column.slot, reason=error.message),
                 )
                 continue
+            self._deals.set_state(column.rail, ENDED)
             _log.info("left a column", extra=fields(deal=column.deal, slot=column.slot))
 
     def _done(self) -> None:

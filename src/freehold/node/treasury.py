@@ -13,7 +13,7 @@ from freehold.domain.errors import RefusedError
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.storage import FINISHED
 from freehold.ledger.values import Receipt
-from freehold.node.deals import Deals, HeldColumn
+from freehold.node.deals import Deals, HeldColumn, is_cleared
 from freehold.node.logs import fields
 from freehold.node.metrics import Metrics
 from freehold.node.ports import Chain
@@ -23,8 +23,6 @@ from freehold.node.vouchers import Till
 ENDINGS_A_STEP = 20
 SETTLEMENTS_A_STEP = 200
 CLIENTS_A_STEP = 200
-ROLLED = 2
-"""State of a piece whose removal from the set was applied."""
 _log = logging.getLogger(__name__)
 
 
@@ -121,9 +119,7 @@ class Treasury:
     def _cleared(self, column: HeldColumn) -> bool:
         """Whether the chain neither asks for this piece nor owes for it any more."""
         set_id = self._chain.faults.set_of(self._node)
-        piece = self._chain.pdp.piece(set_id, column.piece_id)
-        gone = piece.removed >= ROLLED or self._chain.pdp.set(set_id).closed
-        return gone and self._is_finished(column)
+        return self._is_finished(column) and is_cleared(self._chain, set_id, column.piece_id)
 
     def _is_finished(self, column: HeldColumn) -> bool:
         return self._chain.storage.column_of(column.rail).state == FINISHED

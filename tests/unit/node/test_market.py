@@ -200,6 +200,9 @@ def test_a_deal_is_followed_from_opening_to_the_end(world: World, piece: Piece) 
     chain.pdp.pieces[1].removed = 2
     world.node.treasury.finish_ended()
     assert list(world.node.deals.all()) == []
+    chain.index.reached += 1
+    world.node.follower.step()
+    assert list(world.node.deals.all()) == []  # read again near the head, and known to be past
     world.clock.time += 10**6
     collector(world).step()
     with pytest.raises(NotFoundError):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from freehold.domain.errors import UnavailableError
 from freehold.node import refusals, tokens
 from freehold.node.database import Database
-from freehold.node.tokens import Gate, Token, parse_token
+from freehold.node.tokens import Gate, LedgerTime, Token, parse_token
 from unit.node.world import CLIENT, NODE, NOW, STRANGER, HandClock, network, sign_request
 
 NET = network()
@@ -25,7 +25,7 @@ def gate(tmp_path: Path) -> Gate:
 
 def reopened(folder: Path, clock: HandClock) -> Gate:
     nonces = Database(folder / "nonces.sqlite", durable=False)
-    return Gate(NET, NODE.address, nonces=nonces, clock=clock)
+    return Gate(NET, NODE.address, nonces=nonces, clock=LedgerTime(clock, clock))
 
 
 def admit(
@@ -160,3 +160,12 @@ def test_a_path_covers_what_lies_under_it(prefix: list[str], rest: list[str], sl
     assert token.covers("/".join([path, *rest]))
     assert not token.covers(path + "x")
     assert not dataclasses.replace(token, path=path + "/x").covers(path)
+
+
+def test_expiry_is_by_the_ledgers_clock(tmp_path: Path) -> None:
+    machine, chain = HandClock(), HandClock(NOW + 3600)
+    nonces = Database(tmp_path / "nonces.sqlite", durable=False)
+    gate = Gate(NET, NODE.address, nonces=nonces, clock=LedgerTime(machine, chain))
+    with pytest.raises(refusals.ExpiredTokenError):
+        admit(gate, sign_request(NET, CLIENT, "GET", "/offer", b"", NOW))
+    assert admit(gate, sign_request(NET, CLIENT, "GET", "/offer", b"", NOW + 3600))
