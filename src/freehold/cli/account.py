@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from freehold.cli.home import find_home, open_home, write_whole
+from freehold.cli.home import find_home, open_home, read_text, write_whole
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import new_password, open_account, open_client, open_ledger, read_password
@@ -110,7 +110,7 @@ def restore(
     screen, target = Screen(as_json), find_home(home)
     with cancellable():
         target.claim()
-        phrase = RecoveryKit.parse(kit.read_text()).phrase
+        phrase = RecoveryKit.parse(read_text(kit)).phrase
         key = WalletFolder(target.wallet).create(phrase, new_password(target, password_file))
     screen.emit({"account": key.address})
     screen.say(f"[green]✓[/] account {key.address}")

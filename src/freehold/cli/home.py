@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freehold.domain.errors import ConflictError, NotFoundError, VersionError
+from freehold.domain.errors import ConflictError, NotFoundError, UsageError, VersionError
 
 if TYPE_CHECKING:
     from freehold.domain.network import Network
@@ -139,6 +139,17 @@ def open_home(root: Path | None) -> Home:
         )
     home.claim()
     return home
+
+
+def read_text(path: Path) -> str:
+    """The text of a file that the user named; UsageError when it cannot be read."""
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise UsageError(
+            f"{path} cannot be read: {reason}", remedy="Name a text file that exists."
+        ) from error
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,11 +35,16 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    home: Annotated[
+        Path | None, typer.Option("--home", help="State folder, for any command.")
+    ] = None,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    pass
+    del version
+    if home is not None:
+        os.environ["FREEHOLD_HOME"] = str(home)
 
 
 def explain(error: FreeholdError, *, as_json: bool) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.home import find_home, open_home, write_whole
+from freehold.cli.home import find_home, read_text, write_whole
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger, read_password
@@ -16,6 +19,7 @@ from freehold.domain.money import UNIT, show
 
 if TYPE_CHECKING:
     from freehold.domain.network import Network
+    from freehold.ledger.ledger import Ledger
 
 app = typer.Typer(name="network", help="Networks.", no_args_is_help=True)
 
@@ -73,8 +77,8 @@ def show_network(
 ) -> None:
     """Show a network: contracts, parameters, who holds which power, and proving odds."""
     screen = Screen(as_json)
-    network = Network.parse(descriptor.read_text()) if descriptor else open_home(home).network()
-    with cancellable(), open_ledger(home) as ledger:
+    with cancellable(), _reader(home, descriptor) as ledger:
+        network = ledger.network
         powers = [
             {
                 "contract": _name(network, p.contract),
@@ -100,6 +104,24 @@ def show_network(
         [(p["contract"], p["role"], p["holder"], f"{p['delay']} s") for p in powers],
     )
     screen.facts("odds of noticing a loss", _odds(network.parameters["challenges"]))
+
+
+@contextmanager
+def _reader(home: Path | None, descriptor: Path | None) -> Iterator[Ledger]:
+    """A ledger to read a network by its descriptor, without any home."""
+    from freehold.domain.network import Network
+    from freehold.ledger.ledger import Ledger
+
+    if descriptor is None:
+        with open_ledger(home) as ledger:
+            yield ledger
+        return
+    network = Network.parse(read_text(descriptor))
+    with (
+        tempfile.TemporaryDirectory(prefix="freehold-") as state,
+        Ledger.open(network, state=Path(state), key=None) as ledger,
+    ):
+        yield ledger
 
 
 def _name(network: Network, place: str) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from freehold.cli import processes
-from freehold.cli.home import find_home, open_home, write_whole
+from freehold.cli.home import find_home, open_home, read_text, write_whole
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
@@ -86,8 +86,8 @@ def _adopt(descriptor: Path, given: Path | None) -> None:
         return
     from freehold.domain.network import Network
 
-    network = Network.parse(given.read_text())
-    if descriptor.exists() and Network.parse(descriptor.read_text()) != network:
+    network = Network.parse(read_text(given))
+    if descriptor.exists() and Network.parse(read_text(descriptor)) != network:
         raise ConflictError(
             "this home belongs to another network",
             remedy="Choose another --home; a home belongs to one network.",

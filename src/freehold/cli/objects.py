@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.home import find_home
+from freehold.cli.home import find_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import new_password, open_client
@@ -346,10 +346,11 @@ def recover(
     screen = Screen(as_json)
     target = find_home(home)
     with cancellable():
+        page = read_text(kit)
         target.claim()
         password = new_password(target, password_file)
         with screen.step("Reading the ledger, then one node for each object"):
-            found = recover_home(target, kit.read_text(), password, network)
+            found = recover_home(target, page, password, network)
     screen.emit(
         {"account": found.account, "objects": found.objects, "unread_deals": list(found.unread)}
     )

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from freehold.cli.home import Home, write_whole
+from freehold.cli.home import Home, read_text, write_whole
 from freehold.cli.wallets import WalletFolder
 from freehold.client.client import Client
 from freehold.client.journal import Journal
@@ -42,7 +42,7 @@ def recover_home(home: Home, kit_text: str, password: str, descriptor: Path | No
     The network is found from the kit's registry, or read from ``descriptor``.
     """
     kit = RecoveryKit.parse(kit_text)
-    network = Network.parse(descriptor.read_text()) if descriptor else _locate(kit.locator)
+    network = Network.parse(read_text(descriptor)) if descriptor else _locate(kit.locator)
     folder = WalletFolder(home.wallet)
     key = kit.account()
     if not folder.exists():

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freehold.cli.home import Home, open_home
+from freehold.cli.home import Home, open_home, read_text
 from freehold.domain.errors import AccessError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def read_password(home: Home, password_file: Path | None = None) -> str:
     """The keystore's password: from a file, the environment, the home, or the keyboard."""
     if password_file is not None:
-        return password_file.read_text().strip()
+        return read_text(password_file).strip()
     if (given := os.environ.get("FREEHOLD_PASSWORD")) is not None:
         return given
     if home.password_file.exists():

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.home import open_home
+from freehold.cli.home import open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger
 from freehold.domain.errors import UsageError
 
 if TYPE_CHECKING:
+    from freehold.audit.data import DataReport
     from freehold.audit.report import Report
 
 
@@ -52,20 +53,25 @@ def verify(
     with cancellable():
         report = _chain(chain, network) if chain else _live(home, export, screen)
         _show(screen, report)
-        sound = report.passed
-        if data is not None and sound:
-            from freehold.cli.shards import verify_object
-
-            sound = verify_object(screen, home, password_file, data)
-    if not sound:
+        shards = _read_shards(screen, home, password_file, data) if data else None
+    screen.emit(report.to_json() | ({"data": shards.to_json()} if shards else {}))
+    if not report.passed or (shards is not None and not shards.passed):
         raise typer.Exit(1)
+
+
+def _read_shards(
+    screen: Screen, home: Path | None, password_file: Path | None, name: str
+) -> DataReport:
+    from freehold.cli.shards import read_object
+
+    return read_object(screen, home, password_file, name)
 
 
 def _chain(chain: Path, network: Path | None) -> Report:
     from freehold.audit.verify import verify_file
     from freehold.domain.network import Network
 
-    known = Network.parse(network.read_text()) if network else None
+    known = Network.parse(read_text(network)) if network else None
     return verify_file(chain, network=known)
 
 
@@ -78,7 +84,6 @@ def _live(home: Path | None, export: Path | None, screen: Screen) -> Report:
 
 
 def _show(screen: Screen, report: Report) -> None:
-    screen.emit(report.to_json())
     screen.table(
         f"{report.network}: blocks {report.first_block} to {report.head_block}",
         ("check", "things recomputed"),

@@ -1,0 +1,78 @@
+"""``verify --data``: every shard of one object, read from its nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from freehold.audit.data import DataReport, Target, verify_object
+from freehold.cli.home import open_home
+from freehold.cli.live import names_of
+from freehold.cli.screen import Screen
+from freehold.cli.session import open_client
+from freehold.client.client import Client
+from freehold.client.reading import RemoteColumn
+from freehold.domain.errors import ConflictError
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """A client's columns as the audit reads them."""
+
+    columns: dict[int, RemoteColumn]
+
+    def read(self, target: Target, offset: int, length: int) -> bytes:
+        return self.columns[target.slot].fetch(offset, length)
+
+
+def read_object(
+    screen: Screen, root: Path | None, password_file: Path | None, name: str
+) -> DataReport:
+    """Read all of an object's columns and check them; the report names what differs."""
+    with open_client(root, password_file) as client:
+        report = _read(client, name, screen)
+    _show(screen, root, name, report)
+    return report
+
+
+def _read(client: Client, name: str, screen: Screen) -> DataReport:
+    deal = client.info(name).deal
+    if deal is None:
+        raise ConflictError(
+            f"{name!r} is still pending: no node holds it yet",
+            remedy="Wait for its pack, or run `freehold put` again.",
+        )
+    columns = client.library.columns(deal.id)
+    targets = [
+        Target(slot, c.record.node, c.record.root, c.deal.size, c.deal.height)
+        for slot, c in sorted(columns.items())
+    ]
+    total = deal.record.size * len(targets)
+    with screen.progress(f"reading {name}", total) as advance:
+        return verify_object(
+            targets,
+            k=deal.record.k,
+            source=_Columns(columns),
+            progress=lambda _stage, done, whole: advance(done, whole),
+        )
+
+
+def _show(screen: Screen, root: Path | None, name: str, report: DataReport) -> None:
+    names = names_of(open_home(root))
+    screen.table(
+        f"{name}: {report.segments} segments decoded from {report.subsets} choices of columns",
+        ("column", "node", "bytes read", "found"),
+        [
+            (
+                column.slot,
+                names.get(column.node, column.node),
+                f"{column.bytes_read:,}",
+                "[green]whole[/]" if column.fault is None else f"[red]{column.fault}[/]",
+            )
+            for column in report.columns
+        ],
+    )
+    if report.fault is not None:
+        screen.say(f"[red]✗ {report.fault}[/]")
+    elif report.passed:
+        screen.say("[green]✓ every shard is what the ledger says[/]")

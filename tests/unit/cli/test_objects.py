@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from freehold.cli.objects import parse_preset, parse_span
+from freehold.domain.errors import UsageError
+
+
+def test_presets_by_name() -> None:
+    assert parse_preset(None) is None
+    assert parse_preset("10/14") == (10, 14)
+    with pytest.raises(UsageError, match="3/5") as caught:
+        parse_preset("3/5")
+    assert "4/6" in caught.value.remedy
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90d", 7_776_000), ("12h", 43_200), ("5m", 300)])
+def test_spans(text: str, seconds: int) -> None:
+    assert parse_span(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "90", "d", "0d", "-1d", "1.5h", "٣d", "90days"])
+def test_what_is_no_span_is_refused(text: str) -> None:
+    with pytest.raises(UsageError):
+        parse_span(text)
