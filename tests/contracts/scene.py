@@ -38,6 +38,7 @@ class Scene:
     genesis: int = 0
     nonce: int = 0
     vouchers: dict[int, int] = field(default_factory=dict)
+    moved: list[tuple[int, int]] = field(default_factory=list)
     done: dict[str, int] = field(default_factory=dict)
     faith: dict[str, float] = field(default_factory=dict)
 
@@ -189,7 +190,7 @@ class Scene:
         chosen = self.rng.sample(NODES, n)
         pieces = [merkle.sample(self.rng.randrange(10**6), SIZE) for _ in range(n)]
         term_end = self.now + self.rng.randint(3, 30) * PERIOD
-        mandate = (PRICE * 2, 0, 2, term_end, self.rng.choice([0, 10**12]), self.rng.randint(0, 3))
+        mandate = (PRICE * 2, 0, 2, term_end, self.rng.choice([0, 10**12]), self.rng.randint(0, 4))
         request = (
             self.rng.randbytes(32), self.token.address, self.rng.randint(1, n), SIZE,
             pieces[0].height, [p.root for p in pieces], mandate, b"hint",
@@ -269,16 +270,27 @@ class Scene:
         self.faults.send("give_notice", node.address, sender=node.address)
 
     def replace(self) -> None:
-        number, slot, deal = self.some_slot()
+        number, slot, deal = self.weak_slot()
         client = next(c for c in CLIENTS if c.address == deal.client)
         piece = self._piece(self.storage.call("column", number, slot))
         accepted = self.accept(self.rng.choice(NODES), client, piece, deal.term_end)
         by = self.rng.choice([client, self.rng.choice(OWNERS), treasury, treasury, treasury])
         outcome = self.storage.send("replace", number, slot, accepted, sender=by.address)
         self._hold(outcome, [piece])
+        self.moved.append((number, slot))
+
+    def weak_slot(self) -> tuple[int, int, Any]:
+        """A slot whose node owes, leaves or has failed, where chance finds one."""
+        for _ in range(6):
+            number, slot, deal = self.some_slot()
+            column = self.storage.call("column", number, slot)
+            state = self.faults.call("node_state", column.node)
+            if state.failed or state.notice_at or self.pdp.call("owed", state.set_id):
+                break
+        return number, slot, deal
 
     def claim(self) -> None:
-        number, slot, _ = self.some_slot()
+        number, slot = self.rng.choice(self.moved[-4:] or [(1, 0)])
         self.storage.send("claim_repair", number, slot, sender=OWNERS[0].address)
 
     def finish(self) -> None:
@@ -311,7 +323,7 @@ class Scene:
     def falter(self) -> None:
         """A node becomes good or bad at proving."""
         node = self.rng.choice(NODES)
-        self.faith[node.address] = self.rng.choice([1.0, 1.0, 0.5, 0.0])
+        self.faith[node.address] = self.rng.choice([1.0, 1.0, 0.8, 0.0])
 
     def evaluate(self) -> None:
         node = self.rng.choice(NODES)

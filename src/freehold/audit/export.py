@@ -1,6 +1,6 @@
 """Stream a chain into an export: headers of every block, contents where the network appears.
 
-Memory is bounded by one block and by the names of the accounts, rails, sets, nodes and deals seen.
+Memory is bounded by a few blocks and by the names of what was seen (accounts, rails, sets, deals).
 An export that was interrupted goes on where it stopped; one whose chain was reorganised goes back
 to the last block that still stands.
 """
@@ -35,6 +35,7 @@ Progress = Callable[[str, int, int], None]
 
 SYNC_EVERY = 512
 CLAIMS_AT_ONCE = 64
+BLOCKS_AT_ONCE = 16
 ATTEMPTS = 5
 REMEMBERED = 256
 
@@ -44,6 +45,9 @@ class Rpc(Protocol):
 
     def request(self, method: str, *params: Json) -> Json:
         """The result of a request; a FreeholdError when there is none."""
+
+    def request_many(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+        """The results of several requests, in order; a FreeholdError when one is lacking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +165,16 @@ class Exporter:
 
     def _blocks(self, file: BinaryIO, head: int) -> None:
         first = self._network.deployed_block
-        for number in range(first + self._state.blocks, head + 1):
-            self._block(file, number)
-            self._progress("export", number - first + 1, head - first + 1)
+        for start in range(first + self._state.blocks, head + 1, BLOCKS_AT_ONCE):
+            numbers = range(start, min(start + BLOCKS_AT_ONCE, head + 1))
+            raw = self._rpc.request_many(
+                [("eth_getBlockByNumber", (hex(number), True)) for number in numbers]
+            )
+            for number, each in zip(numbers, raw, strict=True):
+                self._block(file, number, mapping_of(each, "block"))
+            self._progress("export", numbers[-1] - first + 1, head - first + 1)
 
-    def _block(self, file: BinaryIO, number: int) -> None:
-        raw = mapping_of(self._rpc.request("eth_getBlockByNumber", hex(number), True), "block")
+    def _block(self, file: BinaryIO, number: int, raw: dict[str, object]) -> None:
         header = headers.encode_header(raw)
         bodies = list_of(raw.get("transactions"), "transactions")
         content = self._content(number, bodies) if self._matters(header, bodies) else None
@@ -216,7 +224,7 @@ class Exporter:
             head = self._head()
             self._blocks(file, head)
             try:
-                answers = [self._answer(question, head) for question in questions]
+                answers = self._answers(questions, head)
             except FreeholdError as error:
                 failure = error
                 continue
@@ -230,15 +238,21 @@ class Exporter:
             remedy="Use an RPC that keeps the state of the last few blocks.",
         )
 
-    def _answer(self, question: Question, block: int) -> dict[str, object]:
+    def _answers(self, questions: Sequence[Question], block: int) -> list[dict[str, object]]:
+        calls = [("eth_call", (self._call(question), hex(block))) for question in questions]
+        found = self._rpc.request_many(calls)
+        answers = []
+        for question, raw in zip(questions, found, strict=True):
+            contract, view, arguments = question
+            interface = self._reader.interface(contract)
+            values = interface.read_result(view, len(arguments), bytes_of(raw, view))
+            answers.append(claims.fields_of(block, question, values))
+        return answers
+
+    def _call(self, question: Question) -> dict[str, Json]:
         contract, view, arguments = question
-        interface = self._reader.interface(contract)
-        call: dict[str, Json] = {
-            "to": self._network.contracts[contract],
-            "data": "0x" + interface.call_data(view, list(arguments)).hex(),
-        }
-        raw = bytes_of(self._rpc.request("eth_call", call, hex(block)), view)
-        return claims.fields_of(block, question, interface.read_result(view, len(arguments), raw))
+        data = self._reader.interface(contract).call_data(view, list(arguments))
+        return {"to": self._network.contracts[contract], "data": "0x" + data.hex()}
 
     def _finish(self, file: BinaryIO) -> Summary:
         state = self._state

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from freehold.audit import rlp
 from freehold.audit.quantity import data_of, quantity_of, text_of
@@ -94,6 +95,7 @@ def may_contain(bloom: bytes, entry: bytes) -> bool:
     return int.from_bytes(bloom, "big") & bits == bits
 
 
+@lru_cache(maxsize=65_536)
 def _bloom_bits(entry: bytes) -> int:
     digest = keccak(entry)
     pairs = (digest[0:2], digest[2:4], digest[4:6])

@@ -119,7 +119,7 @@ class Verification:
             self._finish(Spot(CHECK, place))
         except Differs as failure:
             difference = failure.at(place).difference
-        except (LookupError, TypeError, ValueError, ArithmeticError) as failure:
+        except (FreeholdError, LookupError, TypeError, ValueError, ArithmeticError) as failure:
             # A record that names what never was breaks a model instead of a comparison.
             spot = Spot(CHECK, place)
             found = f"{type(failure).__name__}: {failure}"

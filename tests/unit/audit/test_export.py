@@ -49,6 +49,9 @@ class Chain:
             return [_receipt(raw) for raw in (content[1] if content else [])]
         return _block(header, content[0] if content else [])
 
+    def request_many(self, calls: Sequence[tuple[str, Sequence[Json]]]) -> list[Json]:
+        return [self.request(method, *params) for method, params in calls]
+
     def _call(self, request: Json) -> Json:
         assert isinstance(request, dict)
         found = self.state.get((str(request["to"]), str(request["data"])))
