@@ -56,7 +56,7 @@ def test_every_shape_and_size(world: World, preset: tuple[int, int], size: int) 
 def test_a_stream_that_cannot_seek_is_stored(world: World) -> None:
     client = world.client(world.wallet())
     data = secrets.token_bytes(SIZE)
-    client.put(io.BufferedReader(io.BytesIO(data)), "b/x")  # type: ignore[arg-type]
+    client.put(io.BufferedReader(io.BytesIO(data)), "b/x")
     assert read(client, "b/x") == data
 
 
