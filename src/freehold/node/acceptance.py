@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from freehold.domain.errors import UsageError
+from freehold.domain.errors import AccessError, UsageError
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
@@ -28,6 +28,7 @@ USABLE = 300
 LATE = 600
 """Seconds past the deadline until which an opening may still turn up in the index."""
 MAX_OPEN = 10_000
+MAX_SAME = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +90,24 @@ class Acceptor:
         # takes a new place, so that a home restored from a backup repeats none.
         self._nonces = itertools.count(draw(200) << 40)
 
-    def accept(self, *, client: Address, cid: str, term_end: int) -> Acceptance:
-        """A signed acceptance for a sound piece on this disk; a typed refusal otherwise."""
+    def accept(self, account: Address, *, client: Address, cid: str, term_end: int) -> Acceptance:
+        """A signed acceptance for a sound piece on this disk; a typed refusal otherwise.
+
+        ``account`` asks: the client itself, or who stored the piece to repair the client's
+        deal. Promises count against who asks, so that nobody uses up another's quota.
+        """
         held = self._store.sound(cid)
         now = self._chain.now()
+        self._check_asker(account, client, cid)
         self._check_term(term_end, now)
         self._standing.check_open()
         known = self._known(held, client=client, term_end=term_end, now=now)
         if known is not None:
             return known
-        self._check_quota(client, held.size)
+        self._check_quota(account, held)
         self._standing.check_stake(held.size)
         acceptance = self._sign(held, client=client, term_end=term_end, now=now)
-        self._journal(acceptance)
+        self._journal(account, acceptance)
         return acceptance
 
     def _check_term(self, term_end: int, now: int) -> None:
@@ -130,20 +136,33 @@ class Acceptor:
             signature=blob(row[3]),
         )
 
-    def _check_quota(self, client: Address, size: int) -> None:
+    def _check_asker(self, account: Address, client: Address, cid: str) -> None:
+        if account != client and not self._store.has_claim(cid, account):
+            raise AccessError(
+                f"{account} has not stored {cid} and is not {client}",
+                remedy="Ask as the deal's client, or store the piece here first.",
+            )
+
+    def _check_quota(self, account: Address, held: Held) -> None:
         promised = self._database.number(
-            "SELECT sum(size) FROM acceptances WHERE client = ? AND NOT opened", (client,)
+            "SELECT sum(size) FROM acceptances WHERE account = ? AND NOT opened", (account,)
         )
-        held = self._database.number("SELECT sum(size) FROM columns WHERE client = ?", (client,))
-        if promised + held + size > self._settings.client_quota:
+        kept = self._database.number("SELECT sum(size) FROM columns WHERE client = ?", (account,))
+        if promised + kept + held.size > self._settings.client_quota:
             raise QuotaError(
-                f"{client} would have more than {self._settings.client_quota} bytes on this node",
+                f"{account} would have more than {self._settings.client_quota} bytes on this node",
                 remedy="Choose another node for this column.",
             )
-        if self._database.number("SELECT count(*) FROM acceptances") >= MAX_OPEN:
+        same = self._database.number(
+            "SELECT count(*) FROM acceptances WHERE cid = ? AND NOT opened", (held.cid,)
+        )
+        if (
+            same >= MAX_SAME
+            or self._database.number("SELECT count(*) FROM acceptances") >= MAX_OPEN
+        ):
             raise QuotaError(
-                "this node has signed as many acceptances as it keeps open",
-                remedy="Open the deals, or choose another node.",
+                f"this node has signed {same} acceptances of {held.cid} that nobody opened",
+                remedy="Open the deal with one of them, or choose another node.",
             )
 
     def _sign(self, held: Held, *, client: Address, term_end: int, now: int) -> Acceptance:
@@ -196,15 +215,16 @@ class Acceptor:
             signature,
         )
 
-    def _journal(self, a: Acceptance) -> None:
+    def _journal(self, account: Address, a: Acceptance) -> None:
         with self._database.write():
             self._store.find(a.cid)
             self._database.run(
-                "INSERT INTO acceptances VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+                "INSERT INTO acceptances VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
                 (
                     str(a.nonce),
                     a.cid,
                     a.client,
+                    account,
                     a.size,
                     str(a.price),
                     a.term_end,

@@ -301,10 +301,10 @@ class Api:
     # --- deals and views -------------------------------------------------------------------------
 
     async def accept(self, request: Request) -> Response:
-        _, wish = await self._read(request, Wish)
-        client, cid = address(wish.client), parse_cid(wish.cid).cid
+        account, wish = await self._read(request, Wish)
+        client, cid, term_end = address(wish.client), parse_cid(wish.cid).cid, wish.term_end
         acceptance = await self._work(
-            lambda: self._parts.acceptor.accept(client=client, cid=cid, term_end=wish.term_end)
+            lambda: self._parts.acceptor.accept(account, client=client, cid=cid, term_end=term_end)
         )
         return JSONResponse(acceptance.fields())
 

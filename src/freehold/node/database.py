@@ -34,12 +34,13 @@ CREATE TABLE uploads (
 ) STRICT;
 CREATE INDEX uploads_by_account ON uploads (account);
 CREATE TABLE acceptances (
-  nonce TEXT PRIMARY KEY, cid TEXT NOT NULL, client TEXT NOT NULL, size INTEGER NOT NULL,
+  nonce TEXT PRIMARY KEY, cid TEXT NOT NULL, client TEXT NOT NULL, account TEXT NOT NULL,
+  size INTEGER NOT NULL,
   price TEXT NOT NULL, term_end INTEGER NOT NULL, deadline INTEGER NOT NULL,
   signature BLOB NOT NULL, opened INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX acceptances_by_cid ON acceptances (cid, client);
-CREATE INDEX acceptances_by_client ON acceptances (client, deadline);
+CREATE INDEX acceptances_by_account ON acceptances (account);
 CREATE TABLE columns (
   deal INTEGER NOT NULL, slot INTEGER NOT NULL, cid TEXT NOT NULL, client TEXT NOT NULL,
   root BLOB NOT NULL, size INTEGER NOT NULL, piece_id INTEGER NOT NULL, rail INTEGER NOT NULL,

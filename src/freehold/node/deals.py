@@ -212,6 +212,14 @@ class Follower:
                 "a column opened",
                 extra=fields(deal=number, slot=slot, cid=column.cid, client=column.client),
             )
+            if not self._database.row("SELECT 1 FROM pieces WHERE cid = ?", (column.cid,)):
+                _log.error(
+                    "a deal names a piece that is not on this disk",
+                    extra=fields(
+                        cid=column.cid,
+                        remedy="Restore it from a backup, or have the client close the deal.",
+                    ),
+                )
 
     def _is_cleared(self, piece_id: int) -> bool:
         return is_cleared(self._chain, self._chain.faults.set_of(self._node), piece_id)

@@ -41,17 +41,19 @@ class Spots:
         if reached == self._reached:
             return
         last: Event | None = None
+        seen: set[int] = set()
         while True:
             page = self._chain.index.events(
                 "faults", "SpotChallenged", since=self._since, after=last, limit=PAGE
             )
             for event in page:
                 self._look(event)
+                seen.add(event.number("id"))
             if len(page) < PAGE:
                 break
             last = page[-1]
         self._reached, self._since = reached, max(reached - MARGIN, 0)
-        self._done &= {event.number("id") for event in page}
+        self._done &= seen
 
     def _look(self, event: Event) -> None:
         number = event.number("id")

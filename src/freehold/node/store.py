@@ -200,6 +200,14 @@ class Store:
                 (cid, account, until),
             )
 
+    def has_claim(self, cid: str, account: Address) -> bool:
+        """Whether the account stored this piece here."""
+        return bool(
+            self._database.number(
+                "SELECT count(*) FROM claims WHERE cid = ? AND account = ?", (cid, account)
+            )
+        )
+
     def claimed_until(self, cid: str, account: Address) -> int:
         """When the account's claim ends (0: it has none)."""
         return self._database.number(

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from freehold.domain.errors import ConflictError, IntegrityError, NotFoundError
-from freehold.domain.ids import checksum
+from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
+from freehold.domain.keys import Key
 from freehold.ledger.contracts.beacon import Round
 from freehold.ledger.contracts.pdp import Spot
 from freehold.ledger.contracts.storage import ACTIVE, ENDED
@@ -250,9 +250,9 @@ def test_a_column_that_came_back_keeps_its_new_rail(world: World, piece: Piece) 
 # --- acceptances and starvation ------------------------------------------------------------------
 
 
-def accept(world: World, piece: Piece, *, term: int = 3600, client: str = CLIENT.address) -> int:
+def accept(world: World, piece: Piece, *, term: int = 3600, by: Key = CLIENT) -> int:
     made = world.node.acceptor.accept(
-        client=checksum(bytes.fromhex(client[2:])), cid=piece.cid, term_end=world.clock.now() + term
+        by.address, client=CLIENT.address, cid=piece.cid, term_end=world.clock.now() + term
     )
     return made.nonce
 
@@ -292,11 +292,35 @@ def test_a_client_has_a_quota(tmp_path: Path) -> None:
     accept(world, first)
     with pytest.raises(QuotaError):
         accept(world, second)
-    accept(world, second, client=STRANGER.address)
     open_deal(world, first)
     with pytest.raises(QuotaError):
         accept(world, second)
     world.node.close()
+
+
+def test_only_the_client_or_who_stored_it_asks(world: World, piece: Piece) -> None:
+    with pytest.raises(AccessError, match="has not stored"):
+        accept(world, piece, by=STRANGER)
+    world.node.store.claim(piece.cid, STRANGER.address, until=NOW + 60)
+    accept(world, piece, by=STRANGER)
+
+
+def test_nobody_uses_up_the_quota_of_another(tmp_path: Path) -> None:
+    world = make(tmp_path / "home", client_quota=len(DATA))
+    piece = put(world, DATA)
+    world.node.store.claim(piece.cid, STRANGER.address, until=NOW + 60)
+    accept(world, piece, by=STRANGER, term=3601)
+    with pytest.raises(QuotaError):
+        accept(world, piece, by=STRANGER, term=3602)
+    accept(world, piece)
+    world.node.close()
+
+
+def test_one_piece_is_not_promised_without_end(world: World, piece: Piece) -> None:
+    for term in range(100, 104):
+        accept(world, piece, term=term)
+    with pytest.raises(QuotaError, match="nobody opened"):
+        accept(world, piece, term=104)
 
 
 def test_stake_covers_every_promise(world: World, piece: Piece) -> None:
