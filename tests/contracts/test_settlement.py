@@ -436,6 +436,9 @@ def test_modifying_needs_funds_and_bounds(rich: World, market: Puppet) -> None:
         market.act(rich.payments, "modify_rail", rail, RATE_UNIT, 2**120 + 1)
     with refused("payments: terms out of bounds"):
         market.act(rich.payments, "modify_rail", rail, 2**128, 0)
+    with refused("payments: too little free funds"):
+        market.act(rich.payments, "modify_rail", rail, RATE_UNIT, 2**120)
+    market.act(rich.payments, "modify_rail", rail, 2**128 - 1, 0, 0)
     market.act(rich.payments, "modify_rail", rail, 0, 0, 366 * 86_400)
     with refused("payments: over the rate cap"):
         rich.payments.send(
