@@ -132,8 +132,8 @@ def round(index: uint256) -> IBeacon.Round:
     """
     @notice A round's seed, its period and when it was stored.
     """
-    assert index < self.round_count, "beacon: no such round"
     times: uint256 = self.times[index]
+    assert times != 0, "beacon: no such round"
     return IBeacon.Round(
         seed=self.seeds[index],
         period=convert(times >> 64, uint64),

@@ -87,12 +87,10 @@ struct Queue:
     cleared: uint256  # 40: period in which a round was last answered late
     closed: uint256  # 4
 
-# One storage word beside the root.
+# One storage word beside the root; the height is kept with the sum tree.
 struct Meta:
-    sum: uint256  # 64: the sum tree's node at this index
-    leaves: uint256  # 64
+    leaves: uint256  # 64 bits
     added: uint256  # 40: period
-    height: uint256  # 8
     removed: uint256  # 8: 0 no, 1 requested, 2 applied
 
 event SetCreated:
@@ -137,6 +135,7 @@ APPLIED: constant(uint256) = 2
 M8: constant(uint256) = 2**8 - 1
 M36: constant(uint256) = 2**36 - 1
 M40: constant(uint256) = 2**40 - 1
+M56: constant(uint256) = 2**56 - 1
 M64: constant(uint256) = 2**64 - 1
 TWO_BITS: constant(uint256) = max_value(uint256) - 192  # clears the top bits of the last byte
 
@@ -154,6 +153,9 @@ cursors: HashMap[uint256, uint256]
 queues: HashMap[uint256, uint256]
 roots: HashMap[uint256, HashMap[uint256, bytes32]]
 metas: HashMap[uint256, HashMap[uint256, uint256]]
+# By set and piece // 4: the tree's nodes of four pieces, 56 bits each, then their heights, 8 bits
+# each. A descent ends within one word, so that a challenge reads few.
+nodes: HashMap[uint256, HashMap[uint256, uint256]]
 removals: HashMap[uint256, HashMap[uint256, uint256]]  # period << 40 | piece
 miss_counts: HashMap[uint256, uint256]
 misses: HashMap[uint256, HashMap[uint256, uint256]]  # rounds answered late, ascending
@@ -215,7 +217,7 @@ def add_piece(set_id: uint256, root: bytes32, height: uint8, leaves: uint64) -> 
     assert root != empty(bytes32), "pdp: no root"
     assert h <= MAX_HEIGHT and (h + 1) * 32 * challenges <= MAX_PROOF, "pdp: height"
     assert count > 0 and count <= 1 << h, "pdp: leaves and height disagree"
-    assert c.total + count < 2**63, "pdp: set is full"
+    assert c.total + count <= M56, "pdp: set is full"
     period: uint256 = self._period()
     rounds: uint256 = staticcall beacon.round_count()
     assert self._owed(c, q, rounds) == 0, "pdp: rounds owed"
@@ -236,14 +238,10 @@ def add_piece(set_id: uint256, root: bytes32, height: uint8, leaves: uint64) -> 
     self._put_cursor(set_id, c)
     self._put_queue(set_id, q)
     self.roots[set_id][piece_id] = root
-    m: Meta = Meta(
-        sum=self._sum_of_new(set_id, piece_id, count),
-        leaves=count,
-        added=period,
-        height=h,
-        removed=0,
-    )
-    self._put_meta(set_id, piece_id, m)
+    self._put_meta(set_id, piece_id, Meta(leaves=count, added=period, removed=0))
+    sum: uint256 = self._sum_of_new(set_id, piece_id, count)
+    place: uint256 = piece_id % 4
+    self.nodes[set_id][piece_id // 4] |= sum << 56 * place | h << 224 + 8 * place
     log PieceAdded(set_id=set_id, piece_id=piece_id, root=root, height=height, leaves=leaves)
     return piece_id
 
@@ -292,6 +290,7 @@ def roll(set_id: uint256, limit: uint256) -> uint256:
     @param limit At most so many, up to 64.
     @return How many were applied.
     """
+    self._check_known(set_id)
     q: Queue = self._queue(set_id)
     assert q.closed == 0, "pdp: set closed"
     c: Cursor = self._cursor(set_id)
@@ -318,10 +317,10 @@ def prove(set_id: uint256, round: uint256, proof: Bytes[MAX_PROOF]):
     for i: uint256 in range(challenges, bound=MAX_CHALLENGES):
         piece_id: uint256 = 0
         leaf: uint256 = 0
-        piece_id, leaf = self._find(
+        height: uint256 = 0
+        piece_id, leaf, height = self._find(
             set_id, self._challenge(r.seed, set_id, i, span), q.pieces
         )
-        height: uint256 = self.metas[set_id][piece_id] >> 168 & M8
         size: uint256 = 32 * (height + 1)
         assert position + size <= len(proof), "pdp: proof too short"
         root: bytes32 = self._climb(proof, position, height, leaf)
@@ -349,6 +348,7 @@ def set(set_id: uint256) -> Set:
     """
     @notice A set as it stands; `span` is the challenge range of the next round to answer.
     """
+    self._check_known(set_id)
     c: Cursor = self._cursor(set_id)
     q: Queue = self._queue(set_id)
     rounds: uint256 = staticcall beacon.round_count()
@@ -378,7 +378,7 @@ def piece(set_id: uint256, piece_id: uint256) -> IPdp.Piece:
     m: Meta = self._meta(set_id, piece_id, self._queue(set_id))
     return IPdp.Piece(
         root=self.roots[set_id][piece_id],
-        height=convert(m.height, uint8),
+        height=convert(self._height(set_id, piece_id), uint8),
         leaves=convert(m.leaves, uint64),
         added_period=convert(m.added, uint64),
         removed=convert(m.removed, uint8),
@@ -391,7 +391,8 @@ def sum_at(set_id: uint256, index: uint256) -> uint256:
     """
     @notice The sum tree's node at an index.
     """
-    return self._meta(set_id, index, self._queue(set_id)).sum
+    assert index < self._queue(set_id).pieces, "pdp: no such piece"
+    return self._node(set_id, index)
 
 
 @external
@@ -401,7 +402,11 @@ def find(set_id: uint256, leaf: uint256) -> (uint256, uint256):
     @notice The piece of a leaf of the set, and the leaf's index in it.
     """
     assert leaf < self._cursor(set_id).total, "pdp: no such leaf"
-    return self._find(set_id, leaf, self._queue(set_id).pieces)
+    piece_id: uint256 = 0
+    offset: uint256 = 0
+    height: uint256 = 0
+    piece_id, offset, height = self._find(set_id, leaf, self._queue(set_id).pieces)
+    return piece_id, offset
 
 
 @external
@@ -420,7 +425,8 @@ def challenged(set_id: uint256, round: uint256) -> DynArray[Challenge, MAX_CHALL
     for i: uint256 in range(challenges, bound=MAX_CHALLENGES):
         piece_id: uint256 = 0
         leaf: uint256 = 0
-        piece_id, leaf = self._find(
+        height: uint256 = 0
+        piece_id, leaf, height = self._find(
             set_id, self._challenge(r.seed, set_id, i, span), q.pieces
         )
         found.append(Challenge(piece_id=piece_id, offset=leaf))
@@ -433,6 +439,7 @@ def next_round(set_id: uint256) -> uint256:
     """
     @notice The next round that the set must answer; the number of rounds where there is none.
     """
+    self._check_known(set_id)
     return self._next(
         self._cursor(set_id), self._queue(set_id), staticcall beacon.round_count()
     )
@@ -444,6 +451,7 @@ def waiting(set_id: uint256) -> (uint256, uint256):
     """
     @notice Removals that wait, and how many of them are due, counted up to 64.
     """
+    self._check_known(set_id)
     c: Cursor = self._cursor(set_id)
     q: Queue = self._queue(set_id)
     horizon: uint256 = self._horizon(c, q, staticcall beacon.round_count())
@@ -461,6 +469,7 @@ def owed(set_id: uint256) -> uint256:
     """
     @notice Rounds past their deadline that are still to be answered; 0 for a closed set.
     """
+    self._check_known(set_id)
     return self._owed(
         self._cursor(set_id), self._queue(set_id), staticcall beacon.round_count()
     )
@@ -472,6 +481,7 @@ def missed(set_id: uint256) -> uint256:
     """
     @notice Rounds answered late and rounds owed. Never falls while the set is open.
     """
+    self._check_known(set_id)
     owed: uint256 = self._owed(
         self._cursor(set_id), self._queue(set_id), staticcall beacon.round_count()
     )
@@ -507,6 +517,7 @@ def decided_until(set_id: uint256) -> uint256:
     @notice Up to this moment every round is resolved for good: the start of the current
         period, or of the period of the next round to answer; without end for a closed set.
     """
+    self._check_known(set_id)
     q: Queue = self._queue(set_id)
     if q.closed != 0:
         return max_value(uint256)
@@ -527,9 +538,10 @@ def verify_leaf(
     @notice Whether a proof shows the leaf at an index of a piece, removed or not.
     """
     m: Meta = self._meta(set_id, piece_id, self._queue(set_id))
-    if leaf_index >= m.leaves or len(proof) != 32 * (m.height + 1):
+    height: uint256 = self._height(set_id, piece_id)
+    if leaf_index >= m.leaves or len(proof) != 32 * (height + 1):
         return False
-    return self._climb(proof, 0, m.height, leaf_index) == self.roots[set_id][piece_id]
+    return self._climb(proof, 0, height, leaf_index) == self.roots[set_id][piece_id]
 
 
 # The schedule
@@ -682,23 +694,28 @@ def _climb(
     @dev The root above the leaf at a position of a proof, `height` siblings behind it.
     """
     node: bytes32 = extract32(proof, position)
+    at: uint256 = position
     side: uint256 = index
-    for i: uint256 in range(height, bound=MAX_HEIGHT):
-        sibling: bytes32 = extract32(proof, position + 32 * (i + 1))
+    for _: uint256 in range(height, bound=MAX_HEIGHT):
+        at = unsafe_add(at, 32)
         if side & 1 == 0:
-            node = sha256(concat(node, sibling))
+            node = convert(
+                convert(sha256(abi_encode(node, extract32(proof, at))), uint256) & TWO_BITS, bytes32
+            )
         else:
-            node = sha256(concat(sibling, node))
-        node = convert(convert(node, uint256) & TWO_BITS, bytes32)
+            node = convert(
+                convert(sha256(abi_encode(extract32(proof, at), node)), uint256) & TWO_BITS, bytes32
+            )
         side = side >> 1
     return node
 
 
 @internal
 @view
-def _find(set_id: uint256, leaf: uint256, pieces: uint256) -> (uint256, uint256):
+def _find(set_id: uint256, leaf: uint256, pieces: uint256) -> (uint256, uint256, uint256):
     """
-    @dev Descend the sum tree: the last index before which no more than `leaf` leaves lie.
+    @dev Descend the sum tree: the last index before which no more than `leaf` leaves lie, what is
+        left of `leaf` there, and the height of the piece at that index.
     """
     step: uint256 = 1
     for _: uint256 in range(LEVELS):
@@ -709,14 +726,26 @@ def _find(set_id: uint256, leaf: uint256, pieces: uint256) -> (uint256, uint256)
     rest: uint256 = leaf
     for _: uint256 in range(LEVELS):
         if index + step <= pieces:
-            sum: uint256 = self.metas[set_id][index + step - 1] & M64
+            sum: uint256 = self._node(set_id, index + step - 1)
             if rest >= sum:
                 rest -= sum
                 index += step
         if step == 1:
             break
-        step = step // 2
-    return index, rest
+        step = step >> 1
+    return index, rest, self._height(set_id, index)
+
+
+@internal
+@view
+def _node(set_id: uint256, index: uint256) -> uint256:
+    return self.nodes[set_id][index >> 2] >> 56 * (index & 3) & M56
+
+
+@internal
+@view
+def _height(set_id: uint256, index: uint256) -> uint256:
+    return self.nodes[set_id][index >> 2] >> 224 + 8 * (index & 3) & M8
 
 
 @internal
@@ -730,7 +759,7 @@ def _sum_of_new(set_id: uint256, index: uint256, leaves: uint256) -> uint256:
     for _: uint256 in range(LEVELS):
         if below == index & (index + 1):
             break
-        sum += self.metas[set_id][below - 1] & M64
+        sum += self._node(set_id, below - 1)
         below = (below - 1) & below
     return sum
 
@@ -768,13 +797,13 @@ def _roll(
 @internal
 def _take_out(set_id: uint256, piece_id: uint256, leaves: uint256, pieces: uint256):
     """
-    @dev Lower every node of the sum tree that covers a piece; the sum is the lowest field.
+    @dev Lower every node of the sum tree that covers a piece.
     """
     index: uint256 = piece_id
     for _: uint256 in range(LEVELS):
         if index >= pieces:
             break
-        self.metas[set_id][index] -= leaves
+        self.nodes[set_id][index >> 2] -= leaves << 56 * (index & 3)
         index = index | (index + 1)
 
 
@@ -785,6 +814,12 @@ def _take_out(set_id: uint256, piece_id: uint256, leaves: uint256, pieces: uint2
 @view
 def _check_listener(set_id: uint256):
     assert msg.sender == self.listeners[set_id], "pdp: not the listener"
+
+
+@internal
+@view
+def _check_known(set_id: uint256):
+    assert self.listeners[set_id] != empty(address), "pdp: no such set"
 
 
 @internal
@@ -810,7 +845,6 @@ def _put_cursor(set_id: uint256, c: Cursor):
 @internal
 @view
 def _queue(set_id: uint256) -> Queue:
-    assert self.listeners[set_id] != empty(address), "pdp: no such set"
     word: uint256 = self.queues[set_id]
     return Queue(
         pieces=word >> 220,
@@ -842,16 +876,12 @@ def _meta(set_id: uint256, piece_id: uint256, q: Queue) -> Meta:
     assert piece_id < q.pieces, "pdp: no such piece"
     word: uint256 = self.metas[set_id][piece_id]
     return Meta(
-        sum=word & M64,
-        leaves=word >> 64 & M64,
-        added=word >> 128 & M40,
-        height=word >> 168 & M8,
-        removed=word >> 176,
+        leaves=word & M64,
+        added=word >> 64 & M40,
+        removed=word >> 104,
     )
 
 
 @internal
 def _put_meta(set_id: uint256, piece_id: uint256, m: Meta):
-    self.metas[set_id][piece_id] = (
-        m.removed << 176 | m.height << 168 | m.added << 128 | m.leaves << 64 | m.sum
-    )
+    self.metas[set_id][piece_id] = m.leaves | m.added << 64 | m.removed << 104
