@@ -192,3 +192,32 @@ def test_rounds_ended_far_away(net: World) -> None:
     assert net.beacon.call("rounds_ended", 0) == 0
     assert net.beacon.call("rounds_ended", GENESIS_TIME - 1) == 0
     assert net.beacon.call("rounds_ended", 2**255) == 4
+
+
+def test_a_young_chain_has_a_first_round() -> None:
+    net = World(Chain(number=5))
+    fix(net)
+    with refused("beacon: already fixed"):
+        fix(net)
+    net.chain.mine(3)
+    assert store(net) == 0
+
+
+def test_an_earlier_fixing_binds_no_later_period(net: World) -> None:
+    net.to_period(1)
+    fix(net)
+    net.chain.warp(PERIOD, blocks=5)
+    fix(net)
+    with refused("beacon: already fixed"):
+        fix(net)
+
+
+@pytest.mark.parametrize("odd", [0, 1])
+def test_blocks_and_times_are_kept_whole(net: World, odd: int) -> None:
+    net.to_period(1)
+    net.chain.warp(odd, blocks=odd)
+    fix(net)
+    assert net.beacon.call("fixed_block", 1) == net.chain.number + 2
+    net.chain.mine(3)
+    store(net)
+    assert net.beacon.call("round", 0).stored_at == net.chain.now
