@@ -60,7 +60,9 @@ def test_repair_again_finds_the_piece_in_place(world: World, client: Client) -> 
 def test_a_source_that_lies_is_found_by_its_root(world: World, client: Client) -> None:
     world.add_node(6)
     liar = world.by_address(world.ledger.columns[1, 0].node)
-    liar.tamper = lambda cid, start, data: bytes(len(data)) if start > 50_000 else data
+    liar.pieces = {
+        cid: piece[:50_000] + b"x" + piece[50_001:] for cid, piece in liar.pieces.items()
+    }
     repaired = client.repair(1, 4)
     assert repaired.liars == (0,)
 
