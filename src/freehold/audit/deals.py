@@ -303,6 +303,7 @@ class Deals:
         event.spot(CHECK).same("a move earned and not paid", expected=0, found=earned)
         column.replacer = ZERO_ADDRESS
         deal.repairs_done -= 1
+        self._counts["repairs given back"] += 1
 
     def _repaired(self, event: Event) -> None:
         deal = self._deal(event)
@@ -317,6 +318,7 @@ class Deals:
             event.same(CHECK, "amount", fee)
         column.claimed = True
         deal.claims += 1
+        self._counts["repairs paid"] += 1
         if event.number("amount") > 0:
             self._due[column.replacer, event.number("amount"), REPAIR] += 1
 

@@ -91,6 +91,16 @@ def test_a_slash_takes_from_both_pools_what_it_says(active: int, waiting: int, a
         assert node.active == Pool(0, 0, 1)
 
 
+@settings(deadline=None)
+@given(st.integers(1, 10**24), st.integers(1, 10**30), st.integers(1, 10**24))
+def test_shares_round_against_whoever_asks(amount: int, shares: int, asked: int) -> None:
+    pool = Pool(amount, shares)
+    assert 0 <= pool.shares_of(asked) - pool.shares_for(asked) <= 1
+    assert pool.worth(pool.shares_for(asked)) <= asked <= pool.worth(pool.shares_of(asked)) + 1
+    exact = asked * (shares + 10**6)
+    assert pool.shares_for(asked) * (amount + 1) <= exact <= pool.shares_of(asked) * (amount + 1)
+
+
 def test_a_pool_slashed_to_nothing_is_worth_nothing_to_old_shares() -> None:
     node = Node(Pool(10, 10**7))
     node.positions["a"] = (10**7, 0)

@@ -12,6 +12,7 @@ from freehold.audit.report import Difference, Report
 from freehold.audit.verify import Verification, verify_file
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import ZERO_ADDRESS, keccak, raw_address
+from freehold.domain.money import RATE_UNIT
 from freehold.ledger.values import Value
 from unit.audit.press import (
     GENESIS,
@@ -130,6 +131,70 @@ def test_a_slash_by_nobody() -> None:
         Log("staking", "Slashed", [SENDER, SENDER, 5, ZERO_ADDRESS, 0, ZERO_ADDRESS, 0, 5]),
     ])  # fmt: skip
     assert "slasher" in breach(press).what
+
+
+def paying(press: Press, cap: int, rate: int) -> None:
+    """A client with a deposit and a consent, and a rail that a market opens."""
+    at = press.contracts
+    staked(press, UNIT)
+    press.call("governor", "setup_call", [at["payments"], b"1234"],
+               [Log("payments", "MarketSet", [at["storage"], True])])  # fmt: skip
+    press.call("token", "mint", [SENDER, UNIT, 4], [
+        Log("token", "Transfer", [ZERO_ADDRESS, SENDER, UNIT]),
+        Log("token", "Movement", [at["token"], ZERO_ADDRESS, SENDER, UNIT, 4]),
+    ])  # fmt: skip
+    press.call("payments", "deposit", [at["token"], SENDER, UNIT], [
+        Log("payments", "Deposited", [at["token"], SENDER, UNIT]),
+        Log("payments", "Movement", [at["token"], SENDER, at["payments"], UNIT, 1]),
+        Log("token", "Transfer", [SENDER, at["payments"], UNIT]),
+    ])  # fmt: skip
+    press.call("payments", "approve_market", [at["token"], at["storage"], cap, 0], [
+        Log("payments", "MarketApproved", [at["token"], SENDER, at["storage"], cap, 0]),
+    ])  # fmt: skip
+    press.call("payments", "settle", [1], [
+        Log("payments", "RailOpened",
+            [1, SENDER, SENDER, at["token"], at["storage"], rate, 100, 0]),
+    ])  # fmt: skip
+
+
+def test_a_rail_within_the_consent_and_one_beyond_it() -> None:
+    press = pressed()
+    paying(press, 10**30, 10**30)
+    assert verify(press).passed, breach(press)
+    press = pressed()
+    paying(press, 10**30 - 1, 10**30)
+    assert "consent to the rate" in breach(press).what
+
+
+def test_a_rail_that_locks_more_than_there_is() -> None:
+    press = pressed()
+    rate = UNIT * RATE_UNIT // 100
+    paying(press, 2 * rate, rate)
+    assert verify(press).passed, breach(press)
+    press = pressed()
+    paying(press, 2 * rate, rate + 1)
+    assert "covering what is locked" in breach(press).what
+
+
+def test_a_settlement_of_a_rail_that_no_deal_has() -> None:
+    press = pressed()
+    paying(press, 10**30, 10**30)
+    press.call("payments", "settle", [1],
+               [Log("payments", "RailSettled", [1, 1, 1, 0, press.time + 2])])  # fmt: skip
+    assert not verify(press).passed
+
+
+def test_a_withdrawal_of_what_is_locked() -> None:
+    press = pressed()
+    at = press.contracts
+    paying(press, 10**30, 10**30)
+    press.call("payments", "withdraw", [at["token"], SENDER, UNIT], [
+        Log("payments", "Withdrawn", [at["token"], SENDER, SENDER, UNIT]),
+        Log("payments", "Movement", [at["token"], at["payments"], SENDER, UNIT, 2]),
+        Log("token", "Transfer", [at["payments"], SENDER, UNIT]),
+    ])  # fmt: skip
+    found = breach(press)
+    assert (found.check, found.place.log) == ("payments", 0)
 
 
 def beacon_round(press: Press, *, seed: bytes | None = None, ahead: int = 2) -> None:
