@@ -548,6 +548,9 @@ def test_fees_in_a_foreign_token_are_held_and_taken_by_the_governor(
         15,
         5,
     )
+    rich.chain.warp(1)
+    done = settle(rich, opened.value)
+    assert (done.one("RailSettled").paid, done.named("Movement")) == (3, [])
     assert payments.call("fees", token.address) == 15
     assert payments.call("total_funds", token.address) == HELD - 15
     with refused("payments: more than the fees"):
