@@ -14,8 +14,8 @@
     node = sha256(left || right) with the two top bits of its last byte cleared. Leaves that
     are only padding are not counted in `leaves`, so they are never drawn.
     Challenge i of a round: keccak256(seed || set_id: uint256 || i: uint64) mod span.
-    A sum tree (Fenwick) over the leaf counts finds the piece of a leaf: the sum kept at index
-    i covers the pieces from i & (i + 1) to i.
+    A sum tree over the leaf counts finds the piece of a leaf. It is four wide, a node is one
+    word, so that a challenge reads few; a block's sum is written when its last piece comes.
 
     The freeze rule. At a round, the span (the challenge range) and the tree are those at the
     start of the round's period, whoever touches the set and when:
@@ -129,7 +129,7 @@ MAX_HEIGHT: constant(uint256) = 40
 MAX_PATH: constant(uint256) = 32 * 41
 MAX_PROOF: constant(uint256) = 32 * 384
 MAX_ROLL: constant(uint256) = 64
-LEVELS: constant(uint256) = 36  # a set has fewer than 2**36 pieces
+LEVELS: constant(uint256) = 18  # a set has fewer than 4**18 pieces
 WAITING: constant(uint256) = 1
 APPLIED: constant(uint256) = 2
 M8: constant(uint256) = 2**8 - 1
@@ -153,8 +153,8 @@ cursors: HashMap[uint256, uint256]
 queues: HashMap[uint256, uint256]
 roots: HashMap[uint256, HashMap[uint256, bytes32]]
 metas: HashMap[uint256, HashMap[uint256, uint256]]
-# By set and piece // 4: the tree's nodes of four pieces, 56 bits each, then their heights, 8 bits
-# each. A descent ends within one word, so that a challenge reads few.
+# The sum tree, by set and level << 40 | place: a word has the sums of four blocks of 4**level
+# pieces, 56 bits each, 0 while a block is not full; at level 0 also their heights, 8 bits each.
 nodes: HashMap[uint256, HashMap[uint256, uint256]]
 removals: HashMap[uint256, HashMap[uint256, uint256]]  # period << 40 | piece
 miss_counts: HashMap[uint256, uint256]
@@ -239,9 +239,7 @@ def add_piece(set_id: uint256, root: bytes32, height: uint8, leaves: uint64) -> 
     self._put_queue(set_id, q)
     self.roots[set_id][piece_id] = root
     self._put_meta(set_id, piece_id, Meta(leaves=count, added=period, removed=0))
-    sum: uint256 = self._sum_of_new(set_id, piece_id, count)
-    place: uint256 = piece_id % 4
-    self.nodes[set_id][piece_id // 4] |= sum << 56 * place | h << 224 + 8 * place
+    self._put_in(set_id, piece_id, count, h)
     log PieceAdded(set_id=set_id, piece_id=piece_id, root=root, height=height, leaves=leaves)
     return piece_id
 
@@ -387,12 +385,18 @@ def piece(set_id: uint256, piece_id: uint256) -> IPdp.Piece:
 
 @external
 @view
-def sum_at(set_id: uint256, index: uint256) -> uint256:
+def sum_before(set_id: uint256, piece_id: uint256) -> uint256:
     """
-    @notice The sum tree's node at an index.
+    @notice Leaves of the pieces before one, or of all where it is the number of pieces.
     """
-    assert index < self._queue(set_id).pieces, "pdp: no such piece"
-    return self._node(set_id, index)
+    assert piece_id <= self._queue(set_id).pieces, "pdp: no such piece"
+    sum: uint256 = 0
+    for level: uint256 in range(LEVELS):
+        index: uint256 = piece_id >> 2 * level
+        word: uint256 = self.nodes[set_id][level << 40 | index >> 2]
+        for place: uint256 in range(index & 3, bound=3):
+            sum += word >> 56 * place & M56
+    return sum
 
 
 @external
@@ -714,54 +718,71 @@ def _climb(
 @view
 def _find(set_id: uint256, leaf: uint256, pieces: uint256) -> (uint256, uint256, uint256):
     """
-    @dev Descend the sum tree: the last index before which no more than `leaf` leaves lie, what is
-        left of `leaf` there, and the height of the piece at that index.
+    @dev Descend the sum tree: the last piece before which no more than `leaf` leaves lie, what is
+        left of `leaf` there, and the piece's height.
     """
-    step: uint256 = 1
+    level: uint256 = 0
+    width: uint256 = 1  # pieces of a block at this level
     for _: uint256 in range(LEVELS):
-        if step * 2 > pieces:
+        if width << 2 >= pieces:
             break
-        step *= 2
+        width = width << 2
+        level += 1
     index: uint256 = 0
     rest: uint256 = leaf
+    word: uint256 = 0
     for _: uint256 in range(LEVELS):
-        if index + step <= pieces:
-            sum: uint256 = self._node(set_id, index + step - 1)
-            if rest >= sum:
-                rest -= sum
-                index += step
-        if step == 1:
+        word = self.nodes[set_id][level << 40 | index]
+        index = index << 2
+        for place: uint256 in range(3):
+            sum: uint256 = word >> 56 * place & M56
+            # a block that is not full has no sum yet: what is left lies in it
+            if rest < sum or (index + 1) * width > pieces:
+                break
+            rest -= sum
+            index += 1
+        if level == 0:
             break
-        step = step >> 1
-    return index, rest, self._height(set_id, index)
+        level -= 1
+        width = width >> 2
+    return index, rest, word >> 224 + 8 * (index & 3) & M8
 
 
 @internal
 @view
-def _node(set_id: uint256, index: uint256) -> uint256:
-    return self.nodes[set_id][index >> 2] >> 56 * (index & 3) & M56
+def _height(set_id: uint256, piece_id: uint256) -> uint256:
+    return self.nodes[set_id][piece_id >> 2] >> 224 + 8 * (piece_id & 3) & M8
 
 
 @internal
-@view
-def _height(set_id: uint256, index: uint256) -> uint256:
-    return self.nodes[set_id][index >> 2] >> 224 + 8 * (index & 3) & M8
-
-
-@internal
-@view
-def _sum_of_new(set_id: uint256, index: uint256, leaves: uint256) -> uint256:
+def _put_in(set_id: uint256, piece_id: uint256, leaves: uint256, height: uint256):
     """
-    @dev The node at a new last index: its own leaves and the nodes that it covers.
+    @dev Append a piece to the sum tree, and the sum of every block that it fills.
     """
+    index: uint256 = piece_id
+    word: uint256 = self.nodes[set_id][index >> 2] | height << 224 + 8 * (index & 3)
     sum: uint256 = leaves
-    below: uint256 = index
-    for _: uint256 in range(LEVELS):
-        if below == index & (index + 1):
+    for level: uint256 in range(LEVELS):
+        word |= sum << 56 * (index & 3)
+        self.nodes[set_id][level << 40 | index >> 2] = word
+        if index & 3 != 3:
             break
-        sum += self._node(set_id, below - 1)
-        below = (below - 1) & below
-    return sum
+        sum = (word & M56) + (word >> 56 & M56) + (word >> 112 & M56) + (word >> 168 & M56)
+        index = index >> 2
+        word = self.nodes[set_id][level + 1 << 40 | index >> 2]
+
+
+@internal
+def _take_out(set_id: uint256, piece_id: uint256, leaves: uint256, pieces: uint256):
+    """
+    @dev Lower every sum of a full block that has a piece.
+    """
+    index: uint256 = piece_id
+    for level: uint256 in range(LEVELS):
+        if index + 1 << 2 * level > pieces:
+            break
+        self.nodes[set_id][level << 40 | index >> 2] -= leaves << 56 * (index & 3)
+        index = index >> 2
 
 
 @internal
@@ -792,19 +813,6 @@ def _roll(
         q.head += 1
         log PieceRemoved(set_id=set_id, piece_id=piece_id)
     return c, q
-
-
-@internal
-def _take_out(set_id: uint256, piece_id: uint256, leaves: uint256, pieces: uint256):
-    """
-    @dev Lower every node of the sum tree that covers a piece.
-    """
-    index: uint256 = piece_id
-    for _: uint256 in range(LEVELS):
-        if index >= pieces:
-            break
-        self.nodes[set_id][index >> 2] -= leaves << 56 * (index & 3)
-        index = index | (index + 1)
 
 
 # Storage words

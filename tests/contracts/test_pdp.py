@@ -227,7 +227,12 @@ def test_a_closed_set_takes_nothing(net: World, held: Prover) -> None:
 
 
 def sums(net: World, prover: Prover, count: int) -> list[int]:
-    return [net.pdp.call("sum_at", prover.set_id, i) for i in range(count)]
+    """The nodes of a Fenwick tree over the pieces: node i covers i & (i + 1) to i.
+
+    Ours is four wide; what it says of the leaves before a piece gives the same sums.
+    """
+    before = [net.pdp.call("sum_before", prover.set_id, i) for i in range(count + 1)]
+    return [before[i + 1] - before[i & (i + 1)] for i in range(count)]
 
 
 def test_the_tree_of_the_vectors(net: World) -> None:
@@ -239,7 +244,7 @@ def test_the_tree_of_the_vectors(net: World) -> None:
         net.add_leaves(prover, leaves)
     assert net.pdp.call("set", 1).leaves == several["total"]
     assert net.pdp.call("set", 1).pieces == several["next_piece_id"]
-    assert net.pdp.call("sum_at", 1, 7) == several["sum_at_7"]
+    assert sums(net, prover, 8)[7] == several["sum_at_7"]
     assert net.pdp.call("piece", 1, 7).leaves == several["leaf_count_7"]
     small = net.create()
     for leaves in case["small"]["leaf_counts"]:
@@ -265,16 +270,34 @@ def test_the_tree_of_the_vectors_after_removals(net: World) -> None:
         net.pdp.call("find", 1, 820)
 
 
-def test_the_height_of_a_node_is_the_ruler_function(net: World) -> None:
-    """height_from_index_plus_1 (OEIS A001511): node i covers the power of two dividing i + 1."""
+@pytest.mark.parametrize("count", [1, 3, 4, 5, 15, 16, 17, 63, 64, 65, 70])
+def test_the_tree_holds_any_number_of_pieces(net: World, count: int) -> None:
+    """sum_tree.height_from_index_plus_1 (OEIS A001511) has no counterpart in a tree four wide:
+    blocks are full at multiples of 4, 16, 64 instead of 2, 4, 8."""
     prover = net.create()
-    counts = [3 * i + 1 for i in range(40)]
+    counts = [3 * i % 7 + 1 for i in range(count)]
     for leaves in counts:
         net.add_leaves(prover, leaves)
     before = [0, *accumulate(counts)]
-    for i in range(40):
-        covered = (i + 1) & -(i + 1)
-        assert net.pdp.call("sum_at", 1, i) == before[i + 1] - before[i + 1 - covered]
+    for i in range(count + 1):
+        assert net.pdp.call("sum_before", 1, i) == before[i]
+    with refused("pdp: no such piece"):
+        net.pdp.call("sum_before", 1, count + 1)
+    for i in range(count):
+        assert net.pdp.call("find", 1, before[i]) == (i, 0)
+        assert net.pdp.call("find", 1, before[i + 1] - 1) == (i, counts[i] - 1)
+        assert net.pdp.call("piece", 1, i).height == max(counts[i] - 1, 0).bit_length()
+    gone = set(range(0, count, 3))
+    for i in gone:
+        net.remove(prover, i)
+    net.to_period(net.period + 1)
+    net.roll(prover)
+    live = [(i, counts[i]) for i in range(count) if i not in gone]
+    total = sum(leaves for _, leaves in live)
+    assert net.pdp.call("set", 1).leaves == total
+    assert net.pdp.call("sum_before", 1, count) == total
+    for leaf in range(0, total, 5):
+        assert net.pdp.call("find", 1, leaf) == merkle.locate(live, leaf)
 
 
 def test_every_leaf_is_found(net: World) -> None:
