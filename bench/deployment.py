@@ -1,0 +1,137 @@
+"""A network's contracts on a benchmark's chain: in process, or by the ledger's own deployment.
+
+Both put the same contracts at the same addresses with the same settings: the deployer's first
+nine transactions create them in the order of ``freehold.ledger.deploy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.anvil import Anvil, receipt_of
+from bench.chain import CHAIN_ID, GENESIS, Chain, Contract, Receipt, account
+from freehold.domain.clock import SystemClock
+from freehold.domain.ids import Address, address, keccak
+from freehold.domain.money import UNIT
+from freehold.ledger.abi import artifact
+from freehold.ledger.contracts.token import VESTING
+from freehold.ledger.deploy import deploy
+from freehold.ledger.plan import PRODUCTION, DeployPlan
+
+NETWORK_ID = keccak(b"freehold benchmark network")
+NAMES = (
+    "governor", "token", "registry", "staking", "payments", "beacon", "pdp", "faults", "storage",
+)  # fmt: skip
+deployer = account("deployer")
+PLAN = DeployPlan(
+    name="benchmark",
+    parameters=PRODUCTION,
+    allocation={deployer.address: 10**8 * UNIT},
+    treasury=account("treasury").address,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Contracts:
+    """The nine contracts, and what deploying each cost."""
+
+    governor: Contract
+    token: Contract
+    registry: Contract
+    staking: Contract
+    payments: Contract
+    beacon: Contract
+    pdp: Contract
+    faults: Contract
+    storage: Contract
+    deployed: tuple[tuple[str, Receipt], ...]
+
+
+def by_ledger(chain: Anvil, scratch: Path) -> Contracts:
+    """Deploy with ``freehold.ledger.deploy``; the scratch folder keeps its nonce book."""
+    chain.give(deployer.address, 10**20)
+    chain.mine()
+    network = deploy(
+        PLAN,
+        rpc_urls=[chain.url],
+        chain_id=CHAIN_ID,
+        key=deployer,
+        state=scratch / "deploy",
+        random=lambda length: NETWORK_ID[:length],
+        clock=SystemClock(),
+    )
+    contracts = {name: Contract(chain, artifact(name), network.contracts[name]) for name in NAMES}
+    receipts = dict(_creations(chain))
+    found = tuple((name, receipts[contracts[name].address]) for name in NAMES)
+    return Contracts(**contracts, deployed=found)
+
+
+def _creations(chain: Anvil) -> Iterator[tuple[Address, Receipt]]:
+    """The receipts of all contracts so far, by their addresses."""
+    for number in range(chain.height() + 1):
+        for found in chain.block_receipts(number):
+            if isinstance(found["contractAddress"], str):
+                yield address(found["contractAddress"]), receipt_of(found, b"")
+
+
+def in_process(chain: Chain) -> Contracts:
+    """The same by plain transactions."""
+    numbers, salt = PLAN.parameters, NETWORK_ID
+    made: dict[str, tuple[Contract, Receipt]] = {}
+
+    def put(name: str, *arguments: object) -> Address:
+        found = artifact(name)
+        place, receipt = chain.create(deployer.address, found.initcode(arguments))
+        made[name] = Contract(chain, found, place), receipt
+        return place
+
+    governor = put("governor", deployer.address, numbers.governor_delay)
+    token = put("token", PLAN.token_name, PLAN.token_symbol, PLAN.cap, salt, governor)
+    registry = put("registry", salt, governor)
+    staking = put("staking", token, registry, governor, numbers.unbonding)
+    payments = put("payments", token, salt, governor, PLAN.treasury)
+    beacon = put("beacon", governor, GENESIS, numbers.period, numbers.grace)
+    pdp = put("pdp", beacon, governor, numbers.challenges, numbers.window)
+    faults = put("faults", token, registry, staking, pdp, beacon, governor)
+    put("storage", registry, payments, pdp, beacon, faults, governor, salt)
+    contracts = {name: contract for name, (contract, _) in made.items()}
+    deployed = tuple((name, receipt) for name, (_, receipt) in made.items())
+    on = Contracts(**contracts, deployed=deployed)
+    _wire(on)
+    return on
+
+
+def _wire(on: Contracts) -> None:
+    numbers = PLAN.parameters
+    setup(on, on.governor, "set_staking", on.staking.address)
+    setup(on, on.faults, "set_market", on.storage.address, True)
+    for role in ("set_locker", "set_slasher", "set_evaluator"):
+        setup(on, on.staking, role, on.faults.address, True)
+    setup(on, on.payments, "set_market", on.storage.address, True)
+    setup(on, on.payments, "set_fees", numbers.fee_bps, numbers.burn_bps)
+    setup(on, on.payments, "set_delays", numbers.arbiter_timeout, numbers.voucher_delay)
+    setup(on, on.faults, "set_parameters", _of_faults())
+    storage = (numbers.lockup_period, numbers.repair_owed, numbers.cleanup_window)
+    setup(on, on.storage, "set_parameters", storage)
+    setup(on, on.token, "set_minter", on.governor.address, True)
+    for owner, amount in PLAN.allocation.items():
+        setup(on, on.token, "mint", owner, amount, VESTING)
+    setup(on, on.token, "set_minter", on.governor.address, False)
+    on.governor.send("finish_setup", by=deployer.address)
+
+
+def _of_faults() -> tuple[int, ...]:
+    numbers = PLAN.parameters
+    return (
+        numbers.notice, numbers.faults_max, numbers.stake_per_tib, numbers.fault_fee_bps,
+        numbers.slash_bps, numbers.compensation_bps, numbers.bounty_bps, numbers.spot_window,
+        numbers.spot_gas,
+    )  # fmt: skip
+
+
+def setup(on: Contracts, target: Contract, function: str, *arguments: object) -> None:
+    """A governor's call while the network is set up."""
+    data = target.artifact.calldata(function, arguments)
+    on.governor.send("setup_call", target.address, data, by=deployer.address)
