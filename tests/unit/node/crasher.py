@@ -14,12 +14,14 @@ from pathlib import Path
 from freehold.domain.clock import SystemClock
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import commit
+from freehold.node import uploads as upload_module
 from freehold.node.database import Database
 from freehold.node.hashing import PieceHasher
 from freehold.node.settings import MIB, Settings
 from freehold.node.store import Store
 from freehold.node.uploads import Uploads
 
+BLOCK = 10_000
 ACCOUNT = Address("0x" + "22" * 20)
 
 
@@ -53,6 +55,7 @@ def say(*words: object) -> None:
 
 
 def main(home: Path, seed: int) -> None:
+    upload_module.CHECKPOINT = 3 * BLOCK  # so that early syncs happen in the middle of a request
     _, uploads, _ = open_store(home)
     draw = random.Random(seed)
     for number in range(10_000):
@@ -62,7 +65,8 @@ def main(home: Path, seed: int) -> None:
         while offset < len(data):
             end = min(offset + draw.randrange(1, 200_000), len(data))
             writer = uploads.write_from(made.id, ACCOUNT, offset)
-            writer.write(data[offset:end])
+            for start in range(offset, end, BLOCK):
+                writer.write(data[start : min(start + BLOCK, end)])
             offset = writer.close().offset
             say("offset", made.id, offset, number)
         held = uploads.finish(made.id, ACCOUNT, commit(data).cid)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -53,6 +54,26 @@ def test_any_cuts_and_restarts_give_the_same_piece(
     with world.node.store.opened(held.cid) as handle, open(handle, "rb", closefd=False) as file:
         assert file.read() == data
     world.node.store.give_up(held.cid, ME)
+
+
+def test_a_sync_vouches_only_for_what_was_written_before_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 50)
+    writer = uploads.write_from(made.id, ME, 0)
+    writer.write(bytes(40))
+    session, sync = writer._session, os.fdatasync
+
+    def write_meanwhile(handle: int) -> None:
+        session.write(bytes(10))
+        sync(handle)
+
+    monkeypatch.setattr(os, "fdatasync", write_meanwhile)
+    uploads.sync_early(made, session)
+    assert session.syncing is not None
+    session.syncing.result()
+    assert uploads.find(made.id, ME).offset == 40
 
 
 def test_two_writers_do_not_meet(world: World) -> None:
