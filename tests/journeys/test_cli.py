@@ -1,0 +1,121 @@
+"""What the tutorial says, done with the commands that it names."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from freehold.cli.home import Home
+from freehold.cli.local import COINS
+from freehold.domain.ids import address
+from freehold.domain.money import UNIT
+from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.ledger import Ledger
+from journeys.town import Town
+
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+
+
+def freehold(home: Path, *arguments: str, code: int = 0) -> dict[str, object]:
+    """Run a command with --json; its document."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("FREEHOLD_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "freehold.cli.main", *arguments, "--json"],
+        capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,
+        env=environment | {"FREEHOLD_HOME": str(home), "FREEHOLD_PASSWORD": "correct horse"},
+    )  # fmt: skip
+    assert done.returncode == code, f"{arguments}: {done.stderr}"
+    document = json.loads(done.stdout if code == 0 or done.stdout else done.stderr)
+    return document if isinstance(document, dict) else {"rows": document}
+
+
+def native(home: Path, *arguments: str, code: int = 0) -> dict[str, object]:
+    """The same with the home's own password."""
+    password = str(home / "password")
+    return freehold(home, *arguments, "--password-file", password, code=code)
+
+
+def test_the_tutorial(tmp_path: Path) -> None:
+    home, other, visitor = tmp_path / "home", tmp_path / "new", tmp_path / "visitor"
+    town = Town.found(home)
+    try:
+        file = tmp_path / "letter.txt"
+        file.write_bytes(os.urandom(70_000))
+        _store(home, file, tmp_path)
+        _recover(home, other, file, tmp_path)
+        _share(town, home, visitor, file, tmp_path)
+        assert native(home, "verify", "--data", "mail/letter.txt")["passed"] is True
+        _refuse_second(home)
+    finally:
+        town.stop()
+
+
+def _store(home: Path, file: Path, scratch: Path) -> None:
+    quote = native(home, "put", "--quote", str(file))
+    assert quote["k"] == 4
+    assert not (scratch / "no").exists()
+    stored = native(home, "put", str(file), "mail/letter.txt")
+    assert (stored["pending"], stored["size"]) == (False, 70_000)
+    small = scratch / "small.txt"
+    small.write_text("small")
+    assert native(home, "put", str(small))["pending"] is False
+    native(home, "get", "mail/letter.txt", str(scratch / "back"))
+    assert (scratch / "back").read_bytes() == file.read_bytes()
+    info = native(home, "info", "mail/letter.txt")
+    assert len({column["node"] for column in info["columns"]}) == 6  # type: ignore[attr-defined]
+    native(home, "mv", "files/small.txt", "files/tiny.txt")
+    native(home, "rm", "files/tiny.txt")
+    rows = native(home, "ls")["rows"]
+    assert [row["name"] for row in rows] == ["mail/letter.txt"]  # type: ignore[attr-defined]
+    assert native(home, "get", "files/tiny.txt", code=1)["kind"] == "NotFoundError"
+
+
+def _recover(home: Path, other: Path, file: Path, scratch: Path) -> None:
+    kit = scratch / "kit.txt"
+    native(home, "wallet", "backup", str(kit))
+    found = freehold(other, "recover", str(kit))
+    assert found["unread_deals"] == []
+    mine, theirs = native(home, "ls")["rows"], freehold(other, "ls")["rows"]
+    assert [r["name"] for r in mine] == [r["name"] for r in theirs]  # type: ignore[attr-defined]
+    freehold(other, "get", "mail/letter.txt", str(scratch / "recovered"))
+    assert (scratch / "recovered").read_bytes() == file.read_bytes()
+    broken = scratch / "broken.txt"
+    broken.write_text(kit.read_text().replace("block: ", "block: 9"))
+    assert freehold(scratch / "third", "recover", str(broken), code=2)["kind"] == "UsageError"
+
+
+def _share(town: Town, home: Path, visitor: Path, file: Path, scratch: Path) -> None:
+    """A second account reads what was shared with it, and pays for the reading."""
+    account = address(str(freehold(visitor, "wallet", "create")["account"]))
+    (visitor / "network.json").write_text((home / "network.json").read_text())
+    _fund(town, account)
+    freehold(visitor, "wallet", "deposit", "100")
+    before = freehold(visitor, "wallet", "show")
+    card = str(freehold(visitor, "share")["card"])
+    token = str(native(home, "share", "mail/letter.txt", "--to", card)["token"])
+    target = scratch / "shared"
+    freehold(visitor, "get", "mail/letter.txt", str(target), "--token", token)
+    assert target.read_bytes() == file.read_bytes()
+    after = freehold(visitor, "wallet", "show")
+    assert int(str(after["available"])) < int(str(before["available"]))
+    own = freehold(visitor, "ls")["rows"]
+    assert own == []
+
+
+def _fund(town: Town, account: str) -> None:
+    devnet = Devnet.attach(town.home.root)
+    state = town.home.root / "founding" / "ledger"
+    with Ledger.open(town.network, state=state, key=devnet.funder) as funder:
+        funder.transfer(address(account), COINS)
+        funder.token.transfer(address(account), 1_000 * UNIT)
+
+
+def _refuse_second(home: Path) -> None:
+    refusal = freehold(home, "up", code=1)
+    assert refusal["kind"] == "ConflictError"
+    assert Home(home).network().name == "local"
