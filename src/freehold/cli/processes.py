@@ -136,7 +136,7 @@ def _reap(pid: int) -> None:
 
 
 def wait_until(
-    ready: Callable[[], bool], *, child: Child, home: Home, patience: float = 60.0
+    ready: Callable[[], bool], *, child: Child, home: Home, patience: float = 180.0
 ) -> None:
     """Wait for ``ready``; UnavailableError with the log's last lines when it never comes."""
     deadline = time.monotonic() + patience
