@@ -13,12 +13,23 @@ from freehold.audit.transactions import Transaction
 from freehold.domain.network import Network
 
 CHECK = "contracts"
+FIXED = {
+    "period": ("beacon", "period"),
+    "grace": ("beacon", "grace"),
+    "genesis": ("beacon", "genesis"),
+    "challenges": ("pdp", "challenges"),
+    "window": ("pdp", "window"),
+    "unbonding": ("staking", "unbonding_period"),
+    "cap": ("token", "cap"),
+}
+"""Parameters of the descriptor that nobody can change: by contract and constructor argument."""
 
 
 class Deployment:
     """Finds each contract's creation and compares its code with this release's artifact."""
 
     def __init__(self, network: Network, counts: Counter[str]) -> None:
+        self._parameters = network.parameters
         self._names = {str(at): name for name, at in network.contracts.items()}
         self._counts = counts
         self._arguments: dict[str, Values] = {}
@@ -46,6 +57,15 @@ class Deployment:
         """Differs unless every contract of the descriptor was created in the export."""
         for contract in self._names.values():
             self.arguments(contract)
+
+    def check_parameters(self) -> None:
+        """Differs where the descriptor tells other numbers than the contracts were made with."""
+        spot = Spot(CHECK).field("network")
+        for told, (contract, name) in FIXED.items():
+            if told in self._parameters:
+                made = integer(self.arguments(contract), name)
+                what = f"the parameter {told} of the descriptor"
+                spot.same(what, expected=made, found=self._parameters[told])
 
     def _created(self, transaction: Transaction, block: Block) -> None:
         name = self._names.get(str(transaction.created()))

@@ -50,6 +50,7 @@ class World:
         """The models; Differs where a contract's creation is not in the export."""
         if self._models is None:
             self._deployment.check_all()
+            self._deployment.check_parameters()
             self._models = Models(self._network, self._deployment.arguments, self._counts)
         return self._models
 

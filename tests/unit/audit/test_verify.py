@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from io import BytesIO
 from pathlib import Path
 
 import pytest
 
 from freehold.audit.claims import Question
+from freehold.audit.lines import FIRST_SEAL, render
 from freehold.audit.report import Difference, Report
 from freehold.audit.verify import Verification, verify_file
 from freehold.domain.errors import UsageError
@@ -259,6 +261,22 @@ def test_a_contract_with_other_code_is_found() -> None:
     press.contracts["registry"] = press.contracts["token"]
     press.contracts["token"] = SENDER
     assert breach(press).check == "contracts"
+
+
+def test_a_descriptor_that_tells_another_period() -> None:
+    press = small()
+    text = press.export().replace(b'"period":1000', b'"period":1001')
+    lines = text.splitlines(keepends=True)
+    fields = json.loads(lines[0])["export"]
+    first, seal = render("export", fields, FIRST_SEAL)
+    resealed = [first]
+    for line in lines[1:]:
+        kind, content = next((k, v) for k, v in json.loads(line).items() if k != "seal")
+        again, seal = render(kind, content, seal)
+        resealed.append(again)
+    found = Verification().run(BytesIO(b"".join(resealed))).difference
+    assert found is not None
+    assert (found.check, found.expected, found.found) == ("contracts", "1000", "1001")
 
 
 def test_a_network_whose_contracts_were_never_created() -> None:
