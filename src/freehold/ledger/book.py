@@ -140,18 +140,24 @@ class Book:
         sign: Callable[[Draft, int], tuple[str, bytes]],
         tag: str | None,
         at: int,
-    ) -> Row:
-        """Write ``draft`` under the lowest free nonce, signed, and return it.
+    ) -> tuple[Row, list[Row]]:
+        """Write ``draft`` under the lowest free nonce, signed; return it and what came undone.
 
         ``first_free`` asks the chain for the lowest nonce that it does not know yet; it is asked
-        while the book is locked, so that no other sender takes the same one.
+        while the book is locked, so that no other sender takes the same one. Where the book has
+        transactions in blocks at or above that nonce, the chain reorganised or its RPC lags:
+        they keep their nonces, are live again, and are to be handed in again.
         """
         with self._turn():
             nonce = first_free()
-            taken = {row.nonce for row in self._select("state = ?", LIVE)}
+            known = self._select("nonce >= ? AND state <> ?", nonce, DROPPED)
+            undone = [row for row in known if row.state != LIVE]
+            for row in undone:
+                self._db.execute("UPDATE sent SET state = ? WHERE id = ?", (LIVE, row.id))
+            taken = {row.nonce for row in known}
             while nonce in taken:
                 nonce += 1
-            return self._insert(draft, nonce, sign(draft, nonce), tag, at)
+            return self._insert(draft, nonce, sign(draft, nonce), tag, at), undone
 
     def replace(
         self, row: Row, draft: Draft, *, sign: Callable[[Draft, int], tuple[str, bytes]], at: int

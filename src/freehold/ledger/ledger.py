@@ -233,7 +233,7 @@ class Ledger:
             gas_used=raw.gas_used,
             status=raw.status,
             logs=logs,
-            time=self.rpc.header(raw.block).time,
+            time=raw.time,
             fee=raw.gas_used * raw.gas_price,
         )
 

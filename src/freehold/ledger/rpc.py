@@ -7,7 +7,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from types import TracebackType
 from typing import TypeVar
@@ -48,7 +48,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class RawReceipt:
-    """A receipt as the RPC tells it."""
+    """A receipt as the RPC tells it; ``time`` is its block's."""
 
     hash: str
     block: int
@@ -58,6 +58,7 @@ class RawReceipt:
     status: int
     logs: tuple[Log, ...]
     contract: Address | None
+    time: int = 0
 
 
 class Rpc:
@@ -344,6 +345,14 @@ class Rpc:
         """An account's wei."""
         return self.agreed("eth_getBalance", account, read=wire.quantity)
 
+    def purse(self, account: Address) -> tuple[int, int]:
+        """The latest block's base fee and an account's wei, in one exchange."""
+        answers = self.request_many(
+            [("eth_getBlockByNumber", ("latest", False)), ("eth_getBalance", (account, "latest"))]
+        )
+        block = self._shaped("eth_getBlockByNumber", answers[0], wire.header)
+        return block.base_fee, self._shaped("eth_getBalance", answers[1], wire.quantity)
+
     def code(self, account: Address) -> bytes:
         """A contract's code, empty where there is none."""
         return self.agreed("eth_getCode", account, read=wire.data)
@@ -372,7 +381,9 @@ class Rpc:
             return None
         canonical = self.find_header(found.block)
         # After a reorganisation some engines still return receipts of dropped transactions.
-        return found if canonical is not None and canonical.hash == found.block_hash else None
+        if canonical is None or canonical.hash != found.block_hash:
+            return None
+        return replace(found, time=canonical.time)
 
     def logs(
         self, addresses: Sequence[Address], first: int, last: int, topics: Sequence[Json] = ()

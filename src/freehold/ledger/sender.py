@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from freehold.domain.clock import Clock
@@ -16,7 +17,7 @@ from freehold.domain.errors import (
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.ledger import abi, transaction
-from freehold.ledger.book import DROPPED, MINED, REFUSED, Book, Draft, Row
+from freehold.ledger.book import DROPPED, LIVE, MINED, REFUSED, Book, Draft, Row
 from freehold.ledger.rpc import RawReceipt, Rpc
 from freehold.ledger.wire import Json, RpcRefusal
 
@@ -33,10 +34,12 @@ _FILLER_GAS = 21_000
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long a sender waits, in seconds: between polls, before it bumps fees, at most."""
+    """How long a sender waits, in seconds: between polls; while the nonce is spent and no receipt
+    is there, before it takes the nonce for lost; before it bumps fees; at most."""
 
     poll_first: float = 0.02
     poll_last: float = 1.0
+    lost: float = 2.0
     bump: float = 30.0
     give_up: float = 600.0
 
@@ -91,10 +94,9 @@ class Sender:
         gas = max(self._estimate(target, data, value), min(least_gas, transaction.GAS_LIMIT))
         for _ in range(_TRIES):
             draft = self._price(Draft(target, data, value, gas, 0, 0))
-            row = self._book.reserve(
-                draft, first_free=self._first_free, sign=self._sign, tag=tag, at=self._clock.now()
-            )
-            receipt = self._wait(row) if self._hand_in(row) else None
+            row = self._reserve(draft, tag)
+            self._hand_in(row)
+            receipt = self._wait(row)
             if receipt is not None:
                 return receipt
         raise UnavailableError(
@@ -107,15 +109,8 @@ class Sender:
         rows = self._book.live()
         if not rows:
             return 0
-        spent = self._rpc.nonce(self.key.address)
         for row in rows:
-            receipt = self._rpc.receipt(row.hash)
-            if receipt is not None:
-                self._book.settle(row, MINED if receipt.status else REFUSED)
-            elif row.nonce < spent:
-                self._book.mark(row, DROPPED)
-            else:
-                self._hand_in_again(row)
+            self._settle_or_hand_in(row)
         return len(self._book.live())
 
     # --- one attempt ---------------------------------------------------------------------------
@@ -128,11 +123,28 @@ class Sender:
             if receipt is not None and receipt.status:
                 self._book.settle(row, MINED)
                 return receipt
-            if receipt is None and row.state != DROPPED and self._hand_in_again(row):
+            if receipt is None and row.state != DROPPED:
+                self._book.mark(row, LIVE)
+                self._hand_in_again(row)
                 waited = self._wait(row)
                 if waited is not None:
                     return waited
         return None
+
+    def _reserve(self, draft: Draft, tag: str | None) -> Row:
+        row, undone = self._book.reserve(
+            draft, first_free=self._first_free, sign=self._sign, tag=tag, at=self._clock.now()
+        )
+        for each in undone:
+            self._settle_or_hand_in(each)
+        return row
+
+    def _settle_or_hand_in(self, row: Row) -> None:
+        receipt = self._rpc.receipt(row.hash)
+        if receipt is not None:
+            self._book.settle(row, MINED if receipt.status else REFUSED)
+        else:
+            self._hand_in_again(row)
 
     def _estimate(self, target: Address, data: bytes, value: int) -> int:
         request: dict[str, Json] = {
@@ -154,15 +166,14 @@ class Sender:
         return min(needed * 5 // 4 + 5_000, transaction.GAS_LIMIT)
 
     def _price(self, draft: Draft) -> Draft:
-        base = self._rpc.header("latest").base_fee
+        base, held = self._rpc.purse(self.key.address)
         tip = self._suggested_tip()
         priced = replace(draft, fee=2 * base + tip, tip=tip)
-        self._afford(priced)
+        self._afford(priced, held)
         return priced
 
-    def _afford(self, draft: Draft) -> None:
+    def _afford(self, draft: Draft, held: int) -> None:
         needed = draft.gas * draft.fee + draft.value
-        held = self._rpc.balance(self.key.address)
         if held < needed:
             raise InsufficientFundsError(
                 f"account {self.key.address} has {held} wei of the chain's coin; "
@@ -186,47 +197,44 @@ class Sender:
     def _sign(self, draft: Draft, nonce: int) -> tuple[str, bytes]:
         return transaction.sign(draft, chain_id=self._rpc.chain_id, nonce=nonce, key=self.key)
 
-    def _hand_in(self, row: Row) -> bool:
-        """Whether the chain has the transaction; False when its nonce was lost to another."""
+    def _hand_in(self, row: Row) -> None:
+        """Send a row's bytes; RefusedError when the chain will never take them.
+
+        A nonce that is spent is left to ``_wait``: another RPC may only be ahead of this one.
+        """
         try:
             self._rpc.send_raw(row.raw)
         except RpcRefusal as error:
             text = error.message.lower()
-            if any(sign in text for sign in _KNOWN + _CHEAP):
-                return True
-            if any(sign in text for sign in _SPENT):
-                if self._rpc.receipt(row.hash) is not None:
-                    return True
-                self._book.mark(row, DROPPED)
-                return False
+            if any(sign in text for sign in _KNOWN + _CHEAP + _SPENT):
+                return
             self._book.mark(row, DROPPED)
             raise self._refusal(error, spent="nothing was spent") from error
-        return True
 
-    def _hand_in_again(self, row: Row) -> bool:
-        try:
-            return self._hand_in(row)
-        except RefusedError:
-            return False  # the row is dropped: the chain will not take it any more
+    def _hand_in_again(self, row: Row) -> None:
+        with suppress(RefusedError):  # the row is dropped then
+            self._hand_in(row)
 
     # --- waiting -------------------------------------------------------------------------------
 
     def _wait(self, row: Row) -> RawReceipt | None:
         """The receipt of ``row`` or of a bumped copy; None when another took its nonce."""
         begun = bumped = self._monotonic()
+        lost_at: float | None = None
         pause = self._patience.poll_first
         while self._monotonic() - begun < self._patience.give_up:
             outcome = self._outcome(row)
             if outcome is not None:
                 return self._accept(*outcome)
-            if self._rpc.nonce(self.key.address) > row.nonce:
-                outcome = self._outcome(row)
-                if outcome is not None:
-                    return self._accept(*outcome)
+            if self._rpc.nonce(self.key.address) <= row.nonce:
+                lost_at = None
+            elif lost_at is None:
+                lost_at = self._monotonic()
+            elif self._monotonic() - lost_at > self._patience.lost:
                 for rival in self._book.rivals(row.nonce):
                     self._book.mark(rival, DROPPED)
                 return None
-            if self._monotonic() - bumped > self._patience.bump:
+            if lost_at is None and self._monotonic() - bumped > self._patience.bump:
                 bumped = self._monotonic()
                 self._nudge(row)
             self._sleep(pause)
@@ -273,24 +281,17 @@ class Sender:
         if free >= row.nonce or self._book.rivals(free):
             return False
         filler = self._price(Draft(self.key.address, b"", 0, _FILLER_GAS, 0, 0))
-        taken = self._book.reserve(
-            filler,
-            first_free=self._first_free,
-            sign=self._sign,
-            tag=None,
-            at=self._clock.now(),
-        )
-        self._hand_in_again(taken)
+        self._hand_in_again(self._reserve(filler, None))
         return True
 
     def _bump(self, row: Row) -> None:
         newest = self._book.rivals(row.nonce)
         last = newest[0].draft if newest else row.draft
-        base = self._rpc.header("latest").base_fee
+        base, held = self._rpc.purse(self.key.address)
         tip = max(last.tip * 5 // 4 + 1, self._suggested_tip())
         fee = max(last.fee * 5 // 4 + 1, 2 * base + tip)
         draft = replace(last, fee=fee, tip=tip)
-        self._afford(draft)
+        self._afford(draft, held)
         copy = self._book.replace(row, draft, sign=self._sign, at=self._clock.now())
         self._hand_in_again(copy)
 

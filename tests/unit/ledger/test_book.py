@@ -22,7 +22,8 @@ def signed(draft: Draft, nonce: int) -> tuple[str, bytes]:
 
 def reserve(book: Book, *, free: int = 0, tag: str | None = None) -> Row:
     """The next row of the book."""
-    return book.reserve(DRAFT, first_free=lambda: free, sign=signed, tag=tag, at=1)
+    row, _ = book.reserve(DRAFT, first_free=lambda: free, sign=signed, tag=tag, at=1)
+    return row
 
 
 def test_rows_survive_reopening(tmp_path: Path) -> None:
@@ -55,6 +56,17 @@ def test_a_settled_nonce_drops_its_rivals(tmp_path: Path) -> None:
     assert book.live() == []
 
 
+def test_what_a_reorganisation_undid_keeps_its_nonce(tmp_path: Path) -> None:
+    book = Book(tmp_path / "b.sqlite", "me")
+    rows = [reserve(book) for _ in range(3)]
+    for row in rows:
+        book.settle(row, MINED)
+    row, undone = book.reserve(DRAFT, first_free=lambda: 1, sign=signed, tag=None, at=2)
+    assert row.nonce == 3
+    assert [each.nonce for each in undone] == [1, 2]
+    assert [each.nonce for each in book.live()] == [1, 2, 3]
+
+
 def test_scopes_do_not_mix(tmp_path: Path) -> None:
     mine, yours = (Book(tmp_path / "b.sqlite", name) for name in ("me", "you"))
     assert reserve(mine).nonce == 0
@@ -76,7 +88,7 @@ def test_old_settled_rows_are_forgotten(tmp_path: Path) -> None:
         book.settle(row, MINED)
     book.prune(before=100)
     assert [row.tag for row in book.tagged("kept")] == ["kept"]
-    assert reserve(book).nonce == 0
+    assert reserve(book).nonce == 1
 
 
 def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ class World:
             KEY,
             Book(self.folder / "book.sqlite", "me"),
             self.clock,
-            patience=Patience(poll_first=1, poll_last=5, bump=30, give_up=300),
+            patience=Patience(poll_first=1, poll_last=5, lost=20, bump=30, give_up=300),
             sleep=self.clock.sleep,
             monotonic=self.clock.monotonic,
         )
@@ -230,7 +230,7 @@ def test_a_rejected_transaction_leaves_no_gap(world: World) -> None:
     sender = world.sender()
     book = Book(world.folder / "book.sqlite", "me")
     # Another thread took nonce 0 and has not handed it in; then the chain rejects it.
-    other = book.reserve(
+    other, _ = book.reserve(
         sender._price(Draft(address(9), b"first", 0, 50_000, 0, 0)),
         first_free=lambda: 0,
         sign=sender._sign,
@@ -264,6 +264,34 @@ def test_a_reorganised_receipt_is_waited_for_again(world: World) -> None:
     sender.send(address(9), b"x", tag="t")
     world.chain.reorganise(1)
     assert sender.send(address(9), b"x", tag="t").block == 1
+    assert len(world.chain.transactions()) == 1
+
+
+def test_what_a_reorganisation_dropped_is_handed_in_before_what_comes_next(world: World) -> None:
+    sender = world.sender()
+    for data in (b"a", b"b"):
+        sender.send(address(9), data)
+    world.chain.reorganise(2)
+    sender.send(address(9), b"c")
+    assert [t.data for t in world.chain.transactions()] == [b"a", b"b", b"c"]
+
+
+def test_an_rpc_that_lags_makes_nothing_twice(world: World) -> None:
+    sender = world.sender()
+    first = sender.send(address(9), b"same")
+    lags = iter([hex(0), hex(0)])
+    honest = world.chain._eth_getTransactionCount
+    world.chain.answers["eth_getTransactionCount"] = lambda params: next(lags, honest(params))
+    second = sender.send(address(9), b"same")
+    assert first.hash != second.hash
+    assert [t.nonce for t in world.chain.transactions()] == [0, 1]
+
+
+def test_a_receipt_that_lags_behind_the_nonce_is_waited_for(world: World) -> None:
+    lags = iter([None] * 3)
+    honest = world.chain._eth_getTransactionReceipt
+    world.chain.answers["eth_getTransactionReceipt"] = lambda params: next(lags, honest(params))
+    world.sender().send(address(9), b"x")
     assert len(world.chain.transactions()) == 1
 
 

@@ -8,7 +8,6 @@ from freehold.domain.ids import Address
 from freehold.ledger.contracts.base import Contract
 from freehold.ledger.values import Receipt
 
-
 PENDING, EXECUTED, CANCELLED = 1, 2, 3
 """States of a proposal."""
 

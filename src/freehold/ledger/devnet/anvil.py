@@ -10,17 +10,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx2
-
 from freehold.domain.errors import UnavailableError
 from freehold.ledger import wire
 from freehold.ledger.devnet.home import BLOCK_GAS, Home, free_port
+from freehold.ledger.devnet.upstream import Upstream, UpstreamError
 from freehold.ledger.wire import Json
 
 START_SECONDS = 60.0
 HISTORY = 16
 """States of past blocks that the engine keeps: enough for tests' reorganisations."""
 _BODY_LIMIT = 1 << 31
+_CALL_SECONDS = 120.0
 _PID = "engine.pid"
 
 # A helper between the server and the engine: it asks the kernel to kill the engine when the
@@ -52,15 +52,10 @@ class EngineRefusal(Exception):
 class Anvil:
     """A running engine."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, pid_file: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, pid_file: Path) -> None:
         self.process = process
-        self._url = url
         self._pid_file = pid_file
-        self._client = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(120.0, connect=5.0),
-            limits=httpx2.Limits(max_connections=64, max_keepalive_connections=64),
-            trust_env=False,
-        )
+        self._upstream = Upstream(port, timeout=_CALL_SECONDS, body_limit=_BODY_LIMIT)
 
     @classmethod
     async def start(cls, binary: Path, home: Home) -> Anvil:
@@ -87,7 +82,7 @@ class Anvil:
                 start_new_session=True,
             )
         (home.folder / _PID).write_text(f"{process.pid} {binary}\n")
-        engine = cls(process, f"http://127.0.0.1:{port}", home.folder / _PID)
+        engine = cls(process, port, home.folder / _PID)
         try:
             await engine._until_ready(home)
         except BaseException:
@@ -122,7 +117,10 @@ class Anvil:
     async def ask(self, method: str, *params: Json) -> Json:
         """One call; EngineRefusal for its errors, EngineError when the engine is gone."""
         body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
-        answer = json.loads(await self.forward(json.dumps(body).encode()))
+        try:
+            answer = json.loads(await self.forward(json.dumps(body).encode()))
+        except ValueError as error:
+            raise EngineError("the engine's answer is not JSON") from error
         if not isinstance(answer, dict):
             raise EngineError("the engine's answer is not an object")
         if isinstance(answer.get("error"), dict):
@@ -133,18 +131,13 @@ class Anvil:
     async def forward(self, body: bytes) -> bytes:
         """Hand a request on as it is; the engine's answer as it is."""
         try:
-            answer = await self._client.post(
-                self._url, content=body, headers={"content-type": "application/json"}
-            )
-        except httpx2.HTTPError as error:
-            raise EngineError(f"{type(error).__name__}: {error}") from error
-        if len(answer.content) > _BODY_LIMIT:
-            raise EngineError("the engine's answer is too long")
-        return answer.content
+            return await self._upstream.post(body)
+        except UpstreamError as error:
+            raise EngineError(str(error)) from error
 
     async def kill(self) -> None:
         """End the process and its connections; its state is on our disk, not in it."""
-        await self._client.aclose()
+        await self._upstream.close()
         if self.alive:
             self.process.kill()
         await asyncio.to_thread(self.process.wait)

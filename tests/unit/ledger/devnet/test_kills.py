@@ -38,7 +38,7 @@ class Payer:
         self._sender = Sender(
             self._rpc, key, book, SystemClock(), patience=Patience(bump=3, give_up=30)
         )
-        self._thread = threading.Thread(target=self._run)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
         """Begin."""
@@ -99,9 +99,9 @@ def test_kills_at_random_lose_and_double_nothing(anvil: Path, tmp_path: Path) ->
     assert [payer.failed for payer in payers] == [None] * len(payers)
     with Rpc([devnet.url], chain_id=devnet.chain_id) as rpc:
         for payer, payee, key in zip(payers, PAYEES, keys, strict=True):
+            assert len(set(payer.acknowledged)) == len(payer.acknowledged)
             assert rpc.balance(payee) == len(payer.acknowledged), "a payment was lost or doubled"
             assert rpc.nonce(key.address) == len(payer.acknowledged)
-            assert len(set(payer.acknowledged)) == len(payer.acknowledged)
             assert all(rpc.receipt(name) for name in payer.acknowledged[::10])
     devnet.stop()
     total = sum(len(payer.acknowledged) for payer in payers)
