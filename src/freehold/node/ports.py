@@ -7,7 +7,7 @@ RefusedError (the contract said no).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from freehold.domain.ids import Address
@@ -97,6 +97,8 @@ class PaymentsPort(Protocol):
     def rail(self, rail: int) -> Rail: ...
 
     def settle(self, rail: int) -> Receipt: ...
+
+    def settle_many(self, rails: Sequence[int]) -> Receipt: ...
 
     def redeem(self, rail: int, amount: int, signature: bytes) -> Receipt: ...
 

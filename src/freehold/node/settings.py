@@ -102,7 +102,7 @@ class Settings:
     watcher_allowance: int = 32 * GIB
     scrub_rate: int = 8 * MIB
     scrub_every: int = 7 * DAY
-    settle_every: int = 6 * HOUR
+    settle_every: int = 3 * DAY
     dry_patience: int = DAY
     body_timeout: int = 30
     connections: int = 256

@@ -16,8 +16,8 @@ from freehold.ledger.contracts.storage import ACTIVE, ENDED
 from freehold.markets.storage import proof
 from freehold.markets.storage.piece import Piece, leaf_count
 from freehold.node.acceptance import LATE
+from freehold.node.announcer import Announcer
 from freehold.node.collector import Collector
-from freehold.node.daemon import Announcer
 from freehold.node.leaving import LEFT
 from freehold.node.refusals import QuarantinedError, QuotaError
 from freehold.node.scrubber import Scrubber
@@ -351,6 +351,14 @@ def test_rails_are_settled_when_it_is_time(world: World, piece: Piece) -> None:
     world.clock.time += world.node.settings.settle_every
     world.node.treasury.step()
     assert world.chain.payments.settled == [1, 1]
+
+
+def test_one_rail_that_refuses_does_not_hold_up_the_others(world: World, piece: Piece) -> None:
+    for number in (1, 2, 3):
+        open_deal(world, piece, rail=number, deal=number)
+    world.chain.payments.broken = {2}
+    world.node.treasury.settle()
+    assert world.chain.payments.settled == [1, 3]
 
 
 def test_low_gas_and_dry_clients_are_warned_of(

@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ from freehold.ledger.contracts.pdp import Spot
 from freehold.ledger.contracts.registry import Node as Entry
 from freehold.ledger.contracts.storage import ACTIVE, Column, Deal, Mandate
 from freehold.ledger.values import Event, Header, Receipt, Value
-from freehold.node.daemon import Node
+from freehold.node.node import Node
 from freehold.node.settings import MIB, Settings
 
 NOW = 1_800_000_000
@@ -92,6 +92,7 @@ class FakePayments:
     solvent_until: dict[Address, int] = field(default_factory=dict)
     rails: dict[int, Rail] = field(default_factory=dict)
     settled: list[int] = field(default_factory=list)
+    broken: set[int] = field(default_factory=set)
     redeemed: list[tuple[int, int]] = field(default_factory=list)
 
     def status(self, token: Address, owner: Address) -> Status:
@@ -103,7 +104,14 @@ class FakePayments:
             raise RefusedError("payments: unknown rail", remedy="-")
         return self.rails[rail]
 
+    def settle_many(self, rails: Sequence[int]) -> Receipt:
+        if self.broken & set(rails):
+            raise RefusedError("payments: arbiter failed", remedy="-")
+        return receipt(*(log for rail in rails for log in self.settle(rail).logs))
+
     def settle(self, rail: int) -> Receipt:
+        if rail in self.broken:
+            raise RefusedError("payments: arbiter failed", remedy="-")
         self.settled.append(rail)
         return receipt(event("RailSettled", contract="payments", rail=rail, paid=100, fee=1))
 
