@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from itertools import combinations, islice
-from threading import Event
+from queue import Empty, SimpleQueue
+from threading import Event, Lock
 from time import monotonic
 from typing import Protocol
 
@@ -33,6 +34,8 @@ TRIES = 64
 HEDGE_FLOOR = 1.0
 """Seconds that a column may always take for one shard."""
 HEDGE_FACTOR = 3.0
+BUFFERS = 2
+"""Segments in memory: the one that is handed over, and the one fetched ahead."""
 
 
 class Column(Protocol):
@@ -93,9 +96,9 @@ class Download:
         self._preferred = sorted(columns)
         self._timing, self._clock, self._floor = timing, clock, hedge_floor
         self._pool = ThreadPoolExecutor(max(1, 2 * len(columns)), "column")
-        self._spare: list[memoryview] = []
+        self._spare: SimpleQueue[memoryview] = SimpleQueue()
+        self._buffers = 0
         self._audited = False
-        self._plain = room(recipe.layout.plain_length(0))
 
     def segments(self, indexes: Sequence[int]) -> Iterator[memoryview]:
         """The data of each segment of ``indexes``, padding included, fetching one ahead.
@@ -106,7 +109,7 @@ class Download:
         for position, index in enumerate(indexes):
             order = ahead or self._start(index)
             following = indexes[position + 1 : position + 2]
-            ahead = self._start(following[0]) if following else None
+            ahead = self._start(following[0]) if following and self._roomy() else None
             try:
                 yield self._finish(order)
             except BaseException:
@@ -118,10 +121,20 @@ class Download:
         """Stop reading; returns once no thread uses a buffer any more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def _roomy(self) -> bool:
+        """Whether a segment can be fetched ahead: a slow column may still hold a buffer."""
+        return self._buffers < BUFFERS or not self._spare.empty()
+
+    def _buffer(self) -> memoryview:
+        try:
+            return self._spare.get_nowait()
+        except Empty:
+            self._buffers += 1
+            return room(self.recipe.layout.shard_length(0) * self.recipe.layout.k)
+
     def _start(self, index: int) -> _Order:
         layout = self.recipe.layout
-        size = layout.shard_length(0) * layout.k
-        order = _Order(index, self._spare.pop() if self._spare else room(size))
+        order = _Order(index, self._buffer())
         order.started = self._clock()
         for slot in self._usable()[: layout.k]:
             self._read(order, slot)
@@ -133,8 +146,25 @@ class Download:
             return self._open(order)
         finally:
             order.stop.set()
-            if all(read.done() for read in order.reads):
-                self._spare.append(order.buffer)
+            self._release(order)
+
+    def _release(self, order: _Order) -> None:
+        """Give the buffer back once nobody writes to it any more."""
+        busy = [read for read in order.reads if not read.done()]
+        left = [len(busy)]
+        lock = Lock()
+
+        def ended(_: Future[_Shard]) -> None:
+            with lock:
+                left[0] -= 1
+                last = left[0] == 0
+            if last:
+                self._spare.put(order.buffer)
+
+        for read in busy:
+            read.add_done_callback(ended)
+        if not busy:
+            self._spare.put(order.buffer)
 
     def _usable(self) -> list[int]:
         return [s for s in self._preferred if s not in self.lost and s not in self.liars]
@@ -219,26 +249,36 @@ class Download:
         k = self.recipe.layout.k
         chosen = sorted(order.shards)[:k]
         try:
-            return self._decode(order, chosen)
+            return self._decode(order, chosen, in_place=True)
         except IntegrityError as error:
+            if chosen == list(range(k)):
+                self._refetch(order)
             return self._mend(order, error)
 
-    def _decode(self, order: _Order, slots: Sequence[int]) -> memoryview:
+    def _refetch(self, order: _Order) -> None:
+        """Read the systematic shards again: opening them in place has left nothing of them."""
+        for read, slot in list(order.reads.items()):
+            if slot < self.recipe.layout.k:
+                del order.reads[read], order.shards[slot]
+        self._gather(order, self.recipe.layout.k)
+
+    def _decode(self, order: _Order, slots: Sequence[int], *, in_place: bool = False) -> memoryview:
         layout = self.recipe.layout
         length = layout.sealed_length(order.index)
         sealed: memoryview
         if list(slots) == list(range(layout.k)):
             sealed = order.buffer[:length]
+            target = sealed if in_place else room(length)
         else:
             with self._timing.stage("erasure"):
                 views = {slot: order.shards[slot].view for slot in slots}
-                sealed = self._code.decode(views, length)
-        return self._unseal(sealed, order.index)
+                target = sealed = self._code.decode(views, length)
+        return self._unseal(target, sealed, order.index)
 
-    def _unseal(self, sealed: memoryview, index: int) -> memoryview:
+    def _unseal(self, target: memoryview, sealed: memoryview, index: int) -> memoryview:
         with self._timing.stage("seal"):
             return open_into(
-                self._plain,
+                target,
                 sealed,
                 key=self.recipe.key,
                 object_id=self.recipe.object_id,

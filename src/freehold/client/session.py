@@ -225,17 +225,22 @@ class Session:
         self, request: Request, stream: _Stream | None = None
     ) -> Iterator[tuple[PinnedConnection, HTTPResponse]]:
         connection, reused = self._take()
+        response: HTTPResponse | None = None
         keep = False
         try:
             response = self._exchange(connection, request, stream)
             if response.status >= 300:
                 self._refuse(response)
             yield connection, response
+            if response.length == 0:
+                response.read()
             keep = response.isclosed() and not response.will_close
         except (OSError, HTTPException) as error:
             kind = StaleError if reused else DroppedError
             raise self._dropped(f"dropped the connection ({error})", kind) from error
         finally:
+            if response is not None:
+                response.close()
             self._give(connection, keep=keep)
 
     def _exchange(
@@ -319,7 +324,6 @@ def _chunks(response: HTTPResponse, into: memoryview, stop: Callable[[], bool]) 
             return
         at += count
         yield count
-    response.read(0)
 
 
 def _body(response: HTTPResponse, peer: Peer) -> bytes:
