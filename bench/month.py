@@ -58,13 +58,14 @@ def month(load: Load) -> Month:
     deposit of every client a month, objects of a year, one node in ten failing in a year."""
     size, tallies = load.size, load.tallies
     columns = N * size.objects
+    proving = min(size.nodes, columns)
     moved = columns * FAILURES / TERM
     failing = size.nodes * FAILURES / TERM
     batches = size.nodes * -(-size.columns_per_node // BATCH)
     counts = {
-        "prove": (NODE, size.nodes * PERIODS),
+        "prove": (NODE, proving * PERIODS),
         "settle": (NODE, batches),
-        "roll": (NODE, min(columns / TERM, size.nodes * PERIODS)),
+        "roll": (NODE, min(columns / TERM, proving * PERIODS)),
         "finish": (NODE, columns / TERM),
         "deposit": (CLIENT, size.clients),
         "open": (CLIENT, size.objects / TERM),

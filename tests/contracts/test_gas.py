@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from bench.scale import Report
     from bench.story import Row
 
+pytestmark = pytest.mark.xdist_group("gas")  # one worker tells the story once
+
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 AGAIN = "run `uv run python bench/gas.py --write` and say in the changelog why"
 TRANSACTION_CAP = 16_777_216  # EIP-7825
