@@ -16,6 +16,8 @@ from freehold.ledger.values import Value
 
 CHECK = "claims"
 
+NEWEST = 2_000
+
 Question = tuple[str, str, tuple[int | str, ...]]
 """Contract, view, arguments."""
 
@@ -78,17 +80,25 @@ def plain(value: object) -> object:
 
 
 class Keys:
-    """The accounts, rails, sets, nodes and deals that have appeared in events so far."""
+    """The accounts, nodes and deals that have appeared in events so far.
 
-    def __init__(self) -> None:
-        self._seen: dict[str, set[tuple[int | str, ...]]] = {kind: set() for kind in _VIEWS}
+    Of what grows with time (rails, rounds, pieces, deals, columns, entries) only the newest are
+    kept: the older ones show in the accounts that they moved.
+    """
+
+    def __init__(self, *, newest: int = NEWEST) -> None:
+        self._newest = newest
+        self._seen: dict[str, dict[tuple[int | str, ...], None]] = {kind: {} for kind in _VIEWS}
 
     def see(self, event: Event) -> None:
         """Note what an event names."""
         for kind, names in _RULES.get((event.contract, event.name), ()):
             values = (event.args[name] for name in names)
             key = tuple(value for value in values if isinstance(value, int | str))
-            self._seen[kind].add(key)
+            seen = self._seen[kind]
+            seen[key] = None
+            if kind in _GROWING and len(seen) > self._newest:
+                del seen[next(iter(seen))]
 
     def questions(self) -> Iterator[Question]:
         """Everything to ask the contracts, in a fixed order."""
@@ -128,6 +138,7 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "deal": (("storage", "deal"),),
     "column": (("storage", "column"),),
 }
+_GROWING = frozenset({"entry", "rail", "round", "piece", "deal", "column"})
 _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("token", "Transfer"): (("holder", ("sender",)), ("holder", ("receiver",))),
     ("registry", "NodeRegistered"): (("node", ("node",)),),

@@ -148,14 +148,11 @@ def request_of(event: Event) -> Mapping[str, Value] | None:
     return None
 
 
-def acceptance_of(event: Event, node: Address) -> Acceptance | None:
-    """A node's acceptance at a `ColumnOpened`; None where no input shows it."""
+def acceptances_of(event: Event, node: Address) -> list[Acceptance]:
+    """A node's acceptances in the input of a transaction; none where no input shows any."""
+    listed: list[Value] = []
     for call in calls(event, "open", 2):
-        listed = call["acceptances"]
-        for each in listed if isinstance(listed, list) else ():
-            if (found := Acceptance.parse(each)).node == node:
-                return found
-    for call in calls(event, "replace", 3):
-        if (found := Acceptance.parse(call["acceptance"])).node == node:
-            return found
-    return None
+        given = call["acceptances"]
+        listed += given if isinstance(given, list) else []
+    listed += [call["acceptance"] for call in calls(event, "replace", 3)]
+    return [found for each in listed if (found := Acceptance.parse(each)).node == node]

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from freehold.audit.claims import Question
+from freehold.audit.claims import Keys, Question
+from freehold.audit.events import Event
 from freehold.audit.lines import FIRST_SEAL, render
-from freehold.audit.report import Difference, Report
+from freehold.audit.report import Difference, Place, Report
+from freehold.audit.transactions import Transaction
 from freehold.audit.verify import Verification, verify_file
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import ZERO_ADDRESS, keccak, raw_address
@@ -335,3 +337,15 @@ def test_the_report_as_json_names_everything() -> None:
     assert told["passed"] is True
     assert told["freehold_verification"] == 1
     assert isinstance(told["counts"], dict)
+
+
+def test_of_what_grows_only_the_newest_is_asked() -> None:
+    keys = Keys(newest=3)
+    for rail in range(1, 9):
+        args: dict[str, Value] = {"rail": rail, "token": "t", "payer": f"p{rail}", "payee": "q"}
+        place = Place(block=1)
+        transaction = Transaction(b"", b"", 0, None, b"")
+        keys.see(Event("payments", "RailOpened", args, 1, 1, place, transaction))
+    asked = list(keys.questions())
+    assert [q[2] for q in asked if q[:2] == ("payments", "rail")] == [(6,), (7,), (8,)]
+    assert sum(q[:2] == ("payments", "account") for q in asked) == 9
