@@ -416,12 +416,12 @@ class Index:
                 f"the event index cannot be used: {error.orig}",
                 remedy="Check the disk's space and rights, or that the database server runs.",
             ) from error
-        except DatabaseError as error:
-            raise VersionError(
-                f"this is not an event index: {error.orig}",
-                remedy="Delete the index file: it is rebuilt from the chain.",
-            ) from error
         except SQLAlchemyError as error:
+            if isinstance(error, DatabaseError) and self._engine.dialect.name == "sqlite":
+                raise VersionError(
+                    f"this is not an event index: {error.orig}",
+                    remedy="Delete the index file: it is rebuilt from the chain.",
+                ) from error
             raise UnavailableError(
                 f"the event index cannot be used: {error}",
                 remedy="Check the database URL and that the database server runs.",

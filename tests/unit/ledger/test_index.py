@@ -280,6 +280,11 @@ def test_a_bad_database_url_is_a_usage_error(tmp_path: Path) -> None:
         opened(FakeChain(), tmp_path, database="nonsense://")
 
 
+def test_a_database_server_that_is_down_is_unavailable(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError, match="index cannot be used"):
+        opened(FakeChain(), tmp_path, database="postgresql+pg8000://nobody@127.0.0.1:9/none")
+
+
 def test_postgresql_serves_as_well(tmp_path: Path) -> None:
     url = os.environ.get("FREEHOLD_TEST_POSTGRES")
     if not url:
