@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from freehold.client.catalog import Catalog
 from freehold.client.journal import Entry, Intent, Journal
 from freehold.domain.clock import Clock
-from freehold.domain.errors import CapacityError
+from freehold.domain.errors import CapacityError, IntegrityError
 from freehold.markets.storage import names
 from freehold.markets.storage.manifest import (
     Attributes,
@@ -184,8 +184,12 @@ def linked(entry: Entry) -> Put:
     """The put that a link entry promises."""
     _, entries = decode_section(_NOWHERE, entry.body)
     put = entries[0]
-    assert isinstance(put, Put)  # noqa: S101 - ``link`` wrote it
-    return put
+    if isinstance(put, Put):
+        return put
+    raise IntegrityError(
+        f"the journal's promise about {entry.name!r} is damaged",
+        remedy="Restore the client's state folder; what is on the chain is safe.",
+    )
 
 
 def unframe(body: bytes) -> tuple[Attributes, bytes]:
