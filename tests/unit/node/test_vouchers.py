@@ -122,6 +122,8 @@ def test_paid_collateral_counts(world: World, held: Held) -> None:
     with pytest.raises(PaymentRequiredError):  # what was paid before was for other bytes
         read(world, held, 10, cheque(world, price(world) * 90))
     read(world, held, 10, cheque(world, price(world) * 100))
+    with pytest.raises(PaymentRequiredError, match="collateral"):
+        read(world, held, 1, cheque(world, price(world) * 101))
 
 
 def test_a_closing_rail_is_redeemed_at_once(world: World, held: Held) -> None:
