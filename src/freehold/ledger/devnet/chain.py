@@ -89,6 +89,7 @@ class Chain:
         self._turn = asyncio.Lock()
         self._queue: asyncio.Queue[_Submission] = asyncio.Queue(QUEUE_LIMIT)
         self._engine: Anvil | None = None
+        self._ready = False
         self._journal: Journal | None = None
         self._refused: list[tuple[int, int]] = []
         self._skew = 0
@@ -132,7 +133,14 @@ class Chain:
 
     @property
     def engine(self) -> Anvil:
-        """The running engine; EngineError while it is being restarted."""
+        """The engine, to be asked by others; EngineError while it is not where the journal ends:
+        half a replay would tell nonces and balances of the past."""
+        if not self._ready:
+            raise EngineError("the engine is starting")
+        return self._own
+
+    @property
+    def _own(self) -> Anvil:
         if self._engine is None:
             raise EngineError("the engine is starting")
         return self._engine
@@ -165,18 +173,14 @@ class Chain:
     async def _mine(self) -> None:
         while True:
             first = await self._next()
-            if first is None:
-                self._trailing -= 1
-                async with self._turn:
-                    await self._seal([])
-                continue
-            batch = self._gather(first)
+            batch = [] if first is None else self._gather(first)
             try:
                 async with self._turn:
                     await self._seal(batch)
-            except FreeholdError as error:
+            except (FreeholdError, EngineError) as error:
+                _log.error("no block was made: %s", error)
                 self._fail(batch, error)
-            self._trailing = TRAILING_BLOCKS
+            self._trailing = TRAILING_BLOCKS if batch else self._trailing - 1
 
     async def _next(self) -> _Submission | None:
         if self._trailing <= 0:
@@ -208,7 +212,10 @@ class Chain:
             outcomes = await self._look_up(raws)
         self._answer(batch, outcomes)
         if self._dump_due():
-            await self._dump()
+            try:
+                await self._dump()
+            except EngineError as error:
+                _log.error("no dump was made, the journal stands for it: %s", error)
 
     def _answer(
         self, batch: Sequence[_Submission], outcomes: Sequence[str | EngineRefusal]
@@ -249,7 +256,7 @@ class Chain:
         outcomes: list[str | EngineRefusal] = []
         for raw in record.transactions:
             try:
-                sent = await self.engine.ask("eth_sendRawTransaction", raw)
+                sent = await self._own.ask("eth_sendRawTransaction", raw)
                 outcomes.append(wire.hash_text(sent))
             except EngineRefusal as error:
                 outcomes.append(error)
@@ -258,8 +265,7 @@ class Chain:
 
     async def _mine_at(self, moment: int) -> None:
         self._last_time = max(self._last_time, moment)
-        await self._told("evm_setNextBlockTimestamp", hex(self._last_time))
-        await self._told("evm_mine")
+        await self._told("evm_mine", hex(self._last_time))
 
     async def _drain(self) -> None:
         """Mine what did not fit into the last block's gas."""
@@ -274,7 +280,7 @@ class Chain:
     async def _told(self, method: str, *params: Json) -> Json:
         """A call that the engine cannot refuse while it is sane."""
         try:
-            return await self.engine.ask(method, *params)
+            return await self._own.ask(method, *params)
         except EngineRefusal as error:
             raise EngineError(f"the engine refused {method}: {error}") from error
 
@@ -311,7 +317,7 @@ class Chain:
     async def reorganise(self, depth: int) -> None:
         """Drop the newest blocks with their transactions, as a chain's consensus might."""
         async with self._turn:
-            await self.engine.ask("anvil_reorg", depth, [])
+            await self._own.ask("anvil_reorg", depth, [])
             self._last_time = (await self._head()).time
             await self._tell_time()
             await self._dump()  # the journal cannot tell a reorganisation: a dump does
@@ -374,6 +380,7 @@ class Chain:
 
     async def _load(self) -> None:
         """Start the engine and bring it to where the journal ends; the turn is held."""
+        self._ready = False
         if self._journal is not None:
             self._journal.close()
             self._journal = None
@@ -392,6 +399,7 @@ class Chain:
             await self._dump()
             await self._saved()
             dumps.drop_unusable(self._disk)
+        self._ready = True
 
     async def _restore(self, dump: dumps.Dump) -> None:
         await self._told("anvil_loadState", "0x" + dump.state.hex())
@@ -449,6 +457,7 @@ class Chain:
         """Replace a dead engine; after too many failures the server gives up."""
         self._revivals += 1
         _log.error("the engine died; restart %d from dump and journal", self._revivals)
+        self._ready = False
         if self._engine is not None:
             await self._engine.kill()
             self._engine = None
