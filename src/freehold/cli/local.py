@@ -85,13 +85,17 @@ class LocalNetwork:
             return Devnet.start(self.home.root, detached=True, admin=admin, environment=environment)
 
     def start_members(self) -> list[Child]:
-        """Start every node and the watcher, those that do not run; wait until all are ready."""
+        """Start every node, then the watcher, those that do not run; wait until all are ready.
+
+        The watcher comes last, for it begins the next round: whoever must answer is there then.
+        """
         self.say("starting the nodes and the watcher")
         started = [self.start_node(folder.name) for folder in self.home.nodes()]
-        started.append(self.start_watcher())
         for child in started:
             self.await_ready(child)
-        return started
+        watcher = self.start_watcher()
+        self.await_ready(watcher)
+        return [*started, watcher]
 
     def start_node(self, name: str) -> Child:
         """Start one node, unless it runs."""

@@ -28,25 +28,35 @@ class Keeper:
     """Fixes and stores the seed of the present period, each node after a wait of its own.
 
     The wait is drawn from the node's address and the period over the first half of the grace,
-    so that usually one node pays and the others find the work done.
+    so that usually one node pays and the others find the work done. For ``rest`` seconds,
+    and at least a period, after its start it keeps nothing: where a whole network comes back, a
+    round that begins while most nodes are still starting would fault them for the time they were
+    off.
     """
 
-    def __init__(self, chain: Chain, node: Address) -> None:
+    def __init__(self, chain: Chain, node: Address, *, rest: int = 0) -> None:
         self._chain = chain
         self._node = node
+        self._rest = rest
+        self._started: int | None = None
         self._times: _Times | None = None
 
     def step(self) -> None:
         """Do what the present period still needs, if its grace allows it."""
         times = self._times = self._times or self._ask_times()
         now = self._chain.now()
-        if now < times.genesis:
+        if now < times.genesis or self._resting(now, times.period):
             return
         period, age = divmod(now - times.genesis, times.period)
         if not self._wait(period, times.grace) <= age <= times.grace:
             return
         if self._chain.beacon.round_of(period) is None:
             self._act(period)
+
+    def _resting(self, now: int, period: int) -> bool:
+        if self._started is None:
+            self._started = now
+        return self._rest > 0 and now < self._started + max(self._rest, period)
 
     def _ask_times(self) -> _Times:
         beacon = self._chain.beacon

@@ -39,8 +39,10 @@ from freehold.node.vouchers import Till
 
 DATABASE = "node.sqlite"
 NONCES = "nonces.sqlite"
-WORKERS, WRITERS, SYNCERS = 16, 4, 2
+WORKERS, READERS, WRITERS, SYNCERS = 16, 8, 4, 2
 STOP_SECONDS = 5.0
+START_SECONDS = 60
+"""How long the slowest machine takes to start its nodes."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,6 +51,7 @@ class Pools:
     """Threads by what they do, so that slow chain calls never hold up bytes."""
 
     workers: ThreadPoolExecutor
+    readers: ThreadPoolExecutor
     writers: ThreadPoolExecutor
     syncers: ThreadPoolExecutor
 
@@ -57,13 +60,14 @@ class Pools:
         """The node's thread pools."""
         return cls(
             ThreadPoolExecutor(WORKERS, "work"),
+            ThreadPoolExecutor(READERS, "read"),
             ThreadPoolExecutor(WRITERS, "write"),
             ThreadPoolExecutor(SYNCERS, "sync"),
         )
 
     def stop(self) -> None:
         """Let what runs come to its end and drop the rest."""
-        for pool in (self.workers, self.writers, self.syncers):
+        for pool in (self.workers, self.readers, self.writers, self.syncers):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -113,7 +117,9 @@ class Node:
             standing=self.standing,
             settings=settings,
         )
-        self.offerer = Offerer(network, self.key, chain=chain, store=store, settings=settings)
+        self.offerer = Offerer(
+            network, self.key, clock=self.ledger_time, store=store, settings=settings
+        )
         self.till = Till(
             network,
             node,
@@ -144,7 +150,7 @@ class Node:
             rotten=store.quarantine,
         )
         self.spots = Spots(chain, self.deals, self.answerer)
-        self.keeper = Keeper(chain, node)
+        self.keeper = Keeper(chain, node, rest=START_SECONDS)
 
     def api(self) -> Api:
         """The HTTP API over these parts."""
@@ -160,6 +166,7 @@ class Node:
                 metrics=self.metrics,
                 settings=self.settings,
                 workers=self.pools.workers,
+                readers=self.pools.readers,
                 writers=self.pools.writers,
                 health=self._health().report,
             )

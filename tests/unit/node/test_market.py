@@ -18,6 +18,7 @@ from freehold.markets.storage.piece import Piece, leaf_count
 from freehold.node.acceptance import LATE
 from freehold.node.announcer import Announcer
 from freehold.node.collector import Collector
+from freehold.node.keeper import Keeper
 from freehold.node.leaving import LEFT
 from freehold.node.refusals import QuarantinedError, QuotaError
 from freehold.node.scrubber import Scrubber
@@ -155,28 +156,31 @@ def test_a_spot_challenge_is_answered_once(world: World, piece: Piece) -> None:
 
 
 def test_the_beacon_is_kept_once_a_period(world: World) -> None:
+    keeper = Keeper(world.chain, NODE.address)
     beacon = world.chain.beacon
     for second in range(21):
         world.clock.time = NOW + second
         beacon.head += 1
-        world.node.keeper.step()
+        keeper.step()
     assert list(beacon.fixed) == [0]
     assert [r.period for r in beacon.rounds] == [0]
 
 
 def test_the_beacon_is_left_alone_outside_the_grace(world: World) -> None:
+    keeper = Keeper(world.chain, NODE.address)
     for moment in (NOW - 5, NOW + 21, NOW + 59):
         world.clock.time = moment
-        world.node.keeper.step()
+        keeper.step()
     assert world.chain.beacon.fixed == {}
 
 
 def test_a_lost_block_hash_is_fixed_again(world: World) -> None:
+    keeper = Keeper(world.chain, NODE.address)
     world.clock.time = NOW + 15
-    world.node.keeper.step()
+    keeper.step()
     world.chain.beacon.head += 300
     del world.chain.beacon.fixed[0]
-    world.node.keeper.step()
+    keeper.step()
     assert world.chain.beacon.fixed == {0: 402}
 
 
