@@ -41,7 +41,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the API stands on. ``workers`` run short blocking calls, ``writers`` write and hash."""
+    """What the API stands on.
+
+    ``workers`` run calls that may ask the chain, ``readers`` read pieces, ``writers`` write and
+    hash: bytes go on flowing while an RPC hangs.
+    """
 
     gate: Gate
     store: Store
@@ -53,6 +57,7 @@ class Parts:
     metrics: Metrics
     settings: Settings
     workers: Executor
+    readers: Executor
     writers: Executor
     health: Callable[[], dict[str, object]]
 
@@ -270,7 +275,7 @@ class Api:
             span,
             status=206 if span.partial else 200,
             headers=headers,
-            pool=self._parts.workers,
+            pool=self._parts.readers,
             seconds=float(self._parts.settings.body_timeout),
             done=lambda sent: self._served(ticket, sent),
         )

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from freehold.domain.clock import Clock
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.domain.typed import OFFER
-from freehold.node.ports import Chain
 from freehold.node.settings import Settings
 from freehold.node.store import Store
 
@@ -13,21 +13,24 @@ LIFETIME = 600
 
 
 class Offerer:
-    """Signs offers under the registry's domain; each holds for ten minutes of block time."""
+    """Signs offers under the registry's domain; each holds for ten minutes of block time.
+
+    ``clock`` is the ledger's, and asks no chain: anyone may ask for an offer.
+    """
 
     def __init__(
-        self, network: Network, key: Key, *, chain: Chain, store: Store, settings: Settings
+        self, network: Network, key: Key, *, clock: Clock, store: Store, settings: Settings
     ) -> None:
         self._domain = network.domain("registry")
         self._key = key
-        self._chain = chain
+        self._clock = clock
         self._store = store
         self._settings = settings
 
     def offer(self) -> dict[str, str | int]:
         """The JSON of ``GET /offer``; amounts are decimal texts."""
         settings, free = self._settings, self._store.usage().free
-        expiry = self._chain.now() + LIFETIME
+        expiry = self._clock.now() + LIFETIME
         digest = OFFER.digest(
             self._domain,
             [

@@ -73,9 +73,15 @@ class Settings:
     """Settings of one node.
 
     Sizes are bytes, spans seconds, ``price`` base units per TiB-month, ``retrieval_price`` base
-    units per byte. ``client_quota`` bounds what one client may hold in deals and acceptances.
+    units per byte. An account may have ``account_uploads`` open and ``staged`` bytes that no deal
+    pays for; a client ``client_quota`` bytes in deals and acceptances. A finished upload is kept
+    for ``hold`` unless it is accepted, an acceptance can be opened for ``acceptance_window``.
     ``allowance`` is how often a day a deal's client may read its piece without paying, in whole
-    pieces; ``watcher_allowance`` is what one registered watcher may read a day, in bytes.
+    pieces; ``watcher_allowance`` is what one registered watcher may read a day. Every piece is
+    read again each ``scrub_every``, at ``scrub_rate`` bytes a second. Rails are settled each
+    ``settle_every``, which should be less than the lockup period; columns of a client whose
+    deposit has been empty for ``dry_patience`` are left. A body that stalls for ``body_timeout``
+    ends its request. Below ``gas_reserve`` native coins the node warns.
     """
 
     home: Path

@@ -11,6 +11,7 @@ import binascii
 import hashlib
 import json
 import re
+import threading
 from dataclasses import dataclass
 
 from freehold.domain.clock import Clock
@@ -135,6 +136,7 @@ class LedgerTime:
         self._machine = machine
         self._chain = chain
         self._skew = 0
+        self._learning = threading.Lock()
         self.learn()
 
     def now(self) -> int:
@@ -142,8 +144,15 @@ class LedgerTime:
         return self._machine.now() + self._skew
 
     def learn(self) -> None:
-        """Look at the chain's clock again."""
-        self._skew = self._chain.now() - self._machine.now()
+        """Look at the chain's clock again; at once when another thread is looking already.
+
+        So requests with odd expiries do not queue up behind an RPC that hangs.
+        """
+        if self._learning.acquire(blocking=False):
+            try:
+                self._skew = self._chain.now() - self._machine.now()
+            finally:
+                self._learning.release()
 
 
 class Gate:
