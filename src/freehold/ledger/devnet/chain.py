@@ -2,7 +2,8 @@
 
 The engine never mines by itself. Waiting transactions are journaled together in one synced
 record with the block's time, handed to the engine and mined; so a replay makes the same blocks
-from the same transactions at the same times, and a dump is taken between two blocks.
+from the same transactions at the same times, with the same hashes (see seals.py), and a dump is
+taken between two blocks.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from freehold.ledger.devnet.anvil import Anvil, EngineError, EngineRefusal
 from freehold.ledger.devnet.disk import Disk
 from freehold.ledger.devnet.home import Home
 from freehold.ledger.devnet.journal import Block, Journal, Record, Skew, parse, without_refused
+from freehold.ledger.devnet.replay import Replay, reread_hashes
+from freehold.ledger.devnet.seals import Seal, seal_of
 from freehold.ledger.values import Header
 from freehold.ledger.wire import Json
 
@@ -92,6 +95,7 @@ class Chain:
         self._ready = False
         self._journal: Journal | None = None
         self._refused: list[tuple[int, int]] = []
+        self._seals: list[Seal] = []
         self._skew = 0
         self._last_time = 0
         self._trailing = 0
@@ -200,9 +204,10 @@ class Chain:
     async def _seal(self, batch: Sequence[_Submission]) -> None:
         """One block (more where the gas does not fit) of the batch; the turn is held."""
         raws = tuple(each.raw for each in batch)
-        record = Block(self._block_time(), raws, tuple(self._refused))
+        record = Block(self._block_time(), raws, tuple(self._refused), tuple(self._seals))
         await self._write(record)
         self._refused.clear()
+        self._seals.clear()
         try:
             outcomes = await self._apply(record)
             if len(batch) > 1:
@@ -266,6 +271,8 @@ class Chain:
     async def _mine_at(self, moment: int) -> None:
         self._last_time = max(self._last_time, moment)
         await self._told("evm_mine", hex(self._last_time))
+        head = await self._told("eth_getBlockByNumber", "latest", False)
+        self._seals.append(seal_of(wire.fields(head)))
 
     async def _drain(self) -> None:
         """Mine what did not fit into the last block's gas."""
@@ -273,8 +280,9 @@ class Chain:
             pool = wire.fields(await self._told("txpool_status"))
             if not wire.quantity(pool.get("pending")):
                 return
-            record = Block(self._block_time())
+            record = Block(self._block_time(), seals=tuple(self._seals))
             await self._write(record)
+            self._seals.clear()
             await self._apply(record)
 
     async def _told(self, method: str, *params: Json) -> Json:
@@ -318,6 +326,7 @@ class Chain:
         """Drop the newest blocks with their transactions, as a chain's consensus might."""
         async with self._turn:
             await self._own.ask("anvil_reorg", depth, [])
+            self._seals.clear()
             self._last_time = (await self._head()).time
             await self._tell_time()
             await self._dump()  # the journal cannot tell a reorganisation: a dump does
@@ -395,7 +404,7 @@ class Chain:
         self._trailing = TRAILING_BLOCKS
         self._dumped_at = self._monotonic()
         if replayed:
-            # So that another crash does not give the same transactions yet other block hashes.
+            # So that the next start need not do it again.
             await self._dump()
             await self._saved()
             dumps.drop_unusable(self._disk)
@@ -411,21 +420,16 @@ class Chain:
                 remedy="Set FREEHOLD_ANVIL to the anvil version that wrote it.",
             )
         self._skew = dump.skew
-        # A loaded engine does not know the hashes of older blocks (the BLOCKHASH that a beacon
-        # reads); it fills them in when it rolls a block back.
-        await self._told("evm_mine")
-        await self._told("anvil_rollback", 1)
+        await reread_hashes(self._told)
 
     async def _replay(self, number: int) -> int:
-        replayed = 0
+        records: list[Record] = []
         for each in dumps.journals_from(self._disk, number):
             name = dumps.journal_name(each)
             contents = parse(await asyncio.to_thread(self._disk.read, name), name)
             if contents.torn:
                 _log.warning("journal %s: %d torn bytes at its end are cut", name, contents.torn)
-            for record in without_refused(contents.records):
-                await self._apply(record)
-            replayed += len(contents.records)
+            records += without_refused(contents.records)
             if self._journal is not None:
                 self._journal.close()
             self._journal = (
@@ -436,7 +440,47 @@ class Chain:
         if self._journal is None:
             self._journal = Journal.create(self._disk, dumps.journal_name(number))
         self._refused.clear()
-        return replayed
+        await self._apply_again(records)
+        return len(records)
+
+    async def _apply_again(self, records: Sequence[Record]) -> None:
+        """Make the blocks of a journal as they were, the random part of their hashes included.
+
+        Only the seal of the last one may not have reached the disk: nothing has read its hash.
+        """
+        known = [seal for each in records if isinstance(each, Block) for seal in each.seals]
+        seals = {seal.number: seal for seal in (*known, *self._seals)}
+        self._seals.clear()
+        replay = Replay(self._told, seals)
+        number = (await self._head()).number
+        for record in records:
+            if isinstance(record, Block):
+                number += 1
+                await self._mend_before(replay, record, number)
+            await self._apply(record)
+            if isinstance(record, Block):
+                await replay.mined()
+        await replay.mend()
+        await self._reload(replay)
+        self._seals = [seal for seal in self._seals if seal.number not in seals]
+
+    async def _mend_before(self, replay: Replay, record: Block, number: int) -> None:
+        if record.transactions or not replay.knows(number):
+            await replay.mend()
+        if not replay.knows(number):
+            await self._reload(replay)
+
+    async def _reload(self, replay: Replay) -> None:
+        """Let a fresh engine take over mended blocks: one that was mended still finds receipts
+        under the hashes it made itself."""
+        if not replay.mended:
+            return
+        head = await self._head()
+        state = await replay.state()
+        await self._own.kill()
+        self._engine = await Anvil.start(self._binary, self._home)
+        await self._restore(dumps.Dump(0, head.number, head.hash, self._skew, state))
+        replay.mended = 0
 
     async def _tell_time(self) -> None:
         """Set the engine's own clock, which calls and pending blocks go by."""

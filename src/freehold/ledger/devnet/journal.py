@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from freehold.domain.errors import IntegrityError, UnavailableError, VersionError
 from freehold.ledger.devnet.disk import Appendable, Disk
+from freehold.ledger.devnet.seals import Seal
 
 _HEADER = b"freehold-journal 1\n"
 _FAMILY = b"freehold-journal "
@@ -25,12 +26,14 @@ RECORD_LIMIT = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """One block: its time, its raw transactions (0x-hex), and which transactions of earlier
-    blocks of this journal the engine refused, as (record, position)."""
+    """One block: its time, its raw transactions (0x-hex), which transactions of earlier blocks
+    of this journal the engine refused, as (record, position), and the seals of the blocks that
+    were mined since the record before."""
 
     time: int
     transactions: tuple[str, ...] = ()
     refused: tuple[tuple[int, int], ...] = ()
+    seals: tuple[Seal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,8 @@ def encode(record: Record) -> bytes:
 def _plain(record: Record) -> dict[str, object]:
     if isinstance(record, Skew):
         return {"skew": record.seconds}
-    return {"t": record.time, "x": record.transactions, "r": record.refused}
+    seals = [(seal.number, seal.mix, seal.hash) for seal in record.seals]
+    return {"t": record.time, "x": record.transactions, "r": record.refused, "s": seals}
 
 
 def parse(data: bytes, name: str) -> Contents:
@@ -163,7 +167,13 @@ def _built(fields: dict[str, object]) -> Record:
         time=_number(fields["t"]),
         transactions=tuple(str(raw) for raw in _list(fields["x"])),
         refused=tuple((_number(record), _number(position)) for record, position in refused),
+        seals=tuple(_seal(_list(each)) for each in _list(fields.get("s", []))),
     )
+
+
+def _seal(parts: list[object]) -> Seal:
+    number, mix, name = parts
+    return Seal(_number(number), str(mix), str(name))
 
 
 def _number(value: object) -> int:
@@ -198,7 +208,7 @@ def without_refused(records: Sequence[Record]) -> list[Record]:
                 for position, raw in enumerate(record.transactions)
                 if (number, position) not in refused
             )
-            record = Block(record.time, taken)
+            record = Block(record.time, taken, seals=record.seals)
         kept.append(record)
     return kept
 

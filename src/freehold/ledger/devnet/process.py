@@ -24,6 +24,8 @@ from freehold.ledger.devnet.home import CHAIN_ID, FOLDER, Home, open_home, runni
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 _LINE_LIMIT = 64 * 1024
+_detached: list[subprocess.Popen[bytes]] = []
+"""Servers that may outlive this process; letting go of one would warn that it still runs."""
 
 
 @dataclass(slots=True)
@@ -120,6 +122,8 @@ class Devnet:
             raise _rebuilt(said, folder)
         if process.stdout is not None:
             process.stdout.close()
+        if detached:
+            _detached.append(process)
         return cls(open_home(home), process.pid, process)
 
     @classmethod

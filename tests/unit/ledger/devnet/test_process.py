@@ -29,6 +29,8 @@ from unit.ledger.fake_chain import address
 
 # Answers the time, the number, and the hash of the block whose number is asked.
 READER = bytes.fromhex("6013600c5f3960135ff3" + "0000" + "425f52436020525f354060405260605ff3")
+# Keeps the hash of the block before, at every call.
+KEEPER = bytes.fromhex("6008600c5f3960085ff3" + "0000" + "6001430340435500")
 SOMEONE = address(0x5151)
 
 
@@ -279,3 +281,26 @@ def test_a_network_id_is_not_a_chain_id(site: Site) -> None:
     site.devnet = Devnet.start(site.folder, chain_id=77_001)
     with Rpc([site.devnet.url], chain_id=77_001) as rpc:
         rpc.check_chain()
+
+
+def test_a_kill_changes_no_hash_and_nothing_that_was_read_from_one(site: Site) -> None:
+    rpc = site.start()
+    sender = site.sender(rpc)
+    keeper = sender.send(CREATION, KEEPER).contract
+    assert keeper is not None
+    receipts = []
+    for _ in range(3):
+        rpc.request("evm_mine", 2)
+        receipts.append(sender.send(keeper, b""))
+        receipts.append(sender.send(SOMEONE, b"", value=5))
+    rpc.request("evm_mine", 2)
+    hashes = [rpc.header(number).hash for number in range(rpc.block_number())]
+    for end in (Devnet.kill, Devnet.kill, Devnet.stop):
+        end(site.running)
+        rpc = site.start()
+        assert [rpc.header(number).hash for number in range(len(hashes))] == hashes
+        for receipt in receipts:
+            assert rpc.receipt(receipt.hash) == receipt
+        for receipt in receipts[::2]:
+            kept = rpc.request("eth_getStorageAt", keeper, hex(receipt.block), "latest")
+            assert kept == hashes[receipt.block - 1]
