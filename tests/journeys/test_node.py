@@ -11,6 +11,7 @@ import signal
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import JOURNEY, DeployPlan
 from freehold.markets.storage.piece import commit
 from freehold.node.daemon import request_leave
+from freehold.node.keeper import Keeper
 from freehold.node.tls import ensure_certificate
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("node-journey")]
@@ -240,7 +242,24 @@ def open_deal(ledger: Ledger, node: NodeProcess, who: Identity, term_end: int) -
     return ledger.storage.open(request, [acceptance]).one("DealOpened").number("deal")
 
 
+@pytest.fixture
+def beacon(ledger: Ledger, devnet: Devnet) -> Iterator[None]:
+    """Somebody who keeps the beacon, for a node that has only just started does not."""
+    keeper, stop = Keeper(ledger, devnet.funder.address), threading.Event()
+
+    def keep() -> None:
+        while not stop.wait(0.3):
+            keeper.step()
+
+    thread = threading.Thread(target=keep)
+    thread.start()
+    yield
+    stop.set()
+    thread.join(30)
+
+
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("beacon")
 def test_a_node_joins_stores_proves_earns_restarts_and_leaves(
     ledger: Ledger, devnet: Devnet, node: NodeProcess
 ) -> None:
