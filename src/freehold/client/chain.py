@@ -90,8 +90,11 @@ class Chain(Protocol):
     def now(self) -> int:
         """Block time in seconds."""
 
-    def nodes(self) -> Sequence[NodeRecord]:
-        """Every storage node that ever registered and did not retire."""
+    def nodes(self, *, fresh: bool = False) -> Sequence[NodeRecord]:
+        """Every storage node that ever registered and did not retire.
+
+        Some seconds old unless ``fresh``.
+        """
 
     def peer(self, node: Address) -> Peer:
         """Where one node answers; NotFoundError when it never registered."""

@@ -17,6 +17,7 @@ from freehold.client.objects import Delivery, Objects, Range, clip
 from freehold.client.options import Options, Preset
 from freehold.client.packer import PUT, Packer, unframe
 from freehold.client.peers import Peers
+from freehold.client.placing import Placing
 from freehold.client.putting import Putter
 from freehold.client.quote import Quote
 from freehold.client.reading import Library
@@ -81,14 +82,15 @@ class Client:
             owner=self._liveness.id,
             limits=self.options.limits,
         )
-        putter = self._putter = Putter(
+        self._placing = Placing(chain, self.peers, self.options.policy)
+        putter = Putter(
             chain,
             self.peers,
             self._journal,
             self._catalog,
+            self._placing,
             secret=wallet.seed.catalogue_key(),
             random=random,
-            policy=self.options.policy,
             owner=self._liveness.id,
         )
         self._view = View(self._catalog, self._packer)
@@ -177,8 +179,8 @@ class Client:
         span = term or self.options.term
         layout = self._storing.layout(size, (k, n), header_length=HEADER_GUESS)
         seed = self._random(32)
-        placement = self._putter.plan(layout=layout, term=span, seed=seed)
-        return self._putter.quote(size=size, layout=layout, term=span, chosen=placement)
+        placement = self._placing.plan(layout, term=span, seed=seed)
+        return self._placing.quote(size, layout, span, placement)
 
     def deposit(self, amount: int, *, rate_cap: int = APPROVAL, lockup_cap: int = APPROVAL) -> str:
         """Deposit base units and approve the storage market in one transaction; its hash."""

@@ -22,7 +22,7 @@ from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Event
 
 FRESH = 20.0
-"""Seconds for which a node's registry entry is not asked for again."""
+"""Seconds for which what is known of nodes is not asked for again."""
 PERMIT_SECONDS = 3600
 READERS = 8
 PAGE = 1000
@@ -47,6 +47,8 @@ class LedgerChain:
         self._entries: dict[Address, tuple[float, Node]] = {}
         self._terms: Terms | None = None
         self._lock = Lock()
+        self._asking = Lock()
+        self._nodes: tuple[float, list[NodeRecord]] = (0.0, [])
 
     @property
     def network(self) -> Network:
@@ -62,8 +64,16 @@ class LedgerChain:
         """Block time in seconds."""
         return self._ledger.now()
 
-    def nodes(self) -> Sequence[NodeRecord]:
-        """Every registered storage node that did not retire."""
+    def nodes(self, *, fresh: bool = False) -> Sequence[NodeRecord]:
+        """Every registered storage node that did not retire; some seconds old unless ``fresh``."""
+        with self._asking:
+            asked, found = self._nodes
+            if fresh or not found or self._monotonic() - asked > FRESH:
+                found = self._ask_nodes()
+                self._nodes = self._monotonic(), found
+            return found
+
+    def _ask_nodes(self) -> list[NodeRecord]:
         registry = self._ledger.registry
         self._ledger.index.sync()
         with ThreadPoolExecutor(READERS) as pool:

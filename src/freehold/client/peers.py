@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
@@ -20,6 +21,8 @@ from freehold.domain.typed import OFFER
 
 ASKING = 16
 """How many nodes are asked at a time."""
+ASKED_MAX = 256
+OFFER_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,10 @@ class Peers:
         *,
         timeouts: Timeouts | None = None,
         retry: Retry | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
+        self._offers: dict[Peer, tuple[float, Offer]] = {}
         self._chain, self._identity = chain, identity
         self._timeouts, self._retry = timeouts, retry
         self._sessions: dict[Peer, Session] = {}
@@ -64,22 +70,26 @@ class Peers:
                 )
             return self._sessions[peer]
 
-    def candidates(self) -> list[Candidate]:
-        """Every storage node with what it offers, or why it cannot be chosen."""
-        records = self._chain.nodes()
+    def candidates(self, *, fresh: bool = False) -> list[Candidate]:
+        """Every storage node with what it offers, or why it cannot be chosen.
+
+        At most a minute old unless ``fresh``. In a large network only nodes that prove well are
+        asked, so many that placement still has a choice.
+        """
+        if fresh:
+            with self._lock:
+                self._offers.clear()
+        records = sorted(
+            self._chain.nodes(fresh=fresh),
+            key=lambda record: (bool(record.barred), record.missed, -record.proven),
+        )
         with ThreadPoolExecutor(ASKING) as pool:
-            return list(pool.map(self._candidate, records))
+            return list(pool.map(self._candidate, records[:ASKED_MAX]))
 
     def offer(self, peer: Peer) -> Offer:
         """A node's offer; AccessError when it is not signed by the node for this network."""
         fields = self.session_at(peer).ask("GET", "/offer")
         return parse_offer(fields, peer.node, self._chain.network, now=self._chain.now())
-
-    def each(self, nodes: Sequence[Address], work: Callable[[Session], None]) -> None:
-        """``work`` with every node's session at once; raises the first failure after all ran."""
-        with ThreadPoolExecutor(ASKING) as pool:
-            for future in [pool.submit(work, self.session(node)) for node in nodes]:
-                future.result()
 
     def close(self) -> None:
         """Close all connections."""
@@ -88,11 +98,22 @@ class Peers:
         for session in sessions:
             session.close()
 
+    def _recent_offer(self, peer: Peer) -> Offer:
+        now = self._monotonic()
+        with self._lock:
+            known = self._offers.get(peer)
+        if known is not None and now - known[0] < OFFER_SECONDS:
+            return known[1]
+        offer = self.offer(peer)
+        with self._lock:
+            self._offers[peer] = (now, offer)
+        return offer
+
     def _candidate(self, record: NodeRecord) -> Candidate:
         if record.barred:
             return _candidate(record, None, record.barred)
         try:
-            return _candidate(record, self.offer(record.peer), "")
+            return _candidate(record, self._recent_offer(record.peer), "")
         except FreeholdError as error:
             return _candidate(record, None, f"does not offer: {error.message}"[:200])
 

@@ -17,11 +17,12 @@ from freehold.client.catalog import Catalog, Page
 from freehold.client.chain import Chain, Opened
 from freehold.client.journal import Intent, Journal, Leg
 from freehold.client.peers import Peers
-from freehold.client.quote import Policy, Quote, make_quote, stake_needed
-from freehold.client.source import Source
+from freehold.client.placing import Placing
+from freehold.client.quote import stake_needed
+from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
 from freehold.client.upload import Blueprint, Outcome, Progress, silent, spread
-from freehold.control.placement import Candidate, Need, Placement, place
+from freehold.control.placement import Candidate
 from freehold.domain.errors import (
     ConflictError,
     FreeholdError,
@@ -70,44 +71,16 @@ class Putter:
         peers: Peers,
         journal: Journal,
         catalog: Catalog,
+        placing: Placing,
         *,
         secret: bytes,
         random: Callable[[int], bytes],
-        policy: Policy,
         owner: int,
     ) -> None:
-        self._owner = owner
+        self._placing, self._owner = placing, owner
         self._chain, self._peers = chain, peers
         self._journal, self._catalog = journal, catalog
-        self._secret, self._random, self._policy = secret, random, policy
-
-    def plan(self, *, layout: ColumnLayout, term: int, seed: bytes) -> Placement:
-        """The nodes that would hold the columns; CapacityError explains when too few would."""
-        return place(
-            self._peers.candidates(),
-            Need(
-                columns=layout.n,
-                size=layout.total,
-                term=term,
-                max_price=self._policy.max_price,
-                stake=stake_needed(layout.total, self._chain.terms()),
-                seed=seed,
-                per_owner=self._policy.per_owner,
-            ),
-        )
-
-    def quote(self, *, size: int, layout: ColumnLayout, term: int, chosen: Placement) -> Quote:
-        """What it costs on the chosen nodes."""
-        return make_quote(
-            size=size,
-            column=layout.total,
-            shape=(layout.k, layout.n),
-            term=term,
-            chosen=chosen.chosen,
-            terms=self._chain.terms(),
-            funds=self._chain.funds(),
-            policy=self._policy,
-        )
+        self._secret, self._random, self._policy = secret, random, placing.policy
 
     def put(
         self, source: Source, draft: Draft, *, timing: Timing, progress: Progress = silent
@@ -118,10 +91,8 @@ class Putter:
         """
         blueprint = draft.blueprint
         term = draft.term_end - self._chain.now()
-        placement = self.plan(layout=blueprint.layout, term=term, seed=blueprint.object_id)
-        self.quote(
-            size=source.size, layout=blueprint.layout, term=term, chosen=placement
-        ).require_funds()
+        placement = self._placing.plan(blueprint.layout, term=term, seed=blueprint.object_id)
+        self._placing.quote(source.size, blueprint.layout, term, placement).require_funds()
         legs = {slot: Leg(slot, node.node) for slot, node in enumerate(placement.chosen)}
         intent = self._intent(draft)
         self._journal.save_intent(intent, list(legs.values()))
@@ -219,6 +190,8 @@ class Putter:
                 except RefusedError as error:
                     self._move_barred(work, error)
                     continue
+            if source.fingerprint() != work.draft.fingerprint:
+                raise changed(work.draft.name)
             channels = self._channels(work, missing)
             outcomes = spread(
                 source, work.draft.blueprint, channels, timing=timing, progress=progress
@@ -329,7 +302,7 @@ class Putter:
 
     def _move_barred(self, work: _Work, error: RefusedError) -> None:
         """Give columns of nodes that may take nothing new any more to others, if that is why."""
-        barred = {c.node for c in self._peers.candidates() if c.barred}
+        barred = self._placing.barred()
         moving = [slot for slot, leg in work.legs.items() if leg.node in barred]
         if not moving or isinstance(error, InsufficientFundsError):
             raise error
@@ -339,22 +312,13 @@ class Putter:
             self._move(work, slot, error)
 
     def _more_spares(self, work: _Work) -> list[Candidate]:
-        """Nodes of other owners, for a put whose list of spares died with its process."""
-        layout = work.draft.blueprint.layout
+        """Nodes of other owners, for a put whose list of spares ran out or died with a process."""
+        blueprint = work.draft.blueprint
         used = frozenset(address(leg.node) for leg in work.legs.values())
-        candidates = self._peers.candidates()
-        owners = {c.owner for c in candidates if c.node in used}
-        fitting = [c for c in candidates if c.node not in used and c.owner not in owners]
-        need = Need(
-            columns=1,
-            size=layout.total,
-            term=work.draft.term_end - self._chain.now(),
-            max_price=self._policy.max_price,
-            stake=stake_needed(layout.total, self._chain.terms()),
-            seed=work.draft.blueprint.object_id,
+        term = work.draft.term_end - self._chain.now()
+        return self._placing.spares(
+            blueprint.layout, term=term, seed=blueprint.object_id, used=used
         )
-        placement = place(fitting, need)
-        return [*placement.chosen, *placement.spares]
 
     def _discard(self, leg: Leg) -> None:
         """Give an upload's room back; a node that cannot be told lets it expire by itself."""

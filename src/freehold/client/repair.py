@@ -95,7 +95,7 @@ class Repairer:
         slot: int,
         target: Address | None,
     ) -> list[Address]:
-        candidates = self._peers.candidates()
+        candidates = self._peers.candidates(fresh=True)
         owners = {candidate.node: candidate.owner for candidate in candidates}
         others = [c.record.node for s, c in columns.items() if s != slot]
         allowed = [c for c in candidates if target in (None, c.node)]

@@ -444,7 +444,7 @@ class FakeChain:
     def now(self) -> int:
         return self.ledger.time
 
-    def nodes(self) -> Sequence[NodeRecord]:
+    def nodes(self, *, fresh: bool = False) -> Sequence[NodeRecord]:
         return [
             NodeRecord(n.peer(), n.owner, 10**30, 10, 0, self.ledger.barred.get(n.key.address, ""))
             for n in self.ledger.nodes

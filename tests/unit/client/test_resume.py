@@ -294,7 +294,7 @@ def test_the_chain_being_down_loses_no_promise(world: World) -> None:
     client = world.client(wallet, chain=chain)
     client.put(b"one", "b/1")
 
-    def down() -> list[object]:
+    def down(**_: bool) -> list[object]:
         raise UnavailableError("no RPC answers", remedy="wait")
 
     chain.nodes = down  # type: ignore[method-assign,assignment]
