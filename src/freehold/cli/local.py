@@ -116,11 +116,15 @@ class LocalNetwork:
         )
 
     def stop(self) -> list[str]:
-        """Stop what this home started, the ledger last; the names of what was stopped."""
-        stopped = []
-        for child in processes.running(self.home):
-            processes.stop(child)
-            stopped.append(child.name)
+        """Stop what this home started; the names of what was stopped.
+
+        First the watcher, which begins rounds; then all nodes at once, each of which answers
+        the round that is open; the ledger last.
+        """
+        children = processes.running(self.home)
+        processes.stop_all([child for child in children if child.name == WATCHER_NAME])
+        processes.stop_all([child for child in children if child.name != WATCHER_NAME])
+        stopped = [child.name for child in children]
         try:
             devnet = Devnet.attach(self.home.root)
         except FreeholdError:

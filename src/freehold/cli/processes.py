@@ -96,12 +96,18 @@ def running(home: Home) -> list[Child]:
     return [child for name in names if (child := find(home, name)) is not None]
 
 
-def stop(child: Child, *, patience: float = 15.0) -> None:
+def stop(child: Child, *, patience: float = 20.0) -> None:
     """End a process: ask first, insist after ``patience`` seconds."""
-    _signal(child, signal.SIGTERM)
-    if not _gone(child, patience):
-        _signal(child, signal.SIGKILL)
-        _gone(child, patience)
+    stop_all([child], patience=patience)
+
+
+def stop_all(children: Sequence[Child], *, patience: float = 20.0) -> None:
+    """End processes together: all are asked before any is waited for."""
+    for child in children:
+        _signal(child, signal.SIGTERM)
+    for child in children:
+        if not _gone(child, patience):
+            kill(child)
 
 
 def kill(child: Child) -> None:

@@ -58,6 +58,17 @@ class Keeper:
             self._started = now
         return self._rest > 0 and now < self._started + max(self._rest, period)
 
+    def pending(self) -> bool:
+        """Whether the present period is fixed and may still become a round."""
+        times = self._times = self._times or self._ask_times()
+        period, age = divmod(self._chain.now() - times.genesis, times.period)
+        beacon = self._chain.beacon
+        return (
+            0 <= age <= times.grace
+            and beacon.fixed_block(period) > 0
+            and beacon.round_of(period) is None
+        )
+
     def _ask_times(self) -> _Times:
         beacon = self._chain.beacon
         genesis = beacon.period_start(0)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from freehold.domain.clock import Clock
+from freehold.domain.errors import FreeholdError
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.node import logs
@@ -41,6 +43,8 @@ DATABASE = "node.sqlite"
 NONCES = "nonces.sqlite"
 WORKERS, READERS, WRITERS, SYNCERS = 16, 8, 4, 2
 STOP_SECONDS = 5.0
+PENDING_LOOKS, PENDING_SECONDS = 8, 0.5
+"""A round that is about to begin is waited for this long before the node stops."""
 START_SECONDS = 60
 """How long the slowest machine takes to start its nodes."""
 _log = logging.getLogger(__name__)
@@ -243,7 +247,22 @@ class Node:
         busy = self.crew.stop(STOP_SECONDS)
         if busy:
             _log.warning("stopped while busy", extra=logs.fields(loops=busy))
+        self._last_round()
         self.pools.stop()
         self.uploads.close()
         self.nonces.close()
         self.database.close()
+
+    def _last_round(self) -> None:
+        """Leave no round open behind: what is asked before the stop is answered before it."""
+        try:
+            for _ in range(PENDING_LOOKS):
+                if not self.keeper.pending():
+                    break
+                time.sleep(PENDING_SECONDS)
+            self.answerer.step()
+        except FreeholdError as error:
+            _log.warning(
+                "stopped with a round open",
+                extra=logs.fields(reason=error.message, remedy=error.remedy),
+            )

@@ -16,3 +16,16 @@ def test_a_keeper_rests_after_its_start(world: World) -> None:
     clock.time += 60
     keeper.step()
     assert list(chain.beacon.fixed) == [chain.beacon.period_of(clock.time)]
+
+
+def test_a_period_that_is_fixed_may_still_become_a_round(world: World) -> None:
+    chain = world.chain
+    keeper = Keeper(chain, NODE.address)
+    assert not keeper.pending()
+    chain.beacon.fix(0)
+    assert keeper.pending()
+    chain.beacon.store(0)
+    assert not keeper.pending()
+    chain.beacon.rounds.clear()
+    world.clock.time += chain.beacon.grace() + 1
+    assert not keeper.pending()
