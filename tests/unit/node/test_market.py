@@ -92,11 +92,13 @@ def test_removals_are_rolled_before_a_proof(world: World, piece: Piece) -> None:
     assert (world.chain.pdp.due, len(world.chain.pdp.proven)) == (0, 1)
 
 
-def test_a_quiet_chain_is_asked_one_question(world: World, piece: Piece) -> None:
+def test_a_quiet_chain_is_asked_one_question(
+    world: World, piece: Piece, monkeypatch: pytest.MonkeyPatch
+) -> None:
     open_deal(world, piece)
     start_round(world, Spot(1, 0))
     world.node.answerer.step()
-    world.chain.faults.set_of = None  # type: ignore[assignment, method-assign]
+    monkeypatch.setattr(world.chain.faults, "set_of", None)
     for _ in range(20):
         world.node.answerer.step()
 
