@@ -313,9 +313,9 @@ def prove(set_id: uint256, round: uint256, proof: Bytes[MAX_PROOF]):
     span: uint256 = self._span_to_answer(set_id, c, q, round, convert(r.period, uint256))
     position: uint256 = 0
     for i: uint256 in range(challenges, bound=MAX_CHALLENGES):
-        piece_id: uint256 = 0
-        leaf: uint256 = 0
-        height: uint256 = 0
+        piece_id: uint256 = empty(uint256)
+        leaf: uint256 = empty(uint256)
+        height: uint256 = empty(uint256)
         piece_id, leaf, height = self._find(
             set_id, self._challenge(r.seed, set_id, i, span), q.pieces
         )
@@ -406,9 +406,9 @@ def find(set_id: uint256, leaf: uint256) -> (uint256, uint256):
     @notice The piece of a leaf of the set, and the leaf's index in it.
     """
     assert leaf < self._cursor(set_id).total, "pdp: no such leaf"
-    piece_id: uint256 = 0
-    offset: uint256 = 0
-    height: uint256 = 0
+    piece_id: uint256 = empty(uint256)
+    offset: uint256 = empty(uint256)
+    height: uint256 = empty(uint256)
     piece_id, offset, height = self._find(set_id, leaf, self._queue(set_id).pieces)
     return piece_id, offset
 
@@ -427,9 +427,9 @@ def challenged(set_id: uint256, round: uint256) -> DynArray[Challenge, MAX_CHALL
     )
     found: DynArray[Challenge, MAX_CHALLENGES] = []
     for i: uint256 in range(challenges, bound=MAX_CHALLENGES):
-        piece_id: uint256 = 0
-        leaf: uint256 = 0
-        height: uint256 = 0
+        piece_id: uint256 = empty(uint256)
+        leaf: uint256 = empty(uint256)
+        height: uint256 = empty(uint256)
         piece_id, leaf, height = self._find(
             set_id, self._challenge(r.seed, set_id, i, span), q.pieces
         )
@@ -730,7 +730,7 @@ def _find(set_id: uint256, leaf: uint256, pieces: uint256) -> (uint256, uint256,
         level += 1
     index: uint256 = 0
     rest: uint256 = leaf
-    word: uint256 = 0
+    word: uint256 = empty(uint256)
     for _: uint256 in range(LEVELS):
         word = self.nodes[set_id][level << 40 | index]
         index = index << 2

@@ -390,7 +390,7 @@ def exit(deal: uint256, slot: uint256):
         c.node
     ), "storage: not the node or its owner"
     assert c.state == ACTIVE, "storage: column is not active"
-    end: uint256 = 0
+    end: uint256 = empty(uint256)
     if staticcall IFaults(faults).may_leave(c.node):
         end = extcall IPayments(payments).stop_rail(rail, block.timestamp)
     else:
@@ -434,8 +434,8 @@ def replace(deal: uint256, slot: uint256, acceptance: Acceptance) -> uint256:
         assert t.repairs_done < t.repairs, "storage: no repairs left"
         t.repairs_done += 1
     self._check_spread(deal, slot, t, acceptance.node)
-    rail: uint256 = 0
-    piece_id: uint256 = 0
+    rail: uint256 = empty(uint256)
+    piece_id: uint256 = empty(uint256)
     rail, piece_id = self._admit(deal, slot, t, root, acceptance, replacer)
     self._save(deal, t)
     word: uint256 = self._rails[deal][slot // 4]
@@ -696,8 +696,8 @@ def _open_columns(
         assert same <= t.per_owner, "storage: too many columns of one owner"
         nodes.append(node)
         owners.append(owner)
-        rail: uint256 = 0
-        piece_id: uint256 = 0
+        rail: uint256 = empty(uint256)
+        piece_id: uint256 = empty(uint256)
         rail, piece_id = self._admit(
             deal, slot, t, roots[slot], acceptances[slot], empty(address)
         )
@@ -851,9 +851,9 @@ def _dry_since(t: Terms) -> uint256:
     """
     @dev Up to when the client's account pays; in the past where it ran dry.
     """
-    funds: uint256 = 0
-    available: uint256 = 0
-    until: uint256 = 0
+    funds: uint256 = empty(uint256)
+    available: uint256 = empty(uint256)
+    until: uint256 = empty(uint256)
     funds, available, until = staticcall IPayments(payments).status(t.token, t.client)
     return until
 
@@ -1033,7 +1033,9 @@ def _with_rail(word: uint256, slot: uint256, rail: uint256) -> uint256:
 
 @internal
 def _set_parameters(p: Parameters):
-    assert p.lockup_period >= PERIOD and p.lockup_period <= MAX_LOCKUP, "storage: lockup out of bounds"
+    assert p.lockup_period >= PERIOD and (
+        p.lockup_period <= MAX_LOCKUP
+    ), "storage: lockup out of bounds"
     assert 0 < p.repair_owed and p.repair_owed <= MAX_REPAIR_OWED, "storage: owed out of bounds"
     assert p.cleanup_window >= p.lockup_period, "storage: cleanup out of bounds"
     assert p.cleanup_window <= MAX_CLEANUP, "storage: cleanup out of bounds"

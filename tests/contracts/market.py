@@ -11,6 +11,7 @@ from contracts.evm import GENESIS_TIME, NETWORK_ID, Chain, Contract, Outcome, Si
 from contracts.world import TOKEN, World, deploy_world, guardian
 
 PERIOD, GRACE, WINDOW, CHALLENGES = 1_000, 200, 300, 5
+GENESIS = GENESIS_TIME - 370  # no multiple of the period
 MIB = 2**20
 PRICE = 3_000_000 * TOKEN
 FAR = 2**63
@@ -72,10 +73,10 @@ class Market:
 
     @property
     def period(self) -> int:
-        return (self.chain.now - GENESIS_TIME) // PERIOD
+        return (self.chain.now - GENESIS) // PERIOD
 
     def start(self, period: int) -> int:
-        return GENESIS_TIME + period * PERIOD
+        return GENESIS + period * PERIOD
 
     def to_period(self, period: int, offset: int = 0) -> None:
         self.chain.warp_to(self.start(period) + offset)
@@ -261,10 +262,10 @@ def clients() -> tuple[Signer, ...]:
 
 
 def deploy_market(chain: Chain) -> Market:
-    """Deploy everything and finish the setup; the beacon's genesis is now."""
+    """Deploy everything and finish the setup; the beacon began a little earlier."""
     world = deploy_world(chain)
     by, governor = guardian.address, world.governor.address
-    beacon = chain.deploy("beacon", governor, GENESIS_TIME, PERIOD, GRACE, sender=by)
+    beacon = chain.deploy("beacon", governor, GENESIS, PERIOD, GRACE, sender=by)
     pdp = chain.deploy("pdp", beacon.address, governor, CHALLENGES, WINDOW, sender=by)
     faults = chain.deploy(
         "faults",

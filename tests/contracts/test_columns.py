@@ -397,7 +397,9 @@ def test_a_repair_without_fee_is_free(market: Market, nodes: list[Node], spare: 
     market.replace(deal, 0, spare)
     market.live_periods(1, [spare])
     market.to_period(market.period + 1)
-    assert claim(market, deal).one("RepairPaid").amount == 0
+    outcome = claim(market, deal)
+    assert outcome.one("RepairPaid").amount == 0
+    assert not outcome.named("Sent")
 
 
 # Leaving
@@ -444,10 +446,12 @@ def test_an_empty_slot_is_filled_by_anyone(
     market.storage.send("finish_rail", 1, sender=watcher.address)
     assert [market.column(deal, slot).state for slot in range(3)] == [1, 1, 1]
     market.storage.send("close", deal.id, sender=client.address)
+    closed = market.chain.now
     market.chain.warp(LOCKUP)
     for slot in range(3):
-        market.finish(deal, slot)
+        assert not market.finish(deal, slot).named("DealClosed")
     assert market.deal(deal).reserve == 0
+    assert market.deal(deal).closed_at == closed
 
 
 def test_a_payer_that_runs_dry_frees_its_nodes(market: Market, nodes: list[Node]) -> None:
@@ -511,6 +515,40 @@ def test_the_last_column_gives_the_reserve_back(market: Market, nodes: list[Node
     assert market.world.funds(client.address) < before + 2 * FEE
     assert market.deal(deal).reserve == 0
     assert market.deal(deal).closed_at == market.chain.now
+
+
+def test_no_reserve_gives_nothing_back(market: Market, nodes: list[Node]) -> None:
+    deal = market.open(nodes[:1], periods=3, mandate={"repairs": 0})
+    market.live_periods(2, nodes)
+    market.to_period(market.period + 1)
+    assert not market.finish(deal).named("Sent")
+
+
+def test_a_failed_nodes_ended_column_ends_once(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    miss(market, nodes[1:], 2)
+    market.replace(deal, 0, spare)
+    miss(market, [*nodes[1:], spare])
+    market.evaluate(nodes[0])
+    outcome = market.storage.send("finish_rail", 1, sender=watcher.address)
+    assert not outcome.named("ColumnEnded")
+    miss(market, nodes[1:], 3)
+    market.next_round()
+    moved = market.replace(deal, 0, market.node("other"))
+    assert moved.one("NodeFailed").node == spare.address
+    outcome = market.storage.send("finish_rail", 4, sender=watcher.address)
+    assert not outcome.named("ColumnEnded")
+
+
+def test_every_slot_keeps_its_rail(market: Market) -> None:
+    wide = [market.node(f"wide {i}") for i in range(9)]
+    deal = market.open(wide)
+    expected = list(range(1, 10))
+    for i, slot in enumerate((4, 8, 3, 7)):
+        market.replace(deal, slot, market.node(f"next {slot}"), by=client)
+        expected[slot] = 10 + i
+        assert [market.column(deal, slot).rail for slot in range(9)] == expected
 
 
 def test_rounds_must_be_decided_first(market: Market, nodes: list[Node]) -> None:

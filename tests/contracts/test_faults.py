@@ -18,7 +18,7 @@ from contracts.market import (
     clients,
     watcher,
 )
-from contracts.world import TOKEN, alice, fake, guardian, mallory, refused
+from contracts.world import CONSENT, TOKEN, Puppet, alice, fake, guardian, mallory, refused
 
 BPS = 10**4
 GWEI = 10**9
@@ -424,6 +424,75 @@ def test_a_failed_node_without_stake_is_slashed_of_what_is_there(
     assert amount == market.world.balance(market.faults.address)
 
 
+def test_one_miss_can_be_enough(market: Market, node: Node, held: Deal) -> None:
+    set_parameters(market, faults_max=1)
+    miss(market)
+    assert market.evaluate(node).one("NodeFailed").round == 0
+
+
+def test_a_failure_without_a_lock_takes_nothing(market: Market, node: Node) -> None:
+    set_parameters(market, stake_per_tib=0)
+    deal = market.open([node])
+    miss(market, 3)
+    assert market.evaluate(node).one("NodeFailed").slashed == 0
+    assert market.faults.call("pool", node.address) == (0, 300)
+    outcome = market.finish(deal)
+    assert outcome.one("ColumnFinished").compensation == 0
+    assert not [event for event in outcome.named("Movement") if event.purpose == 14]
+
+
+def test_a_second_failure_has_its_own_pool(market: Market, node: Node) -> None:
+    other = market.node("two")
+    market.open([node])
+    market.open([other], seed=2, size=127)
+    miss(market, 3)
+    for each in (node, other):
+        market.evaluate(each)
+    pools = [market.faults.call("pool", each.address) for each in (node, other)]
+    assert [shared_by for _, shared_by in pools] == [300, 127]
+    assert sum(amount for amount, _ in pools) == market.world.balance(market.faults.address)
+
+
+def test_a_contract_may_own_and_report(market: Market, node: Node, held: Deal) -> None:
+    """Who acts is who calls, not who sent the transaction (alice, here)."""
+    puppet = market.world.puppet()
+    miss(market)
+    outcome = puppet.act(market.faults, "evaluate", node.address)
+    assert outcome.one("Slashed").reporter == puppet.address
+    hot = signer("node x")
+    with refused("registry: wrong consent"):
+        register_as(market, puppet, hot, owner=alice.address)
+    register_as(market, puppet, hot, owner=puppet.address)
+    with refused("faults: not the owner"):
+        market.faults.send("join", hot.address, sender=alice.address)
+    puppet.act(market.faults, "join", hot.address)
+    with refused("faults: not the owner or the node"):
+        market.faults.send("give_notice", hot.address, sender=alice.address)
+    puppet.act(market.faults, "give_notice", hot.address)
+
+
+def test_a_contract_may_be_a_node(market: Market) -> None:
+    """The node's key itself sends; a contract that alice drives is not the node."""
+    node = market.node("alice's", owner=client)
+    puppet = market.world.puppet()
+    with refused("faults: not the owner or the node"):
+        data = market.faults.data("give_notice", node.address)
+        puppet.contract.send("run", market.faults.address, data, sender=node.address)
+    market.notice(node)
+
+
+def register_as(market: Market, puppet: Puppet, hot: Signer, *, owner: str) -> None:
+    """Register a node by a contract, with a consent to `owner`."""
+    deadline = market.chain.now + 600
+    consent = hot.sign(
+        market.world.registry.domain(),
+        CONSENT,
+        {"node": hot.address, "owner": owner, "generation": 1, "deadline": deadline},
+    )
+    arguments = (hot.address, 1, "", b"\x01" * 32, bytes(32), puppet.address, deadline, consent)
+    puppet.act(market.world.registry, "register", *arguments)
+
+
 def second_client(market: Market) -> Signer:
     other = clients()[0]
     market.fund_client(other)
@@ -608,7 +677,10 @@ def test_a_challenger_that_takes_no_refund_blocks_nothing(
     due = SPOT_GAS * GWEI // 10
     stubborn.send("run", market.faults.address, data, sender=alice.address, value=due)
     market.chain.warp(PERIOD // 4 + 1)
+    before = market.chain.ether(alice.address)
     assert expire(market, 1).named("FaultsCharged")
+    assert market.chain.ether(alice.address) == before
+    assert market.chain.ether(market.faults.address) == due
 
 
 def test_the_answer_is_cheaper_than_the_prepayment(market: Market, node: Node, held: Deal) -> None:

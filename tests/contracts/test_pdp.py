@@ -20,7 +20,7 @@ import pytest
 from contracts import merkle
 from contracts.evm import GENESIS_TIME, Chain
 from contracts.proving import CHALLENGES, GRACE, PERIOD, WINDOW, Prover, World
-from contracts.world import refused
+from contracts.world import Puppet, alice, fake, refused
 
 FOREVER = 2**256 - 1
 
@@ -76,6 +76,7 @@ def test_is_deployed_within_bounds(net: World, challenges: int, window: int, rea
 
 def test_takes_the_bounds_themselves(net: World) -> None:
     arguments = (net.beacon.address, net.keeper)
+    net.chain.deploy("pdp", *arguments, 5, 1, sender=net.keeper)
     for challenges in (5, 32):
         pdp = net.chain.deploy("pdp", *arguments, challenges, PERIOD - GRACE, sender=net.keeper)
         assert pdp.call("challenges") == challenges
@@ -157,6 +158,34 @@ def test_proofs_of_the_largest_piece_fit(net: World) -> None:
     pdp.send("add_piece", set_id, b"\x01" * 32, 31, 2**31, sender=net.listener)
     with refused("pdp: height"):
         pdp.send("add_piece", set_id, b"\x01" * 32, 32, 2**31, sender=net.listener)
+
+
+def test_proofs_of_many_challenges_fit(net: World) -> None:
+    pdp = net.chain.deploy("pdp", net.beacon.address, net.keeper, 11, WINDOW, sender=net.keeper)
+    set_id = pdp.send("create_set", net.prover, sender=net.listener).value
+    pdp.send("add_piece", set_id, b"\x01" * 32, 33, 2**31, sender=net.listener)
+    with refused("pdp: height"):
+        pdp.send("add_piece", set_id, b"\x01" * 32, 34, 2**31, sender=net.listener)
+
+
+def test_a_contract_listens_for_itself(net: World) -> None:
+    """The listener is who calls, not who sent the transaction."""
+    puppet = Puppet(net.chain.deploy_artifact(fake("puppet"), sender=net.keeper))
+    set_id = puppet.act(net.pdp, "create_set", net.prover).value
+    assert net.pdp.call("set", set_id).listener == puppet.address
+    piece = (set_id, b"\x01" * 32, 2, 4)
+    with refused("pdp: not the listener"):
+        net.pdp.send("add_piece", *piece, sender=alice.address)
+    assert puppet.act(net.pdp, "add_piece", *piece).value == 0
+
+
+def test_the_first_second_counts(chain: Chain) -> None:
+    world = World(chain)
+    assert chain.now == GENESIS_TIME
+    prover = world.create()
+    world.add(prover, merkle.sample(1))
+    assert world.pdp.call("set", 1).created_period == 0
+    assert world.prove(prover, world.next_round()).one("Proven").in_time
 
 
 def test_a_piece_is_kept_as_it_was_added(net: World) -> None:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from contracts import merkle
-from contracts.evm import NETWORK_ID, ZERO, Chain, signer
+from contracts.evm import NETWORK_ID, ZERO, Chain, Reverted, signer
 from contracts.market import FAR, MANDATE, PERIOD, PRICE, Market, Node, client, clients, watcher
-from contracts.world import TOKEN, alice, guardian, mallory, refused
+from contracts.world import TOKEN, Puppet, alice, fake, guardian, mallory, refused
 
 YEAR = 366 * 86400
 
@@ -229,9 +229,23 @@ def test_a_thirtieth_column_and_more_fit_in_a_transaction(market: Market) -> Non
     assert len(closed.named("ColumnEnded")) == 32
 
 
-def test_an_empty_locator_is_allowed(market: Market, nodes: list[Node]) -> None:
-    outcome = try_open(market, nodes, request={"locator": b""})
-    assert market.storage.call("deal", outcome.value).locator == b""
+@pytest.mark.parametrize("locator", [b"", b"\x01", bytes(256)])
+def test_a_locator_is_kept_as_it_is(market: Market, nodes: list[Node], locator: bytes) -> None:
+    outcome = try_open(market, nodes, request={"locator": locator})
+    assert market.storage.call("deal", outcome.value).locator == locator
+
+
+def test_a_mandate_may_be_as_large_as_it_fits(market: Market, nodes: list[Node]) -> None:
+    largest = {"max_price": 2**96 - 1, "repair_fee": 2**96 - 1, "repairs": 0, "expiry": 2**64 - 1}
+    deal = market.open(nodes, mandate=largest)
+    assert market.deal(deal).mandate == {**MANDATE, **largest}
+    with refused("faults: too little stake"):
+        market.open(nodes, seed=2, mandate={"min_stake": 2**128 - 1})
+
+
+def test_no_reserve_is_not_collected(market: Market, nodes: list[Node]) -> None:
+    outcome = try_open(market, nodes, request={"mandate": {**MANDATE, "repairs": 0}})
+    assert not outcome.named("Collected")
 
 
 # What an opening refuses
@@ -554,6 +568,12 @@ def test_a_renewal_stays_within_the_longest_term(market: Market, nodes: list[Nod
             market.storage.send("renew", *arguments, sender=client.address)
 
 
+def test_a_single_column_is_renewed(market: Market, nodes: list[Node]) -> None:
+    deal = market.open(nodes[:1])
+    renew(market, deal, renewal(market, deal, nodes[:1]))
+    assert market.deal(deal).term_end == deal.term_end + PERIOD
+
+
 def test_what_has_ended_is_not_renewed(market: Market, nodes: list[Node]) -> None:
     deal = market.open(nodes, periods=3)
     given = renewal(market, deal, nodes)
@@ -631,3 +651,123 @@ def test_a_closed_deal_runs_out_with_the_lockup(market: Market, nodes: list[Node
     rail = market.rail(1)
     assert (rail.accepted, rail.settled_at, rail.closed) == (11 * PERIOD, end, True)
     assert signer("owner one").address == rail.payee
+
+
+# Who calls
+
+
+@pytest.fixture
+def caller(market: Market) -> Puppet:
+    """A contract that is a client; alice sends its transactions."""
+    made = market.world.puppet()
+    token, payments = market.world.token, market.world.payments
+    market.world.fund(made.address, 1_000 * TOKEN)
+    made.act(token, "approve", payments.address, 1_000 * TOKEN)
+    made.act(payments, "deposit", token.address, made.address, 1_000 * TOKEN)
+    made.act(payments, "approve_market", token.address, market.storage.address, 2**200, 2**100)
+    return made
+
+
+def test_a_contract_is_a_client_like_any_other(
+    market: Market, nodes: list[Node], caller: Puppet
+) -> None:
+    """The client is who calls, not who sent the transaction."""
+    piece = merkle.sample(0)
+    term_end = market.chain.now + 20 * PERIOD
+    first = market.acceptance(nodes[0], piece, term_end, client=caller.address)
+    deal = caller.act(market.storage, "open", market.request([piece]), [first]).value
+    assert market.storage.call("deal", deal).client == caller.address
+    again = market.acceptance(nodes[0], piece, term_end + PERIOD, client=caller.address)
+    with refused("storage: not the client"):
+        market.storage.send("renew", deal, term_end + PERIOD, [again], sender=alice.address)
+    caller.act(market.storage, "renew", deal, term_end + PERIOD, [again])
+    moved = market.acceptance(nodes[1], piece, term_end + PERIOD, client=caller.address)
+    with refused("storage: column is sound"):
+        market.storage.send("replace", deal, 0, moved, sender=alice.address)
+    outcome = caller.act(market.storage, "replace", deal, 0, moved)
+    assert outcome.one("ColumnReplaced").replacer == ZERO
+    with refused("storage: not the client"):
+        market.storage.send("close", deal, sender=alice.address)
+    caller.act(market.storage, "close", deal)
+
+
+def test_a_contract_moves_columns_for_itself(
+    market: Market, nodes: list[Node], caller: Puppet
+) -> None:
+    deal = market.open(nodes[:1])
+    market.notice(nodes[0])
+    moved = market.acceptance(nodes[1], deal.roots[0], deal.term_end)
+    outcome = caller.act(market.storage, "replace", deal.id, 0, moved)
+    assert outcome.one("ColumnReplaced").replacer == caller.address
+
+
+def test_a_contract_that_a_node_calls_is_not_the_node(
+    market: Market, nodes: list[Node], caller: Puppet
+) -> None:
+    deal = market.open(nodes[:1])
+    market.notice(nodes[0])
+    market.chain.warp(2 * PERIOD)
+    data = market.storage.data("exit", deal.id, 0)
+    for sender in (nodes[0].address, nodes[0].owner.address):
+        with refused("storage: not the node or its owner"):
+            caller.contract.send("run", market.storage.address, data, sender=sender)
+
+
+# Re-entrance
+
+
+EMPTY = {
+    "object_id": bytes(32),
+    "token": ZERO,
+    "k": 0,
+    "size": 0,
+    "height": 0,
+    "roots": [],
+    "mandate": MANDATE,
+    "locator": b"",
+}
+NOBODY = {
+    "node": ZERO,
+    "price": 0,
+    "term_end": 0,
+    "deadline": 0,
+    "nonce": 0,
+    "signature": b"",
+}
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        ("open", (EMPTY, [])),
+        ("renew", (9, 0, [])),
+        ("close", (9,)),
+        ("exit", (9, 0)),
+        ("replace", (9, 0, NOBODY)),
+        ("claim_repair", (9, 0)),
+        ("finish", (9, 0)),
+        ("finish_rail", (9,)),
+        ("abandon", (9, 0)),
+    ],
+)
+def test_nothing_is_entered_again(
+    chain: Chain, market: Market, nodes: list[Node], function: str, arguments: tuple[Any, ...]
+) -> None:
+    """Payments that call back meet the lock: a refusal without the reason that each would give."""
+    evil = chain.deploy_artifact(fake("reenterer"), sender=alice.address)
+    names = ("pdp", "beacon", "faults", "governor")
+    twin = chain.deploy(
+        "storage",
+        market.storage.call("registry"),
+        evil.address,
+        *[market.storage.call(name) for name in names],
+        NETWORK_ID,
+        sender=alice.address,
+    )
+    with pytest.raises(Reverted, match="storage: "):
+        twin.send(function, *arguments, sender=client.address)
+    evil.send("aim", twin.address, twin.data(function, *arguments), sender=alice.address)
+    piece = merkle.sample(0)
+    acceptance = market.acceptance(nodes[0], piece, market.chain.now + PERIOD)
+    with refused(""):
+        twin.send("open", market.request([piece]), [acceptance], sender=client.address)
