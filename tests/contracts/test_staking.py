@@ -451,14 +451,22 @@ def test_a_contract_stakes_in_its_own_name(world: World) -> None:
     )
     world.fund(puppet.address, HELD)
     puppet.act(world.token, "approve", staking.address, HELD)
-    puppet.act(staking, "stake", node.address, HELD)
+    puppet.act(staking, "stake", node.address, HELD - 40)
+    puppet.act(staking, "stake", node.address, 40)
     assert staking.call("stake_of", puppet.address, node.address) == HELD
-    puppet.act(staking, "unbond", node.address, HELD)
-    assert staking.call("open_entries", puppet.address, node.address) == 1
+    for amount in [*[1] * 31, HELD - 31]:
+        puppet.act(staking, "unbond", node.address, amount)
+    assert staking.call("open_entries", puppet.address, node.address) == 32
+    puppet.act(world.token, "approve", staking.address, HELD)
+    world.fund(puppet.address, 1)
+    puppet.act(staking, "stake", node.address, 1)
+    with refused("staking: too many entries"):
+        puppet.act(staking, "unbond", node.address, 1)
     world.chain.warp(UNBONDING)
-    assert puppet.act(staking, "withdraw", node.address, 0).one("Withdrawn").amount == HELD
-    assert world.balance(puppet.address) == HELD
-    assert staking.call("open_entries", puppet.address, node.address) == 0
+    done = puppet.act(staking, "withdraw", node.address, 31)
+    assert done.one("Withdrawn").amount == HELD - 31
+    assert world.balance(puppet.address) == HELD - 31
+    assert staking.call("open_entries", puppet.address, node.address) == 31
     with refused("staking: not the owner"):
         world.puppet().act(staking, "stake", node.address, 1)
     with refused("staking: not the governor"):
