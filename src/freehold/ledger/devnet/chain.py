@@ -23,7 +23,8 @@ from freehold.ledger import wire
 from freehold.ledger.devnet import dumps
 from freehold.ledger.devnet.anvil import Anvil, EngineError, EngineRefusal
 from freehold.ledger.devnet.disk import Disk
-from freehold.ledger.devnet.home import Home
+from freehold.ledger.devnet.gas import gas_limit
+from freehold.ledger.devnet.home import BLOCK_GAS, Home
 from freehold.ledger.devnet.journal import Block, Journal, Record, Skew, parse, without_refused
 from freehold.ledger.devnet.replay import Replay, reread_hashes
 from freehold.ledger.devnet.seals import Seal, seal_of
@@ -91,6 +92,7 @@ class Chain:
         self._monotonic = monotonic
         self._turn = asyncio.Lock()
         self._queue: asyncio.Queue[_Submission] = asyncio.Queue(QUEUE_LIMIT)
+        self._held: _Submission | None = None
         self._engine: Anvil | None = None
         self._ready = False
         self._journal: Journal | None = None
@@ -121,8 +123,10 @@ class Chain:
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
+        waiting = [] if self._held is None else [self._held]
         while not self._queue.empty():
-            self._fail([self._queue.get_nowait()], _stopping())
+            waiting.append(self._queue.get_nowait())
+        self._fail(waiting, _stopping())
         async with self._turn:
             if self._engine is not None and self._engine.alive and self._unsaved():
                 await self._dump()
@@ -187,6 +191,9 @@ class Chain:
             self._trailing = TRAILING_BLOCKS if batch else self._trailing - 1
 
     async def _next(self) -> _Submission | None:
+        if self._held is not None:
+            first, self._held = self._held, None
+            return first
         if self._trailing <= 0:
             return await self._queue.get()
         try:
@@ -195,14 +202,20 @@ class Chain:
             return None
 
     def _gather(self, first: _Submission) -> list[_Submission]:
-        batch, size = [first], len(first.raw)
+        """As many as one block can take: a replay must find every block's transactions in it."""
+        batch, size, gas = [first], len(first.raw), _gas(first)
         while len(batch) < BATCH_LIMIT and size < BATCH_BYTES and not self._queue.empty():
-            batch.append(self._queue.get_nowait())
-            size += len(batch[-1].raw)
+            following = self._queue.get_nowait()
+            gas += _gas(following)
+            if gas > BLOCK_GAS:
+                self._held = following
+                break
+            batch.append(following)
+            size += len(following.raw)
         return batch
 
     async def _seal(self, batch: Sequence[_Submission]) -> None:
-        """One block (more where the gas does not fit) of the batch; the turn is held."""
+        """One block of the batch; the turn is held."""
         raws = tuple(each.raw for each in batch)
         record = Block(self._block_time(), raws, tuple(self._refused), tuple(self._seals))
         await self._write(record)
@@ -275,7 +288,7 @@ class Chain:
         self._seals.append(seal_of(wire.fields(head)))
 
     async def _drain(self) -> None:
-        """Mine what did not fit into the last block's gas."""
+        """Mine what came into the pool behind a missing nonce and did not fit into the block."""
         for _ in range(_DRAINS):
             pool = wire.fields(await self._told("txpool_status"))
             if not wire.quantity(pool.get("pending")):
@@ -519,6 +532,10 @@ class Chain:
                 f"the devnet's engine cannot be restarted: {error}",
                 remedy=f"Read {self._home.log}, then start the devnet again.",
             ) from error
+
+
+def _gas(submission: _Submission) -> int:
+    return gas_limit(bytes.fromhex(submission.raw[2:]), otherwise=BLOCK_GAS)
 
 
 def _stopping() -> UnavailableError:

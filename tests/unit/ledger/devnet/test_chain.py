@@ -13,10 +13,11 @@ from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.ledger.book import Draft
 from freehold.ledger.devnet import chain as module
-from freehold.ledger.devnet.anvil import EngineRefusal
+from freehold.ledger.devnet.anvil import EngineError, EngineRefusal
 from freehold.ledger.devnet.chain import BusyError, Chain, DumpPolicy
 from freehold.ledger.devnet.home import Home, create_or_open
-from freehold.ledger.transaction import sign
+from freehold.ledger.devnet.journal import Record
+from freehold.ledger.transaction import CREATION, sign
 from unit.ledger.devnet.lossy_disk import Crash, LossyDisk
 
 CRASHES = 10
@@ -42,9 +43,15 @@ class Bench:
             policy=DumpPolicy(records=records, share=0),
         )
 
-    def transaction(self, nonce: int, *, gas: int = 21_000, value: int = 1) -> str:
+    def transaction(self, nonce: int, *, value: int = 1) -> str:
         """A signed transfer."""
-        draft = Draft(ZERO_ADDRESS, b"", value, gas, 10**11, 10**9)
+        return self._signed(Draft(ZERO_ADDRESS, b"", value, 21_000, 10**11, 10**9), nonce)
+
+    def heavy(self, nonce: int) -> str:
+        """A signed transaction that burns 25 million gas in a loop."""
+        return self._signed(Draft(CREATION, b"\x5b\x5f\x56", 0, 25_000_000, 10**12, 10**9), nonce)
+
+    def _signed(self, draft: Draft, nonce: int) -> str:
         _, raw = sign(draft, chain_id=31_337, nonce=nonce, key=self.home.funder)
         return "0x" + raw.hex()
 
@@ -151,8 +158,7 @@ def test_what_does_not_fit_into_one_block_goes_into_the_next(bench: Bench) -> No
     async def live() -> None:
         chain = bench.chain()
         await chain.open()
-        heavy = [bench.transaction(nonce, gas=25_000_000) for nonce in range(5)]
-        await asyncio.gather(*(chain.submit(raw) for raw in heavy))
+        await asyncio.gather(*(chain.submit(bench.heavy(nonce)) for nonce in range(5)))
         assert await bench.nonce(chain) == 5
         assert await chain.engine.ask("txpool_status") == {"pending": "0x0", "queued": "0x0"}
         power_cut(chain)
@@ -175,6 +181,38 @@ def test_too_many_waiting_are_turned_away(bench: Bench, monkeypatch: pytest.Monk
         outcomes = await asyncio.gather(*sent, return_exceptions=True)
         assert any(isinstance(outcome, BusyError) for outcome in outcomes)
         assert await bench.nonce(chain) == sum(isinstance(each, str) for each in outcomes)
+        await chain.close()
+
+    asyncio.run(live())
+
+
+def test_nobody_is_answered_in_the_middle_of_a_replay(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = Chain._apply
+
+    async def watched(self: Chain, record: Record) -> list[str | EngineRefusal]:
+        if replaying:
+            with pytest.raises(EngineError):
+                await self.engine.forward(b"{}")
+            seen.append(record)
+        return await apply(self, record)
+
+    replaying = False
+    seen: list[Record] = []
+    monkeypatch.setattr(Chain, "_apply", watched)
+
+    async def live() -> None:
+        nonlocal replaying
+        chain = bench.chain(records=10_000)
+        await chain.open()
+        await chain.submit(bench.transaction(0))
+        replaying = True
+        chain.engine.process.kill()
+        await chain.mine(1)
+        replaying = False
+        assert seen
+        assert await bench.nonce(chain) == 1
         await chain.close()
 
     asyncio.run(live())

@@ -232,7 +232,9 @@ def test_what_the_server_refuses(site: Site) -> None:
 
 
 def test_how_the_server_speaks_http(site: Site) -> None:
-    site.start()
+    rpc = site.start(admin=True)
+    with pytest.raises(RpcRefusal, match="does not offer"):
+        rpc.request("anvil_setBalance", SOMEONE, "0x1")
     url = site.running.url
     call = {"jsonrpc": "2.0", "id": 1, "method": "eth_chainId", "params": []}
     with httpx2.Client(trust_env=False) as client:
