@@ -26,9 +26,10 @@ import uvloop
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import ConflictError, FreeholdError, UnavailableError
 from freehold.ledger.devnet import engine
-from freehold.ledger.devnet.chain import Chain, DumpPolicy
+from freehold.ledger.devnet.chain import Chain
 from freehold.ledger.devnet.disk import FolderDisk
 from freehold.ledger.devnet.home import CHAIN_ID, FOLDER, Home, Lock, create_or_open
+from freehold.ledger.devnet.machine import DumpPolicy, Machine
 from freehold.ledger.devnet.server import Server
 
 _log = logging.getLogger("freehold.devnet")
@@ -89,13 +90,14 @@ async def _serve(folder: Path, options: argparse.Namespace) -> int:
     )
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     listener = _listen(home)
-    chain = Chain(
+    machine = Machine(
         home=home,
         binary=engine.install(),
         disk=FolderDisk(home.folder / "chain"),
         clock=clock,
         policy=DumpPolicy(records=options.dump_records, seconds=options.dump_seconds),
     )
+    chain = Chain(machine)
     try:
         await chain.open()
         return await _answer(chain, listener, home, options)

@@ -12,11 +12,13 @@ from freehold.domain.clock import SystemClock
 from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.ledger.book import Draft
-from freehold.ledger.devnet import chain as module
+from freehold.ledger.devnet import chain as chain_module
+from freehold.ledger.devnet import machine as machine_module
 from freehold.ledger.devnet.anvil import EngineError, EngineRefusal
-from freehold.ledger.devnet.chain import BusyError, Chain, DumpPolicy
+from freehold.ledger.devnet.chain import BusyError, Chain
 from freehold.ledger.devnet.home import Home, create_or_open
 from freehold.ledger.devnet.journal import Record
+from freehold.ledger.devnet.machine import DumpPolicy, Machine, Outcome
 from freehold.ledger.transaction import CREATION, sign
 from unit.ledger.devnet.lossy_disk import Crash, LossyDisk
 
@@ -35,13 +37,14 @@ class Bench:
 
     def chain(self, *, records: int = 6) -> Chain:
         """A chain as a fresh process would open it."""
-        return Chain(
+        machine = Machine(
             home=self.home,
             binary=self.anvil,
             disk=self.disk,
             clock=SystemClock(),
             policy=DumpPolicy(records=records, share=0),
         )
+        return Chain(machine)
 
     def transaction(self, nonce: int, *, value: int = 1) -> str:
         """A signed transfer."""
@@ -172,7 +175,7 @@ def test_what_does_not_fit_into_one_block_goes_into_the_next(bench: Bench) -> No
 
 
 def test_too_many_waiting_are_turned_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "QUEUE_LIMIT", 3)
+    monkeypatch.setattr(chain_module, "QUEUE_LIMIT", 3)
 
     async def live() -> None:
         chain = bench.chain()
@@ -189,9 +192,9 @@ def test_too_many_waiting_are_turned_away(bench: Bench, monkeypatch: pytest.Monk
 def test_nobody_is_answered_in_the_middle_of_a_replay(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apply = Chain._apply
+    apply = Machine._apply
 
-    async def watched(self: Chain, record: Record) -> list[str | EngineRefusal]:
+    async def watched(self: Machine, record: Record) -> list[Outcome]:
         if replaying:
             with pytest.raises(EngineError):
                 await self.engine.forward(b"{}")
@@ -200,7 +203,7 @@ def test_nobody_is_answered_in_the_middle_of_a_replay(
 
     replaying = False
     seen: list[Record] = []
-    monkeypatch.setattr(Chain, "_apply", watched)
+    monkeypatch.setattr(Machine, "_apply", watched)
 
     async def live() -> None:
         nonlocal replaying
@@ -221,7 +224,7 @@ def test_nobody_is_answered_in_the_middle_of_a_replay(
 def test_an_engine_that_keeps_dying_ends_the_server(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_REVIVALS", 0)
+    monkeypatch.setattr(machine_module, "_REVIVALS", 0)
 
     async def live() -> None:
         chain = bench.chain()
