@@ -234,7 +234,7 @@ def test_a_slash_takes_from_both_pools_pro_rata(staked: World, market: Puppet) -
 
 def test_a_slash_rounds_towards_unbonding_and_takes_exactly(staked: World, market: Puppet) -> None:
     unbond(staked, 333_333)
-    assert slash(staked, market, 1) == 1
+    assert slash(staked, market, 1) == staked.token.call("burned") == 1
     assert staked.staking.call("active", node.address) == HELD - 333_333
     assert staked.staking.call("unbonding", node.address) == 333_332
 
@@ -325,6 +325,15 @@ def test_a_pool_slashed_to_a_billionth_is_retired_with_its_dust(
     assert staked.balance(staked.staking.address) == 0
 
 
+def test_dust_of_both_pools_is_counted(staked: World, market: Puppet) -> None:
+    staked.fund(alice.address, 10**18)
+    staked.token.send("approve", staked.staking.address, 10**18, sender=alice.address)
+    staked.staking.send("stake", node.address, 10**18 - HELD, sender=alice.address)
+    unbond(staked, 10**17)
+    assert slash(staked, market, 10**18 - 100) == 10**18
+    assert staked.staking.call("total") == staked.balance(staked.staking.address) == 0
+
+
 def test_dust_of_a_retired_pool_burns_and_is_no_part(staked: World, market: Puppet) -> None:
     staked.fund(alice.address, 10**18)
     staked.token.send("approve", staked.staking.address, 10**18, sender=alice.address)
@@ -354,15 +363,17 @@ def test_a_donation_changes_no_share(staked: World) -> None:
 
 
 def test_rounding_is_against_the_staker(staked: World, market: Puppet) -> None:
-    slash(staked, market, 3)
+    slash(staked, market, 4)
     before = staked.staking.call("shares_of", alice.address, node.address)
     worth = staked.staking.call("stake_of", alice.address, node.address)
-    assert worth <= HELD - 3
+    assert worth <= HELD - 4
     pool = staked.staking.call("active_pool", node.address)
-    unbond(staked, 1)
+    shares, base = pool.shares + 10**6, pool.amount + 1
+    amount = pow(shares, -1, base)  # worth a whole number of shares and the least fraction more
+    unbond(staked, amount)
     spent = before - staked.staking.call("shares_of", alice.address, node.address)
-    exact = (pool.shares + 10**6, pool.amount + 1)
-    assert spent * exact[1] >= exact[0] > (spent - 1) * exact[1]
+    assert amount * shares % base == 1
+    assert spent == amount * shares // base + 1
     staked.staking.send("stake", node.address, 7, sender=alice.address)
     again = staked.staking.call("shares_of", alice.address, node.address)
     pool = staked.staking.call("active_pool", node.address)
