@@ -8,14 +8,11 @@ the chain's, everything from there on is rolled back and read again.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Engine, Row, delete, func, insert, select, update
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError, SQLAlchemyError
+from sqlalchemy import Engine, Row, func, select
 from sqlalchemy.sql import ColumnElement
 
 from freehold.domain.errors import (
@@ -25,30 +22,18 @@ from freehold.domain.errors import (
     VersionError,
 )
 from freehold.domain.network import Network
-from freehold.ledger import abi
+from freehold.ledger import abi, shelf
 from freehold.ledger.abi import EventType
 from freehold.ledger.rpc import Rpc
-from freehold.ledger.tables import BLOCKS, EVENTS, METADATA, STATE, VERSION, open_sqlite, open_url
+from freehold.ledger.shelf import Cursor, Shelf
+from freehold.ledger.tables import EVENTS, open_sqlite, open_url
 from freehold.ledger.values import Event, Header, Log, Value
 from freehold.ledger.wire import RpcRefusal
 
 SPAN = 1_000
 """Blocks in one eth_getLogs; halved while the RPC refuses so many."""
-NEAR = 128
-"""Every block this close to the head is stored; farther down only those with events and the
-ends of spans, which is enough to find where a reorganisation began."""
-_KEEP_SPARSE = 50
-_THIN_EVERY = 1_000
 _PAGE = 500
 _PASSES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """How far the index has read: the block's number and hash."""
-
-    number: int
-    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +56,11 @@ class Index:
 
     def __init__(self, network: Network, *, rpc: Rpc, engine: Engine) -> None:
         self._network = network
-        self._id = network.network_id.hex()
         self._rpc = rpc
-        self._engine = engine
+        self._shelf = Shelf(network, engine)
+        self._names = self._shelf.names
         self._span = SPAN
-        self._thinned = 0
         self._lock = threading.Lock()
-        self._names = {place: name for name, place in network.contracts.items()}
-        self._prepare()
 
     @classmethod
     def open(cls, network: Network, *, rpc: Rpc, state: Path, database: str | None = None) -> Index:
@@ -92,7 +74,7 @@ class Index:
 
     def close(self) -> None:
         """Close the database."""
-        self._engine.dispose()
+        self._shelf.close()
 
     # --- following the head ----------------------------------------------------------------------
 
@@ -118,7 +100,7 @@ class Index:
             batch = self._fetch(cursor, target)
         except (_Moved, NotFoundError):
             return True
-        self._store(cursor, batch)
+        self._shelf.add(cursor, batch.headers, batch.logs)
         return True
 
     def _settled(self, cursor: Cursor) -> Cursor:
@@ -128,40 +110,11 @@ class Index:
         found = self._rpc.find_header(cursor.number)
         if found is not None and found.hash == cursor.hash:
             return cursor
-        for known in self._stored_backwards(cursor.number):
+        for known in self._shelf.backwards(cursor.number):
             found = self._rpc.find_header(known.number)
             if found is not None and found.hash == known.hash:
-                return self._roll_back(known)
-        return self._roll_back(self._origin())
-
-    def _stored_backwards(self, number: int) -> Iterator[Cursor]:
-        below = number
-        while True:
-            with self._open() as db:
-                rows = db.execute(
-                    select(BLOCKS.c.number, BLOCKS.c.hash)
-                    .where(BLOCKS.c.network == self._id, BLOCKS.c.number < below)
-                    .order_by(BLOCKS.c.number.desc())
-                    .limit(_KEEP_SPARSE)
-                ).all()
-            yield from (Cursor(row.number, row.hash) for row in rows)
-            if len(rows) < _KEEP_SPARSE:
-                return
-            below = rows[-1].number
-
-    def _roll_back(self, to: Cursor) -> Cursor:
-        with self._open() as db:
-            mine = BLOCKS.c.network == self._id
-            db.execute(delete(BLOCKS).where(mine, BLOCKS.c.number > to.number))
-            db.execute(
-                delete(EVENTS).where(EVENTS.c.network == self._id, EVENTS.c.block > to.number)
-            )
-            db.execute(
-                update(STATE)
-                .where(STATE.c.network == self._id)
-                .values(rollbacks=STATE.c.rollbacks + 1)
-            )
-        return to
+                return self._shelf.roll_back(known)
+        return self._shelf.roll_back(self._shelf.origin())
 
     def _fetch(self, cursor: Cursor, target: int) -> _Batch:
         first = cursor.number + 1
@@ -169,7 +122,7 @@ class Index:
         logs = self._logs(first, last)
         if logs is None:
             return self._fetch(cursor, target)
-        near = range(max(first, target - NEAR + 1), last + 1)
+        near = range(max(first, target - shelf.NEAR + 1), last + 1)
         wanted = sorted({first, last, *near, *(log.block for log in logs)})
         headers = self._rpc.headers(wanted)
         _check_links(cursor, first, headers, logs)
@@ -191,80 +144,15 @@ class Index:
             )
         return logs
 
-    def _store(self, cursor: Cursor, batch: _Batch) -> None:
-        times = {header.number: header.time for header in batch.headers}
-        rows = [row for log in batch.logs if (row := self._row(log, times[log.block]))]
-        try:
-            with self._open() as db:
-                if self._cursor(db) != cursor:
-                    return  # another process was here first
-                db.execute(insert(BLOCKS), [self._block(header) for header in batch.headers])
-                if rows:
-                    db.execute(insert(EVENTS), rows)
-                self._thin(db, batch.headers[-1].number)
-        except IntegrityError:
-            return  # another process stored the same span at the same time
-
-    def _thin(self, db: Connection, head: int) -> None:
-        """Forget stored blocks far below the head, except those with events and every 50th."""
-        if head - self._thinned < _THIN_EVERY:
-            return
-        self._thinned = head
-        with_events = select(EVENTS.c.block).where(
-            EVENTS.c.network == self._id, EVENTS.c.block == BLOCKS.c.number
-        )
-        db.execute(
-            delete(BLOCKS).where(
-                BLOCKS.c.network == self._id,
-                BLOCKS.c.number < head - 4 * NEAR,
-                BLOCKS.c.number % _KEEP_SPARSE != 0,
-                ~with_events.exists(),
-            )
-        )
-
-    def _block(self, header: Header) -> dict[str, object]:
-        return {
-            "network": self._id,
-            "number": header.number,
-            "hash": header.hash,
-            "time": header.time,
-        }
-
-    def _row(self, log: Log, time: int) -> dict[str, object] | None:
-        contract = self._names[log.address]
-        kind = abi.artifact(contract).events.get(log.topics[0]) if log.topics else None
-        if kind is None:
-            return None
-        topics = ["0x" + topic.hex() for topic in log.topics]
-        topics += [""] * (4 - len(topics))
-        return {
-            "network": self._id,
-            "block": log.block,
-            "position": log.index,
-            "contract": contract,
-            "name": kind.name,
-            "transaction": log.transaction,
-            "block_hash": log.block_hash,
-            "time": time,
-            "topic0": topics[0],
-            "topic1": topics[1] or None,
-            "topic2": topics[2] or None,
-            "topic3": topics[3] or None,
-            "data": log.data,
-        }
-
     # --- queries ---------------------------------------------------------------------------------
 
     def cursor(self) -> Cursor:
         """How far the index has read."""
-        with self._open() as db:
-            return self._cursor(db)
+        return self._shelf.cursor()
 
     def rollbacks(self) -> int:
         """How often a reorganisation was rolled back; a reader with a memory compares it."""
-        with self._open() as db:
-            query = select(STATE.c.rollbacks).where(STATE.c.network == self._id)
-            return int(db.execute(query).scalar_one())
+        return self._shelf.rollbacks()
 
     def events(
         self,
@@ -312,7 +200,7 @@ class Index:
             )
         query = select(func.count()).select_from(EVENTS)
         query = query.where(*self._named(contract, name), *indexed)
-        with self._open() as db:
+        with self._shelf.open() as db:
             return int(db.execute(query).scalar_one())
 
     def _page(
@@ -333,13 +221,13 @@ class Index:
             query = query.where(_beyond(after, newest_first))
         order = [EVENTS.c.block, EVENTS.c.position]
         query = query.order_by(*(c.desc() if newest_first else c.asc() for c in order))
-        with self._open() as db:
+        with self._shelf.open() as db:
             rows = db.execute(query.limit(_PAGE)).all()
         return [self._event(row) for row in rows]
 
     def _named(self, contract: str, name: str) -> tuple[ColumnElement[bool], ...]:
         return (
-            EVENTS.c.network == self._id,
+            EVENTS.c.network == self._shelf.id,
             EVENTS.c.contract == contract,
             EVENTS.c.name == name,
         )
@@ -371,61 +259,6 @@ class Index:
             decoded.block_hash,
             row.time,
         )
-
-    # --- the database ----------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        with self._open() as db:
-            METADATA.create_all(db)
-            row = db.execute(select(STATE).where(STATE.c.network == self._id)).one_or_none()
-            if row is None:
-                first = self._network.deployed_block
-                db.execute(
-                    insert(STATE).values(
-                        network=self._id, version=VERSION, first_block=first, rollbacks=0
-                    )
-                )
-            elif row.version != VERSION:
-                raise VersionError(
-                    f"the event index has version {row.version}, not {VERSION}",
-                    remedy="Install the release of freehold that wrote it, or delete it: "
-                    "it is rebuilt from the chain.",
-                )
-
-    def _origin(self) -> Cursor:
-        return Cursor(self._network.deployed_block - 1, "")
-
-    def _cursor(self, db: Connection) -> Cursor:
-        row = db.execute(
-            select(BLOCKS.c.number, BLOCKS.c.hash)
-            .where(BLOCKS.c.network == self._id)
-            .order_by(BLOCKS.c.number.desc())
-            .limit(1)
-        ).one_or_none()
-        return self._origin() if row is None else Cursor(row.number, row.hash)
-
-    @contextmanager
-    def _open(self) -> Iterator[Connection]:
-        try:
-            with self._engine.begin() as db:
-                yield db
-        except IntegrityError:
-            raise
-        except OperationalError as error:
-            raise UnavailableError(
-                f"the event index cannot be used: {error.orig}",
-                remedy="Check the disk's space and rights, or that the database server runs.",
-            ) from error
-        except SQLAlchemyError as error:
-            if isinstance(error, DatabaseError) and self._engine.dialect.name == "sqlite":
-                raise VersionError(
-                    f"this is not an event index: {error.orig}",
-                    remedy="Delete the index file: it is rebuilt from the chain.",
-                ) from error
-            raise UnavailableError(
-                f"the event index cannot be used: {error}",
-                remedy="Check the database URL and that the database server runs.",
-            ) from error
 
 
 def _check_links(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from freehold.domain.errors import UnavailableError, UsageError, VersionError
 from freehold.domain.ids import raw_address
 from freehold.domain.network import Network
-from freehold.ledger import abi
+from freehold.ledger import abi, shelf
 from freehold.ledger import index as module
 from freehold.ledger.index import Index
 from freehold.ledger.rpc import Rpc
@@ -220,8 +220,8 @@ def test_spans_shrink_while_the_rpc_refuses_them(tmp_path: Path) -> None:
 def test_old_blocks_are_thinned_and_a_deep_reorganisation_still_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "NEAR", 8)
-    monkeypatch.setattr(module, "_THIN_EVERY", 10)
+    monkeypatch.setattr(shelf, "NEAR", 8)
+    monkeypatch.setattr(shelf, "_THIN_EVERY", 10)
     monkeypatch.setattr(module, "SPAN", 20)
     chain = FakeChain()
     index = opened(chain, tmp_path)
@@ -291,7 +291,7 @@ def test_postgresql_serves_as_well(tmp_path: Path) -> None:
         pytest.skip("FREEHOLD_TEST_POSTGRES names no PostgreSQL database to test with")
     chain = FakeChain(fork=os.urandom(8).hex())
     index = opened(chain, tmp_path, database=url)
-    index._roll_back(index._origin())
+    index._shelf.roll_back(index._shelf.origin())
     for amount in range(20):
         chain.mine(logs=[movement(amount)])
     index.sync()

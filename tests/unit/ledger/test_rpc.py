@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from freehold.domain.errors import IntegrityError, NotFoundError, UnavailableError, UsageError
-from freehold.ledger import rpc as module
+from freehold.ledger import pool as module
 from freehold.ledger.rpc import Rpc
 from freehold.ledger.wire import RpcRefusal
 from unit.ledger.fake_chain import CHAIN_ID, FakeChain, Refusal, address
