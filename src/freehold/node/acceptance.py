@@ -16,6 +16,7 @@ from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.domain.typed import ACCEPTANCE
+from freehold.ledger.contracts.storage import ACTIVE
 from freehold.node.database import Database, blob, integer, text
 from freehold.node.ports import Chain
 from freehold.node.refusals import QuotaError
@@ -93,19 +94,22 @@ class Acceptor:
     def accept(self, account: Address, *, client: Address, cid: str, term_end: int) -> Acceptance:
         """A signed acceptance for a sound piece on this disk; a typed refusal otherwise.
 
-        ``account`` asks: the client itself, or who stored the piece to repair the client's
-        deal. Promises count against who asks, so that nobody uses up another's quota.
+        ``account`` asks: who stored the piece here, for itself or to repair a client's deal, or
+        the client of a column of it, to renew the deal. Promises count against who asks, so that
+        nobody uses up another's quota; a renewal locks no more stake than is locked.
         """
         held = self._store.sound(cid)
         now = self._chain.now()
-        self._check_asker(account, client, cid)
+        renews = account == client and self._has_column(cid, client)
+        self._check_asker(account, cid, renews=renews)
         self._check_term(term_end, now)
         self._standing.check_open()
         known = self._known(held, client=client, term_end=term_end, now=now)
         if known is not None:
             return known
         self._check_quota(account, held)
-        self._standing.check_stake(held.size)
+        if not renews:
+            self._standing.check_stake(held.size)
         acceptance = self._sign(held, client=client, term_end=term_end, now=now)
         self._journal(account, acceptance)
         return acceptance
@@ -136,10 +140,21 @@ class Acceptor:
             signature=blob(row[3]),
         )
 
-    def _check_asker(self, account: Address, client: Address, cid: str) -> None:
-        if account != client and not self._store.has_claim(cid, account):
+    def _has_column(self, cid: str, client: Address) -> bool:
+        return bool(
+            self._database.number(
+                "SELECT count(*) FROM columns WHERE cid = ? AND client = ? AND state = ?",
+                (cid, client, ACTIVE),
+            )
+        )
+
+    def _check_asker(self, account: Address, cid: str, *, renews: bool) -> None:
+        """Names of pieces stand on the chain: whoever could ask without having sent the bytes
+        could use up a node's stake and its promises, and keep others' deals from being renewed.
+        """
+        if not renews and not self._store.has_claim(cid, account):
             raise AccessError(
-                f"{account} has not stored {cid} and is not {client}",
+                f"{account} has not stored {cid} here and has no deal of it",
                 remedy="Ask as the deal's client, or store the piece here first.",
             )
 
@@ -154,14 +169,16 @@ class Acceptor:
                 remedy="Choose another node for this column.",
             )
         same = self._database.number(
-            "SELECT count(*) FROM acceptances WHERE cid = ? AND NOT opened", (held.cid,)
+            "SELECT count(*) FROM acceptances WHERE cid = ? AND account = ? AND NOT opened",
+            (held.cid, account),
         )
         if (
             same >= MAX_SAME
             or self._database.number("SELECT count(*) FROM acceptances") >= MAX_OPEN
         ):
             raise QuotaError(
-                f"this node has signed {same} acceptances of {held.cid} that nobody opened",
+                f"this node has signed {same} acceptances of {held.cid} for {account} that "
+                "nobody opened",
                 remedy="Open the deal with one of them, or choose another node.",
             )
 

@@ -122,8 +122,9 @@ class FileResponse(Response):
                 ahead = self._read(sent + len(block))
                 more = sent + len(block) < self._span.length
                 message = {"type": "http.response.body", "body": block, "more_body": more}
-                await asyncio.wait_for(send(message), self._seconds)
+                # Counted before it goes: of a block that stalls, the reader may have the most.
                 sent += len(block)
+                await asyncio.wait_for(send(message), self._seconds)
                 if not block or gone.done():
                     break
         except TimeoutError:

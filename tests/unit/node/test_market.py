@@ -311,6 +311,48 @@ def test_only_the_client_or_who_stored_it_asks(world: World, piece: Piece) -> No
     accept(world, piece, by=STRANGER)
 
 
+def ask(world: World, piece: Piece, by: Key, *, term: int) -> None:
+    """As ``by`` on its own account."""
+    world.node.acceptor.accept(
+        by.address, client=by.address, cid=piece.cid, term_end=world.clock.now() + term
+    )
+
+
+def test_who_sent_nothing_gets_no_promise_on_the_bytes_of_others(
+    world: World, piece: Piece
+) -> None:
+    accept(world, piece, term=86_400)
+    open_deal(world, piece)
+    with pytest.raises(AccessError, match="has no deal"):
+        ask(world, piece, STRANGER, term=1000)
+
+
+def test_nobody_keeps_a_client_from_renewing(world: World, piece: Piece) -> None:
+    accept(world, piece, term=86_400)
+    open_deal(world, piece)
+    world.node.store.claim(piece.cid, STRANGER.address, until=NOW + 60)
+    for term in range(1000, 1004):
+        ask(world, piece, STRANGER, term=term)
+    with pytest.raises(QuotaError, match="nobody opened"):
+        ask(world, piece, STRANGER, term=1004)
+    accept(world, piece, term=2 * 86_400)
+
+
+def test_a_renewal_needs_no_more_stake_and_no_claim(world: World) -> None:
+    free = [10**30]
+    world.chain.faults.stake_per_tib = 2**40
+    world.chain.staking.free = lambda node: free[0]
+    piece = put(world, DATA)
+    accept(world, piece, term=86_400)
+    open_deal(world, piece)
+    world.node.database.run("DELETE FROM claims")
+    free[0], world.clock.time = 0, world.clock.time + 10
+    accept(world, piece, term=2 * 86_400)
+    world.node.deals.set_state(1, ENDED)
+    with pytest.raises(AccessError):
+        accept(world, piece, term=3 * 86_400)
+
+
 def test_nobody_uses_up_the_quota_of_another(tmp_path: Path) -> None:
     world = make(tmp_path / "home", client_quota=len(DATA))
     piece = put(world, DATA)
