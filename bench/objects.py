@@ -14,6 +14,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -80,7 +81,7 @@ def network(folder: Path, nodes: int) -> Iterator[Home]:
     """A devnet, a watcher and node processes of as many owners, stopped at the end."""
     home = Home(folder)
     home.claim()
-    local = LocalNetwork(home, lambda text: print(text, file=sys.stderr))
+    local = LocalNetwork(home, say)
     try:
         local.start(nodes=nodes, parameters=SLOW)
         yield home
@@ -102,6 +103,16 @@ def seconds(call: Callable[[], object]) -> float:
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
+
+
+def say(text: str) -> None:
+    """Progress, apart from the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def stop(*_: object) -> None:
+    """A signal that ends the run lets it stop what it started."""
+    sys.exit(1)
 
 
 def fresh(path: Path, size: int) -> None:
@@ -143,6 +154,10 @@ def race(
             grid.get(capability, target)
             theirs.add(stored - begun, time.perf_counter() - stored)
             same(source, target)
+        say(
+            f"round {number + 1}: ours {mine.puts[-1]} in, {mine.gets[-1]} out; "
+            f"Tahoe-LAFS {theirs.puts[-1:]} in, {theirs.gets[-1:]} out (MB/s)"
+        )
     found: dict[str, object] = {
         "freehold": asdict(mine.speeds()),
         "put_shares": {name: round(part, 3) for name, part in putting.shares().items()},
@@ -255,6 +270,7 @@ def main() -> int:
     if options.child:
         child(Home(options.home), options.child, options.source)
         return 0
+    signal.signal(signal.SIGTERM, stop)
     folder = Path(tempfile.mkdtemp(prefix="freehold-bench-", dir=options.folder))
     try:
         found = measure(options, folder)
