@@ -253,6 +253,23 @@ def test_two_processes_may_share_the_file(tmp_path: Path) -> None:
     assert amounts(first) == amounts(second) == list(range(1, 30))
 
 
+def test_a_span_read_before_another_process_rolled_back_is_not_stored(tmp_path: Path) -> None:
+    chain = FakeChain()
+    for amount in range(12):
+        chain.mine(logs=[movement(amount)])
+    first, second = opened(chain, tmp_path), opened(chain, tmp_path)
+    first.sync(blocks=8)
+
+    def meanwhile(params: list[object]) -> object:
+        del chain.answers["eth_getLogs"]
+        second._shelf.roll_back(shelf.Cursor(4, chain.blocks[4].hash))
+        return chain._eth_getLogs(params)
+
+    chain.answers["eth_getLogs"] = meanwhile
+    first.sync()
+    assert amounts(first) == list(range(1, 12))
+
+
 def test_logs_that_nobody_asked_for_are_refused(tmp_path: Path) -> None:
     chain = FakeChain()
     chain.mine()

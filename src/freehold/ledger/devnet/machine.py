@@ -140,7 +140,7 @@ class Machine:
         self._seals.clear()
         try:
             outcomes = await self._apply(record)
-            if len(raws) > 1:
+            if raws:
                 await self._drain()
         except EngineError:
             await self.revive()

@@ -174,6 +174,18 @@ def test_what_does_not_fit_into_one_block_goes_into_the_next(bench: Bench) -> No
     asyncio.run(live())
 
 
+def test_what_waited_for_a_nonce_is_mined_with_it(bench: Bench) -> None:
+    async def live() -> None:
+        chain = bench.chain()
+        await chain.open()
+        for nonce in (4, 3, 2, 1, 0):
+            await chain.submit(bench.heavy(nonce))
+        assert await bench.nonce(chain) == 5
+        await chain.close()
+
+    asyncio.run(live())
+
+
 def test_too_many_waiting_are_turned_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain_module, "QUEUE_LIMIT", 3)
 
