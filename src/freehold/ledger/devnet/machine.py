@@ -40,10 +40,12 @@ Outcome = str | EngineRefusal
 
 @dataclass(frozen=True, slots=True)
 class DumpPolicy:
-    """When to dump: after so many journal records or seconds, and never so often that dumping
-    takes more than one part in ``share`` of the time."""
+    """When to dump: after so many journal records, bytes or seconds, which bound how long a
+    replay takes, and never so often that dumping takes more than one part in ``share`` of the
+    time."""
 
-    records: int = 2_000
+    records: int = 500
+    bytes: int = 2**20
     seconds: float = 300.0
     share: float = 20.0
 
@@ -257,7 +259,9 @@ class Machine:
         waited = self._monotonic() - self._dumped_at
         if waited < self._dump_seconds * self._policy.share:
             return False
-        return self._journal.count >= self._policy.records or waited >= self._policy.seconds
+        policy, journal = self._policy, self._journal
+        full = journal.count >= policy.records or journal.sound >= policy.bytes
+        return full or waited >= policy.seconds
 
     async def _dump(self) -> None:
         """Take the state, switch to a new journal, write the state behind the next blocks.
