@@ -152,6 +152,12 @@ class Catalog:
             rows = self._db.execute("SELECT deal, object_id FROM pages").fetchall()
         return {int(deal): bytes(object_id) for deal, object_id in rows}
 
+    @property
+    def complete(self) -> bool:
+        """Whether the rows were ever made from the chain; not so in a new file."""
+        with self._typed():
+            return bool(self._db.execute("PRAGMA application_id").fetchone()[0])
+
     def refresh(self, live: Sequence[int], fetch: Callable[[int], Page]) -> list[Unread]:
         """Make the rows those of the ``live`` deals, fetching what is missing.
 
@@ -169,6 +175,8 @@ class Catalog:
                     self.add(future.result())
                 except FreeholdError as error:
                     unread.append(Unread(deal, error.message))
+        with self._typed(), self._db:
+            self._db.execute("PRAGMA application_id = 1")
         return unread
 
     def _load(self) -> bool:
@@ -203,10 +211,13 @@ class Catalog:
         db = sqlite3.connect(self._path, timeout=30.0, check_same_thread=False)
         try:
             db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
+            # The journal forgets a put once its row is here: until somebody refreshes from the
+            # chain, a row that a power cut took would be an object that is gone.
+            db.execute("PRAGMA synchronous=FULL")
             if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                 db.execute("DROP TABLE IF EXISTS pages")
                 db.execute(_SCHEMA)
+                db.execute("PRAGMA application_id = 0")
                 db.execute(f"PRAGMA user_version = {VERSION}")
                 db.commit()
         except sqlite3.DatabaseError:

@@ -27,14 +27,14 @@ from freehold.client.results import ColumnInfo, DealInfo, ObjectInfo, PutResult
 from freehold.client.retrieval import Cheques
 from freehold.client.sharing import Shared, Sharing
 from freehold.client.sink import SinkLike, open_sink
-from freehold.client.source import SourceLike, open_source
+from freehold.client.source import Source, SourceLike, open_source
 from freehold.client.storing import Storing, Wish
 from freehold.client.timing import Timing
 from freehold.client.token import Identity
 from freehold.client.upload import Progress, silent
 from freehold.client.view import Named, View
 from freehold.client.wallet import Wallet
-from freehold.domain.errors import NotFoundError
+from freehold.domain.errors import FreeholdError, NotFoundError
 from freehold.domain.ids import Address
 from freehold.domain.network import Network
 from freehold.ledger.ledger import Ledger
@@ -157,14 +157,17 @@ class Client:
         """Store ``source`` (a path, bytes, or a binary file) as ``name`` (``bucket/key``).
 
         A small object is journaled, and pending until its pack opens; any other is on the chain
-        when this returns. A put that was killed goes on where it stopped when its source did not
-        change. InsufficientFundsError (with the quote) and CapacityError come before any cost.
+        when this returns. When a pack was due and could not be put, the result's ``trouble`` says
+        why: the promise stands. A put that was killed goes on where it stopped when its source
+        did not change. InsufficientFundsError (with the quote) and CapacityError come before any
+        cost.
         """
         names.check(name)
         opened = open_source(source, scratch=self._state)
         try:
             if opened.size <= self.options.pack_below and preset is None:
-                return self._storing.promise(opened, name, attributes)
+                return self._promise(opened, name, attributes)
+            self._know()
             wish = Wish(name, preset or self.options.preset, term or self.options.term, attributes)
             result = self._storing.whole(opened, wish, progress=progress)
         finally:
@@ -191,6 +194,7 @@ class Client:
 
         A result for each name; those of one pack share its deal and its gas.
         """
+        self._know()
         results = self._storing.flush(progress)
         if results and not self.options.keep_versions:
             self.tidy()
@@ -225,20 +229,24 @@ class Client:
             with open_sink(sink) as write:
                 write(memoryview(data)[start:stop])
             return Delivery(stop - start, (), ())
+        self._know()
         place = self._find(name, version).location
         page = self._catalog.page(place.object_id)
         return self._deliver(place, page, sink, span, progress, timing or Timing())
 
     def ls(self, prefix: str = "") -> list[Named]:
         """What the account has under a prefix, by name; pending objects are marked."""
+        self._know()
         return self._view.under(prefix)
 
     def versions(self, name: str) -> list[Version]:
         """Stored versions of a name, newest first."""
+        self._know()
         return self._catalog.versions(name)
 
     def info(self, name: str) -> ObjectInfo:
         """Where an object is: its deal and the state of every column."""
+        self._know()
         named = self._view.named(name)
         if named.pending:
             return ObjectInfo(named, None)
@@ -252,14 +260,18 @@ class Client:
 
         One that shares its deal with others is deleted by a promise, pending until the next pack.
         """
+        self._know()
+        self._storing.settle(name)
         return self._removing.remove(name)
 
     def mv(self, old: str, new: str) -> None:
         """Rename an object, whatever its size, by a promise that is pending until the next pack."""
+        self._know()
         self._removing.move(old, new)
 
     def tidy(self) -> list[int]:
         """Close the deals of objects that no name needs any more; their ids."""
+        self._know()
         return self._removing.tidy()
 
     # --- sharing and recovery --------------------------------------------------------------------
@@ -270,6 +282,7 @@ class Client:
         ``name`` may also be a directory: then all that is and will be in it. ConflictError while
         the object is pending.
         """
+        self._know()
         return self._sharing.share(name, to, self._view, self._catalog)
 
     def recipient(self) -> str:
@@ -342,6 +355,22 @@ class Client:
         return Repairer(self.chain, self.peers, self.library).repair(deal, slot, target=target)
 
     # --- inside ----------------------------------------------------------------------------------
+
+    def _promise(self, source: Source, name: str, attributes: Attributes) -> PutResult:
+        size = self._storing.promise(source, name, attributes)
+        trouble: FreeholdError | None = None
+        if self._packer.due():
+            try:
+                self.flush()
+            except FreeholdError as error:
+                trouble = error
+        pending = self._packer.promise_of(name) is not None
+        return PutResult(name, size, pending=pending, trouble=trouble)
+
+    def _know(self) -> None:
+        """Read the chain once where the catalog is new: this account may own more than it says."""
+        if not self._catalog.complete:
+            self.refresh()
 
     def _find(self, name: str, version: int | None) -> Put:
         if version is None:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import hmac
+import math
 import re
 import ssl
+import time
 from dataclasses import dataclass
 from hashlib import sha256
 from http.client import HTTPSConnection
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.domain.ids import Address
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +29,10 @@ class Peer:
     fingerprint: bytes
 
 
+SLOWEST = 16 * 1024
+"""Bytes a second below which an exchange is cut off."""
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds to connect, and seconds that a connection may stay silent."""
@@ -30,9 +40,35 @@ class Timeouts:
     connect: float = 10.0
     idle: float = 30.0
 
+    def whole(self, length: int) -> float:
+        """Seconds that an exchange of about ``length`` bytes may take in all."""
+        return self.idle + length / SLOWEST
+
 
 class ImposterError(IntegrityError):
     """Another machine answers at a node's endpoint."""
+
+
+class _TimedSocket(ssl.SSLSocket):
+    """Gives up at a moment, however steadily the other side lets single bytes through."""
+
+    idle = 0.0
+    until = math.inf
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
+        self._hurry()
+        return super().recv_into(buffer, nbytes, flags)
+
+    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+        self._hurry()
+        return super().send(data, flags)
+
+    def _hurry(self) -> None:
+        if self.until < math.inf:
+            left = self.until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the exchange takes too long")
+            self.settimeout(min(self.idle, left))
 
 
 class PinnedConnection(HTTPSConnection):
@@ -46,7 +82,7 @@ class PinnedConnection(HTTPSConnection):
         host, port = _place(peer)
         super().__init__(host, port, timeout=timeouts.connect, context=_context())
         self._peer = peer
-        self._idle = timeouts.idle
+        self._timeouts = timeouts
 
     def connect(self) -> None:
         """Open the connection; ImposterError when the certificate is another one."""
@@ -61,11 +97,26 @@ class PinnedConnection(HTTPSConnection):
                 f"{found.hex()[:16]}, the registry names {self._peer.fingerprint.hex()[:16]}",
                 remedy="Wait for its owner to announce the new certificate, or use other nodes.",
             )
-        sock.settimeout(self._idle)
+        sock.settimeout(self._timeouts.idle)
+
+    def limit(self, length: int) -> None:
+        """Connect if need be, and let the exchange of about ``length`` bytes that begins take no
+        longer than the slowest bearable node would."""
+        if self.sock is None:
+            self.connect()
+        if isinstance(self.sock, _TimedSocket):
+            self.sock.idle = self._timeouts.idle
+            self.sock.until = time.monotonic() + self._timeouts.whole(length)
+
+    def hurry(self, idle: float) -> None:
+        """Bear only so many seconds of silence in what is left of the exchange."""
+        if isinstance(self.sock, _TimedSocket):
+            self.sock.idle = idle
 
 
 def _context() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.sslsocket_class = _TimedSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # no authority: ``connect`` compares the fingerprint

@@ -8,6 +8,7 @@ from freehold.client.catalog import Catalog
 from freehold.client.chain import Chain
 from freehold.client.packer import PUT, Packer, unframe
 from freehold.client.view import View
+from freehold.domain.errors import NotFoundError, RefusedError
 from freehold.markets.storage import names
 from freehold.markets.storage.manifest import Manifest, Put, rename
 
@@ -46,12 +47,22 @@ class Removing:
         """Close the deals of objects that no name needs; their ids."""
         held = self._packer.linked_objects()
         obsolete = self._catalog.listing().obsolete - held
-        return [self.close(object_id) for object_id in sorted(obsolete)]
+        closed = []
+        for object_id in sorted(obsolete):
+            try:
+                closed.append(self.close(object_id))
+            except NotFoundError:
+                continue  # another process of this account was faster
+        return closed
 
     def close(self, object_id: bytes) -> int:
-        """Close an object's deal and forget it."""
+        """Close an object's deal and forget it; also one whose closing was cut short."""
         deal = self._catalog.page(object_id).deal
-        self._chain.close(deal)
+        try:
+            self._chain.close(deal)
+        except RefusedError:
+            if not self._chain.deal(deal).closed_at:
+                raise
         self._catalog.drop(object_id)
         return deal
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from freehold.client.timing import Timing
 from freehold.client.view import Named
+from freehold.domain.errors import FreeholdError
 from freehold.ledger.contracts.storage import ACTIVE, Column, Deal
 
 
@@ -13,7 +14,8 @@ from freehold.ledger.contracts.storage import ACTIVE, Column, Deal
 class PutResult:
     """What a put came to; ``pending`` means journaled here and not yet on the chain.
 
-    ``deal``, ``gas_used`` and ``fee`` (wei) are zero while pending.
+    ``deal``, ``gas_used`` and ``fee`` (wei) are zero while pending. ``trouble`` is why a pack
+    that was due could not be put yet.
     """
 
     name: str
@@ -23,6 +25,7 @@ class PutResult:
     deal: int = 0
     gas_used: int = 0
     fee: int = 0
+    trouble: FreeholdError | None = None
     timing: Timing = field(default_factory=Timing, compare=False, repr=False)
 
 

@@ -75,12 +75,14 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Method, path and JSON body of one exchange, plus headers beyond the token."""
+    """Method, path and JSON body of one exchange, plus headers beyond the token, and about how
+    many bytes the answer may have, which bounds its time."""
 
     method: str
     path: str
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    length: int = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +179,8 @@ class Session:
         def fetch() -> None:
             nonlocal got
             wanted = {"Range": f"bytes={start + got}-{start + into.nbytes - 1}", **(headers or {})}
-            with self._open(Request("GET", path, headers=wanted)) as (_, response):
+            request = Request("GET", path, headers=wanted, length=into.nbytes - got)
+            with self._open(request) as (_, response):
                 _check_range(response, start + got, into.nbytes - got, self.peer)
                 for count in _chunks(response, into[got:], stop):
                     got += count
@@ -246,6 +249,7 @@ class Session:
     def _exchange(
         self, connection: PinnedConnection, request: Request, stream: _Stream | None
     ) -> HTTPResponse:
+        connection.limit(request.length + (stream.data.nbytes if stream else 0))
         connection.putrequest(request.method, request.path, skip_accept_encoding=True)
         token = self._identity.token(
             audience=self.peer.node, method=request.method, path=request.path, body=request.body
@@ -311,7 +315,7 @@ def _pour(connection: PinnedConnection, data: memoryview) -> None:
     try:
         connection.sock.sendall(data)
     except (BrokenPipeError, ConnectionResetError):
-        connection.sock.settimeout(1.0)
+        connection.hurry(1.0)
 
 
 def _chunks(response: HTTPResponse, into: memoryview, stop: Callable[[], bool]) -> Iterator[int]:
@@ -341,7 +345,7 @@ def _json(raw: bytes, peer: Peer, *, strict: bool = True) -> dict[str, object]:
         return {}
     try:
         fields = json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         fields = None
     if isinstance(fields, dict):
         return fields

@@ -21,8 +21,8 @@ from freehold.client.timing import Timing
 from freehold.client.upload import Blueprint, Progress, silent
 from freehold.client.wallet import Wallet
 from freehold.domain.errors import FreeholdError
-from freehold.markets.storage.column import ColumnLayout
-from freehold.markets.storage.header import seal_header
+from freehold.markets.storage.column import PREFIX_LENGTH, ColumnLayout
+from freehold.markets.storage.header import open_header, seal_header
 from freehold.markets.storage.manifest import Attributes, Location, Manifest, Put
 from freehold.markets.storage.seal import KEY_LENGTH
 
@@ -63,15 +63,12 @@ class Storing:
         self._active: set[bytes] = set()
         self._lock = Lock()
 
-    def promise(self, source: Source, name: str, attributes: Attributes) -> PutResult:
-        """Journal a small object, and flush when a pack is due."""
+    def promise(self, source: Source, name: str, attributes: Attributes) -> int:
+        """Journal a small object; its size. It is durable when this returns."""
         data = bytearray(source.size)
         source.read(0, memoryview(data))
         self._packer.add(name, bytes(data), modified=time.time_ns(), attributes=attributes)
-        if self._packer.due():
-            self.flush()
-        pending = self._packer.promise_of(name) is not None
-        return PutResult(name, source.size, pending=pending)
+        return len(data)
 
     def whole(self, source: Source, wish: Wish, *, progress: Progress = silent) -> PutResult:
         """Store an object in a deal of its own, going on where a killed put of it stopped."""
@@ -113,6 +110,18 @@ class Storing:
                 elif self._chain.now() > intent.created + KEPT:
                     self._putter.abandon(intent)
         return found
+
+    def settle(self, name: str) -> None:
+        """Finish or drop what dead processes left of puts under ``name``.
+
+        Whoever takes the name away comes first, or an opening that was still on its way would
+        bring it back.
+        """
+        for intent in self._journal.intents():
+            if intent.name == name and self._take(intent):
+                with self._busy(intent.object_id):
+                    if self._putter.reopen(intent) is None:
+                        self._putter.abandon(intent)
 
     def layout(self, size: int, shape: Preset, *, header_length: int) -> ColumnLayout:
         """How an object of ``size`` bytes will lie on its nodes."""
@@ -179,11 +188,25 @@ class Storing:
         for intent in self._journal.intents():
             if intent.name != name or not self._take(intent):
                 continue
-            if intent.source == fingerprint:
+            if intent.source == fingerprint and not self._overtaken(intent):
                 return intent
             if intent.state != "opening":
                 self._putter.abandon(intent)
         return None
+
+    def _overtaken(self, intent: Intent) -> bool:
+        """Whether the log has come to say something newer about the name: its own page, sealed
+        and sent already, would not hold against that."""
+        own = open_header(
+            intent.head[PREFIX_LENGTH:],
+            object_id=intent.object_id,
+            seed=self._wallet.seed,
+            account=self._wallet.account,
+        )
+        return any(
+            page.sequence > own.sequence and any(e.name == intent.name for e in page.entries)
+            for page in self._catalog.manifests()
+        )
 
     def _take(self, intent: Intent) -> bool:
         """Whether nobody works on a put any more, and this process may."""

@@ -100,6 +100,7 @@ class FakeNode:
     refuse: Callable[[str, str], tuple[int, str] | None] = field(default=lambda m, p: None)
     before: Callable[[str, str], None] = field(default=lambda m, p: None)
     tamper: Callable[[str, int, bytes], bytes] = field(default=lambda cid, at, data: data)
+    speak: Callable[[_Handler], None] | None = None
     lie_about_root: bool = False
     down: bool = False
     acceptor: Key | None = None
@@ -181,6 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._json(refusal[0], {"error": refusal[1], "remedy": "as told"})
             return
+        if node.speak is not None:
+            node.speak(self)
+            return
         account: Address | None = None
         if path != "/offer":
             account = self._account(method, path, body)
@@ -232,6 +236,25 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(raw)
+
+    def answer(self, raw: bytes) -> None:
+        """Whatever bytes, as a JSON answer."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(raw)))
+        self.end_headers()
+        self.wfile.write(raw)
+
+    def trickle(self, length: int) -> None:
+        """An answer in single bytes."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        try:
+            for _ in range(length):
+                self.wfile.write(b" ")
+                self.wfile.flush()
+        except OSError:
+            self.close_connection = True
 
     def _empty(self, status: int, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
@@ -543,6 +566,8 @@ class FakeChain:
         return self.ledger.tags[tag]
 
     def close(self, deal: int) -> str:
+        if self.ledger.opened[deal].closed_at:
+            raise RefusedError("storage.close was refused: storage: deal is closed", remedy="-")
         self.ledger.opened[deal] = replace(self.ledger.opened[deal], closed_at=self.now())
         return "0x3"
 

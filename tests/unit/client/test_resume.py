@@ -5,15 +5,17 @@ from __future__ import annotations
 import io
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from freehold.client.chain import Opened
 from freehold.client.client import Client
-from freehold.domain.errors import FreeholdError, RefusedError, UnavailableError
+from freehold.client.packer import Limits
+from freehold.domain.errors import CapacityError, FreeholdError, RefusedError, UnavailableError
 from freehold.ledger.contracts.storage import Acceptance, OpenRequest
-from unit.client.fakes import FakeChain, World
+from unit.client.fakes import OPTIONS, FakeChain, World
 
 SIZE = 700_000
 
@@ -278,14 +280,25 @@ def test_a_refused_opening_is_tried_again_with_the_same_acceptances(world: World
 
 
 def test_packs_flush_by_themselves_when_they_are_due(world: World) -> None:
-    from dataclasses import replace
-
-    from freehold.client.packer import Limits
-    from unit.client.fakes import OPTIONS
-
     options = replace(OPTIONS, limits=Limits(count=3, wait=10**9))
     client = world.client(world.wallet(), options=options)
     assert [client.put(b"x", f"b/{i}").pending for i in range(3)] == [True, True, False]
+
+
+def test_a_promise_stands_when_its_pack_cannot_be_put(world: World) -> None:
+    options = replace(OPTIONS, limits=Limits(count=2, wait=10**9))
+    client = world.client(world.wallet(), options=options)
+    client.put(b"one", "b/1")
+    for node in world.nodes:
+        node.refuse = lambda method, path: (400, "not now")
+    result = client.put(b"two", "b/2")
+    assert result.pending
+    assert isinstance(result.trouble, CapacityError)
+    for node in world.nodes:
+        node.refuse = lambda method, path: None
+    client.peers.candidates(fresh=True)
+    assert not client.put(b"three", "b/3").pending
+    assert len(client.ls()) == 3
 
 
 def test_the_chain_being_down_loses_no_promise(world: World) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -99,6 +101,26 @@ def test_a_passing_refusal_is_tried_again_a_bounded_number_of_times(world: World
     answers = iter([(503, "busy"), None])
     node.refuse = lambda method, path: next(answers)
     assert session(world, node).ask("GET", "/offer")["node"] == node.key.address
+
+
+@pytest.mark.parametrize("text", [b"[" * 200_000, b'{"price":' + b"1" * 100_000 + b"}", b"[]"])
+def test_odd_json_is_a_typed_error(world: World, text: bytes) -> None:
+    node = world.nodes[0]
+    node.speak = lambda handler: handler.answer(text)
+    with pytest.raises(IntegrityError, match="no JSON object"):
+        session(world, node).ask("GET", "/offer")
+
+
+def test_a_node_that_lets_bytes_trickle_is_cut_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = world.nodes[0]
+    hours = itertools.count(step=600)
+    clock = SimpleNamespace(monotonic=lambda: float(next(hours)))
+    monkeypatch.setattr("freehold.client.connection.time", clock)
+    node.speak = lambda handler: handler.trickle(2**15)
+    with pytest.raises(UnavailableError, match="takes too long"):
+        session(world, node).ask("GET", "/offer")
 
 
 def test_a_node_that_is_gone_is_unavailable(world: World) -> None:
