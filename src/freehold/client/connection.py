@@ -64,11 +64,11 @@ class _TimedSocket(ssl.SSLSocket):
         return super().send(data, flags)
 
     def _hurry(self) -> None:
-        if self.until < math.inf:
-            left = self.until - time.monotonic()
+        left = self.until - time.monotonic()
+        if left < self.idle:
             if left <= 0:
                 raise TimeoutError("the exchange takes too long")
-            self.settimeout(min(self.idle, left))
+            self.settimeout(left)
 
 
 class PinnedConnection(HTTPSConnection):
@@ -105,13 +105,14 @@ class PinnedConnection(HTTPSConnection):
         if self.sock is None:
             self.connect()
         if isinstance(self.sock, _TimedSocket):
-            self.sock.idle = self._timeouts.idle
             self.sock.until = time.monotonic() + self._timeouts.whole(length)
+            self.hurry(self._timeouts.idle)
 
     def hurry(self, idle: float) -> None:
         """Bear only so many seconds of silence in what is left of the exchange."""
         if isinstance(self.sock, _TimedSocket):
             self.sock.idle = idle
+            self.sock.settimeout(idle)
 
 
 def _context() -> ssl.SSLContext:
