@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli.amounts import brief
+from freehold.cli.amounts import span as span_text
 from freehold.cli.home import find_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import new_password, open_client
-from freehold.domain import money
-from freehold.domain.errors import NotFoundError, UsageError
+from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from freehold.client.client import Client
@@ -84,7 +87,7 @@ def put(
             return
         source = sys.stdin.buffer if piped else file
         total = 0 if piped else file.stat().st_size
-        with screen.progress(target, total) as advance:
+        with screen.progress(plain(target), total) as advance:
             result = client.put(source, target, preset=shape, term=span, progress=advance)
             if result.pending:
                 result = next((r for r in client.flush() if r.name == target), result)
@@ -108,14 +111,14 @@ def _show_quote(screen: Screen, quote: Quote) -> None:
         }
     )  # fmt: skip
     screen.facts(
-        f"{quote.size:,} bytes for {quote.term / 86_400:g} days",
+        f"{quote.size:,} bytes for {span_text(quote.term)}",
         {
             "columns": f"{quote.k} of {quote.n}, {quote.stored:,} bytes in all",
-            "price for the term": money.show(quote.price, places=12),
-            "locked while it lasts": money.show(quote.lockup, places=12),
-            "set aside for repairs": money.show(quote.reserve, places=12),
-            "to deposit first": money.show(quote.deposit, places=12),
-            "gas": f"{quote.gas:,} ({money.show(quote.gas_fee, places=12)} coins)",
+            "price for the term": f"{brief(quote.price)} tokens",
+            "locked while it lasts": f"{brief(quote.lockup)} tokens",
+            "set aside for repairs": f"{brief(quote.reserve)} tokens",
+            "to deposit first": f"{brief(quote.deposit)} tokens",
+            "gas": f"{quote.gas:,} ({brief(quote.gas_fee)} coins)",
         },
     )
 
@@ -123,7 +126,7 @@ def _show_quote(screen: Screen, quote: Quote) -> None:
 def _show_put(screen: Screen, name: str, result: PutResult) -> None:
     screen.emit({"name": name, "size": result.size, "pending": result.pending, "deal": result.deal})
     where = "waits for its pack" if result.pending else f"deal {result.deal}"
-    screen.say(f"[green]✓[/] {name}  {result.size:,} bytes  {where}")
+    screen.say(f"[green]✓[/] {plain(name)}  {result.size:,} bytes  {where}")
 
 
 def get(
@@ -142,15 +145,15 @@ def get(
     """Read an object back, from any k of its columns."""
     screen = Screen(as_json)
     piped = str(file) == "-"
-    target = file or Path(name.rpartition("/")[2])
+    target = file or local_file(name, shared=token is not None)
     sink = sys.stdout.buffer if piped else target
     with cancellable(), open_client(home, password_file) as client:
         if token is None:
-            with screen.progress(name, _size(client, name)) as advance:
+            with screen.progress(plain(name), _size(client, name)) as advance:
                 delivery = client.get(name, sink, progress=advance)
         else:
             shared = _named_in(client.open_share(token), name)
-            with screen.progress(name, shared.put.location.size) as advance:
+            with screen.progress(plain(name), shared.put.location.size) as advance:
                 delivery = client.get_shared(shared, sink, progress=advance)
     if not piped:
         screen.emit(
@@ -159,7 +162,26 @@ def get(
                 "lost": list(delivery.lost), "liars": list(delivery.liars),
             }
         )  # fmt: skip
-        screen.say(f"[green]✓[/] {target}  {delivery.size:,} bytes{_trouble(delivery)}")
+        screen.say(f"[green]✓[/] {plain(str(target))}  {delivery.size:,} bytes{_trouble(delivery)}")
+
+
+def local_file(name: str, *, shared: bool) -> Path:
+    """Where an object goes when the user names no file: into this folder, under its last part.
+
+    UsageError when that is no proper file name; ConflictError when somebody else's object would
+    overwrite a file, since it is they who chose the name.
+    """
+    last = name.rpartition("/")[2]
+    if last in ("", ".", "..") or not last.isprintable():
+        raise UsageError(
+            f"{name!r} does not end in a file name", remedy="Say where to write it: get NAME FILE."
+        )
+    if shared and os.path.lexists(last):
+        raise ConflictError(
+            f"there is a file {last!r} here already",
+            remedy="Say where to write what is shared with you: get NAME FILE --token TOKEN.",
+        )
+    return Path(last)
 
 
 def _size(client: Client, name: str) -> int:
@@ -170,7 +192,7 @@ def _named_in(found: Sequence[Shared], name: str) -> Shared:
     for shared in found:
         if shared.put.name == name:
             return shared
-    names = ", ".join(shared.put.name for shared in found[:5]) or "nothing"
+    names = ", ".join(repr(shared.put.name) for shared in found[:5]) or "nothing"
     raise NotFoundError(f"the token does not open {name!r}", remedy=f"It opens {names}.")
 
 
@@ -205,7 +227,12 @@ def ls(
         f"{len(rows)} objects",
         ("name", "bytes", "changed", "state"),
         [
-            (r["name"], f"{r['size']:,}", r["modified"], "pending" if r["pending"] else "stored")
+            (
+                plain(str(r["name"])),
+                f"{r['size']:,}",
+                r["modified"],
+                "pending" if r["pending"] else "stored",
+            )
             for r in rows
         ],
     )
@@ -236,7 +263,7 @@ def rm(
         if not closed:
             client.flush()
     screen.emit({"name": name, "closed_deals": closed})
-    screen.say(f"[green]✓[/] deleted {name}")
+    screen.say(f"[green]✓[/] deleted {plain(name)}")
 
 
 def mv(
@@ -253,7 +280,7 @@ def mv(
         client.mv(old, new)
         client.flush()
     screen.emit({"old": old, "new": new})
-    screen.say(f"[green]✓[/] {old} is now {new}")
+    screen.say(f"[green]✓[/] {plain(old)} is now {plain(new)}")
 
 
 def info(
@@ -267,6 +294,8 @@ def info(
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
         found = client.info(name)
+    from freehold.cli.live import names_of
+
     columns = [] if found.deal is None else [_column(found.deal, c) for c in found.deal.columns]
     screen.emit(
         {
@@ -276,15 +305,16 @@ def info(
             "columns": columns,
         }
     )
-    title = f"{name}  {found.named.size:,} bytes  " + (
+    title = f"{plain(name)}  {found.named.size:,} bytes  " + (
         f"deal {found.deal.id}, any {found.deal.record.k} of {found.deal.record.n} columns"
         if found.deal
         else "pending: journaled here, not yet on the ledger"
     )
+    names: dict[object, str] = {**names_of(find_home(home))}
     screen.table(
         title,
         ("column", "node", "piece", "state"),
-        [(c["slot"], c["node"], c["cid"], c["state"]) for c in columns],
+        [(c["slot"], names.get(c["node"], c["node"]), c["cid"], c["state"]) for c in columns],
     )
 
 
