@@ -12,12 +12,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from freehold.cli import live, snapshot
+from freehold.cli import live
 from freehold.cli.home import open_home
 from freehold.cli.session import open_ledger
 
 ASSETS = Path(__file__).parent / "assets"
-WIDTH = 118
+WIDTH = 100
 
 
 def main() -> None:
@@ -28,8 +28,7 @@ def main() -> None:
     home = open_home(root)
     console = Console(record=True, width=WIDTH, file=io.StringIO())
     with open_ledger(root) as ledger:
-        seen, events = snapshot.take(ledger), snapshot.feed(ledger, count=live.LINES)
-        console.print(live.draw(seen, events, live.names_of(home), live.running(home)))
+        console.print(live.draw(live.look(ledger, home)))
     svg = console.export_svg(title="freehold up")
     # Without the remote fonts that rich names: a picture must not call anybody.
     svg = re.sub(r"@font-face \{.*?\}", "", svg, flags=re.DOTALL)

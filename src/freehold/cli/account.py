@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from freehold.cli.amounts import moment
 from freehold.cli.home import find_home, open_home, read_text, write_whole
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
@@ -194,7 +195,8 @@ def remove(
         if amount is not None:
             event = ledger.staking.unbond(target, money.parse(amount)).one("Unbonded")
             screen.emit({"entry": event.number("entry"), "ready_at": event.number("ready_at")})
-            screen.say(f"[green]✓[/] unbonding {amount}; ready at {event.number('ready_at')}")
+            when = moment(event.number("ready_at"))
+            screen.say(f"[green]✓[/] unbonding {amount}; ready at {when}")
             return
         taken = _withdraw_ready(ledger, target)
     screen.emit({"node": node, "withdrawn": taken})
@@ -220,7 +222,7 @@ def _withdraw_ready(ledger: object, node: Address) -> int:
         receipt = ledger.staking.withdraw(node, event.number("entry"))
         taken += receipt.one("Withdrawn").number("amount")
     if not taken:
-        when = f"the next is ready at {waiting}" if waiting else "nothing is unbonding"
+        when = f"the next is ready at {moment(waiting)}" if waiting else "nothing is unbonding"
         raise ConflictError(
             f"no stake of {node} can be withdrawn: {when}",
             remedy="Unbond first: `freehold stake remove NODE AMOUNT`, then wait.",

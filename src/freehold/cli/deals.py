@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli.amounts import brief, moment
 from freehold.cli.objects import parse_span
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client
-from freehold.domain import money
 
 if TYPE_CHECKING:
     from freehold.client.results import DealInfo
@@ -29,17 +29,19 @@ def list_deals(
     """List the account's deals."""
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
-        rows = [_row(deal) for deal in client.deals()]
+        deals = client.deals()
+    rows = [_row(deal) for deal in deals]
     screen.emit(rows)
     screen.table(
         f"{len(rows)} deals",
         ("deal", "columns", "alive", "bytes each", "ends", "repairs", "reserve", "state"),
         [
             (
-                r["deal"], f"{r['k']}/{r['n']}", r["alive"], r["size"], r["term_end"],
-                r["repairs_done"], money.show(int(str(r["reserve"]))), r["state"],
+                deal.id, f"{deal.record.k}/{deal.record.n}", r["alive"], f"{deal.record.size:,}",
+                moment(deal.record.term_end), deal.record.repairs_done,
+                brief(deal.record.reserve), r["state"],
             )
-            for r in rows
+            for deal, r in zip(deals, rows, strict=True)
         ],
     )  # fmt: skip
 

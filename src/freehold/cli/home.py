@@ -58,9 +58,10 @@ class Home:
         return self.root / "nodes" / name
 
     def nodes(self) -> list[Path]:
-        """The folders of this machine's nodes, in order of their names."""
+        """The folders of this machine's nodes, in order of their names: node-9, node-10."""
         folder = self.root / "nodes"
-        return sorted(p for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
+        found = [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
+        return sorted(found, key=lambda path: natural(path.name))
 
     def network(self) -> Network:
         """The network that this home belongs to; NotFoundError before it has one."""
@@ -115,6 +116,12 @@ class Home:
                     remedy="Look at it with `freehold status`, or end it with `freehold down`.",
                 ) from error
             yield
+
+
+def natural(name: str) -> tuple[str, int]:
+    """A key that sorts node-9 before node-10."""
+    stem, _, number = name.rpartition("-")
+    return (stem, int(number)) if number.isascii() and number.isdigit() else (name, 0)
 
 
 def default_root() -> Path:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from freehold.cli import processes, snapshot
+from freehold.cli import feed, processes, snapshot
+from freehold.cli.amounts import brief, size
 from freehold.cli.home import Home
 from freehold.cli.snapshot import NodeView, Snapshot
 from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import Address
-from freehold.domain.money import show
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import Event
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LINES = 12
 REFRESH = 2.0
 _COLOURS = {"good": "green", "failed": "red", "leaving": "yellow", "retired": "dim"}
+_HOLDING = frozenset({"good", "leaving"})
 
 
 def names_of(home: Home) -> dict[Address, str]:
@@ -36,15 +37,17 @@ def watch(
     """Redraw the view every two seconds until ``stop``, or Ctrl-C."""
     from rich.live import Live
 
-    names = names_of(home)
     with Live(console=console, auto_refresh=False) as live:
         while not stop():
             try:
-                seen, events = snapshot.take(ledger), snapshot.feed(ledger, count=LINES)
+                view = look(ledger, home)
             except UnavailableError as error:
                 live.update(f"[red]{error.message}[/]\n  {error.remedy}", refresh=True)
             else:
-                live.update(draw(seen, events, names, running(home)), refresh=True)
+                footer = (
+                    "[dim]Ctrl-C stops everything and keeps all state; `freehold up` goes on.[/]"
+                )
+                live.update(draw(view, footer=footer), refresh=True)
             time.sleep(REFRESH)
 
 
@@ -53,53 +56,67 @@ def running(home: Home) -> frozenset[str]:
     return frozenset(child.name for child in processes.running(home))
 
 
-def draw(
-    seen: Snapshot, events: list[Event], names: Mapping[Address, str], alive: frozenset[str]
-) -> RenderableType:
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is drawn: the ledger's word, the latest lines, and this machine's nodes."""
+
+    seen: Snapshot
+    lines: Sequence[str]
+    names: Mapping[Address, str]
+    alive: frozenset[str]
+
+
+def look(ledger: Ledger, home: Home) -> View:
+    """The network as it is now."""
+    names, seen = names_of(home), snapshot.take(ledger)
+    events = feed.recent(ledger, count=LINES)
+    payouts = {node.payout: node.node for node in seen.nodes}
+    cast = feed.cast(ledger, events, names=names, payouts=payouts)
+    return View(seen, feed.tell(events, cast, count=LINES), names, running(home))
+
+
+def draw(view: View, *, footer: str = "") -> RenderableType:
     """The view as something that rich can print."""
     from rich.console import Group
     from rich.panel import Panel
 
-    held = sum(node.bytes for node in seen.nodes)
+    seen = view.seen
+    held = sum(node.bytes for node in seen.nodes if node.state in _HOLDING)
     title = (
-        f"[bold]{seen.name}[/]  block {seen.block}  period {seen.period}  "
-        f"rounds {seen.rounds}  deals {seen.deals}  {held:,} bytes proven"
+        f"[bold]{seen.name}[/]  block {seen.block:,}  period {seen.period:,}  "
+        f"rounds {seen.rounds:,}  deals {seen.deals:,}  {size(held)} under proof"
     )
-    lines = "\n".join(snapshot.tell(event, names) for event in events) or "nothing yet"
-    return Group(
-        title,
-        _table(seen.nodes, names, alive),
-        Panel(lines, title="what happened", title_align="left"),
-        "[dim]Ctrl-C stops everything and keeps all state; `freehold up` goes on from there.[/]",
-    )
+    lines = "\n".join(view.lines) or "nothing yet"
+    panel = Panel(lines, title="what happened", title_align="left")
+    return Group(title, _table(view), panel, *([footer] if footer else []))
 
 
-def _table(
-    nodes: tuple[NodeView, ...], names: Mapping[Address, str], alive: frozenset[str]
-) -> RenderableType:
+def _table(view: View) -> RenderableType:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(header_style="bold")
-    for column in ("node", "process", "market", "columns", "bytes", "proved", "missed"):
-        table.add_column(column)
-    for column in ("stake", "earned"):
-        table.add_column(column, justify="right")
-    for node in nodes:
-        name = names.get(node.node, node.node[:8] + "…")
-        colour = _COLOURS.get(node.state, "yellow")
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    for column in ("node", "process", "market"):
+        table.add_column(column, no_wrap=True)
+    for column in ("cols", "holds", "proved", "missed", "stake", "earned"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for node in view.seen.nodes:
         table.add_row(
-            name,
-            "[green]runs[/]"
-            if name in alive
-            else "[red]stopped[/]"
-            if name in names.values()
-            else "elsewhere",
-            f"[{colour}]{node.state}[/]",
+            view.names.get(node.node) or feed.shorten(node.node),
+            _process(view, node),
+            f"[{_COLOURS.get(node.state, 'yellow')}]{node.state}[/]",
             str(node.columns),
-            f"{node.bytes:,}",
+            size(node.bytes),
             str(node.proven),
             str(node.missed),
-            show(node.stake, places=4),
-            show(node.earned, places=12),
+            brief(node.stake),
+            brief(node.earned),
         )
     return table
+
+
+def _process(view: View, node: NodeView) -> str:
+    name = view.names.get(node.node)
+    if name is None:
+        return "[dim]elsewhere[/]"
+    return "[green]runs[/]" if name in view.alive else "[red]stopped[/]"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli.amounts import moment, span
 from freehold.cli.home import find_home, read_text, write_whole
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
@@ -97,11 +98,11 @@ def show_network(
         }
     )  # fmt: skip
     screen.facts(f"{network.name}, supply {show(supply)}", dict(network.contracts))
-    screen.facts("parameters", dict(network.parameters))
+    screen.facts("parameters", {name: _shown(name, v) for name, v in network.parameters.items()})
     screen.table(
         "every power that anyone has",
         ("contract", "role", "holder", "delay"),
-        [(p["contract"], p["role"], p["holder"], f"{p['delay']} s") for p in powers],
+        [(p["contract"], p["role"], p["holder"], span(int(str(p["delay"])))) for p in powers],
     )
     screen.facts("odds of noticing a loss", _odds(network.parameters["challenges"]))
 
@@ -124,6 +125,26 @@ def _reader(home: Path | None, descriptor: Path | None) -> Iterator[Ledger]:
         yield ledger
 
 
+_SPANS = frozenset(
+    {
+        "arbiter_timeout", "cleanup_window", "governor_delay", "grace", "lockup_period", "notice",
+        "period", "spot_window", "unbonding", "voucher_delay", "window",
+    }
+)  # fmt: skip
+_AMOUNTS = frozenset({"cap", "stake_per_tib"})
+
+
+def _shown(name: str, value: int) -> str:
+    """A parameter with its unit."""
+    if name in _SPANS:
+        return span(value)
+    if name in _AMOUNTS:
+        return f"{show(value)} tokens"
+    if name.endswith("_bps"):
+        return f"{value / 100:g} %"
+    return moment(value) if name == "genesis" else f"{value:,}"
+
+
 def _name(network: Network, place: str) -> str:
     return next((name for name, at in network.contracts.items() if at == place), place)
 
@@ -133,7 +154,7 @@ def _odds(challenges: int) -> dict[str, object]:
 
     return {
         f"{lost:.0%} lost": ", ".join(
-            f"{odds(challenges, lost, periods):.1%} within {periods} periods"
+            f"{odds(challenges, lost, periods):.1%} within {periods} period{'s'[: periods - 1]}"
             for periods in (1, 7, 30)
         )
         for lost in (0.01, 0.1, 0.5)

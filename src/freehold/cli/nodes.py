@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from freehold.cli import processes
+from freehold.cli.amounts import brief
 from freehold.cli.home import find_home, open_home, read_text, write_whole
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
@@ -172,8 +173,8 @@ def status(
             "process": "runs" if runs else "stopped", "market": view.state,
             "endpoint": view.endpoint, "columns": view.columns, "bytes": f"{view.bytes:,}",
             "rounds proved": view.proven, "rounds missed": view.missed,
-            "stake": money.show(view.stake), "earned": money.show(view.earned, places=12),
-            "coins for gas": money.show(gas),
+            "stake": f"{brief(view.stake)} tokens", "earned": f"{brief(view.earned)} tokens",
+            "gas": f"{brief(gas)} coins",
         },
     )  # fmt: skip
 

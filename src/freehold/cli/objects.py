@@ -310,11 +310,11 @@ def info(
         if found.deal
         else "pending: journaled here, not yet on the ledger"
     )
-    names: dict[object, str] = {**names_of(find_home(home))}
+    names = {str(node): name for node, name in names_of(find_home(home)).items()}
     screen.table(
         title,
         ("column", "node", "piece", "state"),
-        [(c["slot"], names.get(c["node"], c["node"]), c["cid"], c["state"]) for c in columns],
+        [(c["slot"], names.get(str(c["node"]), c["node"]), c["cid"], c["state"]) for c in columns],
     )
 
 

@@ -133,16 +133,14 @@ def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the network: nodes, proofs, payments."""
-    from freehold.cli import live, snapshot
+    from freehold.cli import live
 
     screen, target = Screen(as_json), open_home(home)
     with cancellable(), open_ledger(home) as ledger:
-        seen = snapshot.take(ledger)
-        alive = live.running(target)
-        screen.emit(seen.to_json() | {"processes": sorted(alive)})
+        view = live.look(ledger, target)
+        screen.emit(view.seen.to_json() | {"processes": sorted(view.alive)})
         if not as_json:
-            events = snapshot.feed(ledger, count=live.LINES)
-            screen.console().print(live.draw(seen, events, live.names_of(target), alive))
+            screen.console().print(live.draw(view))
 
 
 def doctor(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
@@ -155,7 +153,10 @@ def doctor(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     screen.table(
         "doctor",
         ("", "what", "found", "remedy"),
-        [("✓" if f.good else "✗", f.what, f.found, f.remedy) for f in findings],
+        [
+            ("[green]✓[/]" if f.good else "[red]✗[/]", f.what, f.found, "" if f.good else f.remedy)
+            for f in findings
+        ],
     )
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)

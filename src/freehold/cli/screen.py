@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from freehold.domain.errors import CancelledError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 Advance = Callable[[int, int], None]
 """Told how many bytes of how many are done."""
+
+_PIPED_WIDTH = 250
+_NUMBER = re.compile(r"[0-9][0-9,.]*( [a-z]+)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +29,31 @@ class Screen:
     """Where a command's result goes; ``as_json`` silences everything meant for people."""
 
     as_json: bool
+    _spinners: list[Console] = field(default_factory=list, repr=False, compare=False)
 
     def console(self, *, stderr: bool = False) -> Console:
-        """A rich console on standard output, or on standard error for progress."""
+        """A rich console on standard output, or on standard error for progress.
+
+        Where nobody looks, as in a pipe, lines are as long as they need to be.
+        """
         from rich.console import Console
 
-        return Console(stderr=stderr, highlight=False, soft_wrap=not stderr)
+        seen = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
+        return Console(stderr=stderr, highlight=False, width=None if seen else _PIPED_WIDTH)
 
     def say(self, text: str) -> None:
-        """A line for people."""
-        if not self.as_json:
-            self.console().print(text)
+        """A line for people, never broken: what it names can be copied."""
+        self._print(text, whole=True)
+
+    def tell(self, text: str) -> None:
+        """A sentence for people, broken between words where the terminal ends."""
+        self._print(text, whole=False)
+
+    def _print(self, text: str, *, whole: bool) -> None:
+        if self.as_json:
+            return
+        beside = self._spinners and sys.stdout.isatty()
+        (self._spinners[-1] if beside else self.console()).print(text, soft_wrap=whole)
 
     def emit(self, fields: object) -> None:
         """The one JSON document of a command, when programs asked for it."""
@@ -46,12 +66,14 @@ class Screen:
             return
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", header_style="bold")
-        for column in columns:
-            table.add_column(column)
-        for row in rows:
-            table.add_row(*(str(cell) for cell in row))
-        self.console().print(table)
+        table = Table(header_style="bold")
+        cells = [[str(cell) for cell in row] for row in rows]
+        for place, column in enumerate(columns):
+            numbers = bool(cells) and all(_NUMBER.fullmatch(row[place]) for row in cells)
+            table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*row)
+        self._print_under(title, table)
 
     def facts(self, title: str, fields: Mapping[str, object]) -> None:
         """Names and values, one a line."""
@@ -59,10 +81,18 @@ class Screen:
             return
         from rich.table import Table
 
-        table = Table(title=title, title_justify="left", show_header=False)
+        table = Table(show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for name, value in fields.items():
             table.add_row(name, str(value))
-        self.console().print(table)
+        self._print_under(title, table)
+
+    def _print_under(self, title: str, table: Table) -> None:
+        console = self.console()
+        console.print(f"[bold]{title}[/]", soft_wrap=True)
+        if table.row_count:
+            console.print(table)
 
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
@@ -88,13 +118,18 @@ class Screen:
             yield lambda done, whole: bar.update(task, completed=done, total=whole)
 
     @contextmanager
-    def waiting(self, label: str) -> Iterator[None]:
-        """A spinner beside ``label`` while the body runs."""
+    def waiting(self, label: str) -> Iterator[Callable[[str], None]]:
+        """A spinner beside ``label`` while the body runs; it yields how to change the label."""
         if self.as_json:
-            yield
+            yield lambda _label: None
             return
-        with self.console(stderr=True).status(label):
-            yield
+        console = self.console(stderr=True)
+        with console.status(label) as status:
+            self._spinners.append(console)
+            try:
+                yield status.update
+            finally:
+                self._spinners.remove(console)
 
     @contextmanager
     def step(self, label: str) -> Iterator[None]:

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import Event
 
 READERS = 4
-FEED = {
-    "storage": ("DealOpened", "DealClosed", "ColumnReplaced", "RepairPaid"),
-    "faults": ("NodeJoined", "NoticeGiven", "FaultsCharged", "NodeFailed", "SpotExpired"),
-    "pdp": ("Proven",),
-    "payments": ("RailSettled",),
-    "beacon": ("Stored",),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +19,7 @@ class NodeView:
 
     node: Address
     owner: Address
+    payout: Address
     endpoint: str
     state: str
     bytes: int
@@ -97,12 +90,12 @@ def _view(ledger: Ledger, node: Address, proven: Mapping[int, int]) -> NodeView 
     if not entry.roles & STORAGE:
         return None
     state = ledger.faults.node_state(node)
-    missed = ledger.pdp.missed(state.set_id) if state.set_id else 0
     owed = ledger.pdp.owed(state.set_id) if state.set_id and not state.failed else 0
     token = ledger.network.contracts["token"]
     return NodeView(
         node=node,
         owner=entry.owner,
+        payout=entry.payout,
         endpoint=entry.endpoint,
         state=_state(
             retired=entry.retired, failed=state.failed, owed=owed, leaving=bool(state.notice_at)
@@ -110,10 +103,17 @@ def _view(ledger: Ledger, node: Address, proven: Mapping[int, int]) -> NodeView 
         bytes=state.bytes,
         columns=state.columns,
         proven=proven[state.set_id],
-        missed=missed,
+        missed=_missed(ledger, node, state.set_id),
         stake=ledger.staking.active(node),
         earned=ledger.payments.status(token, entry.payout).funds,
     )
+
+
+def _missed(ledger: Ledger, node: Address, set_id: int) -> int:
+    """Rounds missed: what the ledger charged, or, before that or beyond it, what it counts."""
+    charged = ledger.index.events("faults", "FaultsCharged", where={"node": node})
+    counted = ledger.pdp.missed(set_id) if set_id else 0
+    return max(sum(event.number("misses") for event in charged), counted)
 
 
 def _state(*, retired: bool, failed: bool, owed: int, leaving: bool) -> str:
@@ -124,53 +124,3 @@ def _state(*, retired: bool, failed: bool, owed: int, leaving: bool) -> str:
     if owed:
         return f"owes {owed}"
     return "leaving" if leaving else "good"
-
-
-def feed(ledger: Ledger, *, count: int) -> list[Event]:
-    """The newest events worth telling, oldest first."""
-    found: list[Event] = []
-    for contract, names in FEED.items():
-        for name in names:
-            found += ledger.index.events(contract, name, newest_first=True, limit=count)
-    return sorted(found, key=lambda event: (event.block, event.index))[-count:]
-
-
-def tell(event: Event, names: Mapping[Address, str]) -> str:
-    """One event as a line for people; ``names`` are short names of nodes."""
-    return next(_sentences(event, names), event.name)
-
-
-def _sentences(event: Event, names: Mapping[Address, str]) -> Iterator[str]:
-    from freehold.domain.money import show
-
-    def who(field: str) -> str:
-        value = event.address(field)
-        return names.get(value, value[:8] + "…")
-
-    match event.name:
-        case "DealOpened":
-            yield f"deal {event.number('deal')} opened: {event.number('k')} of {event.number('n')}"
-        case "DealClosed":
-            yield f"deal {event.number('deal')} closed"
-        case "ColumnReplaced":
-            place = f"column {event.number('slot')} of deal {event.number('deal')}"
-            yield f"[green]repaired[/]: {place} is on {who('node')} now"
-        case "RepairPaid":
-            yield f"repairer paid {show(event.number('amount'))}"
-        case "NodeJoined":
-            yield f"{who('node')} joined"
-        case "NoticeGiven":
-            yield f"{who('node')} gave notice"
-        case "FaultsCharged":
-            fee = show(event.number("amount"), places=9)
-            yield f"[yellow]{who('node')} missed {event.number('misses')}, fee {fee}[/]"
-        case "NodeFailed":
-            yield f"[red]{who('node')} failed, slashed {show(event.number('slashed'), places=9)}[/]"
-        case "Proven":
-            late = "" if event.args["in_time"] else " late"
-            yield f"set {event.number('set_id')} proved round {event.number('round')}{late}"
-        case "RailSettled":
-            paid = show(event.number("paid"), places=12)
-            yield f"rail {event.number('rail')} paid {paid} for {event.number('seconds')} s"
-        case "Stored":
-            yield f"round {event.number('round')} began"

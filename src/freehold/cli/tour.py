@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from freehold.cli import processes
+from freehold.cli.amounts import brief
 from freehold.cli.home import Home
 from freehold.cli.live import names_of
 from freehold.cli.local import LocalNetwork
@@ -17,7 +18,6 @@ from freehold.cli.screen import Screen
 from freehold.cli.session import open_client, open_ledger
 from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.domain.ids import Address
-from freehold.domain.money import show
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Event
@@ -44,7 +44,7 @@ class Tour:
         self._read(data)
         with open_ledger(self.home.root) as ledger:
             period = ledger.network.parameters["period"]
-            self.screen.say(
+            self.screen.tell(
                 f"[bold]3.[/] Their next proofs will be missing. A period is {period} s, so this "
                 "takes a few minutes."
             )
@@ -58,7 +58,7 @@ class Tour:
     def _store(self, data: bytes) -> int:
         with open_client(self.home.root) as client:
             result = client.put(data, NAME, preset=(4, 6))
-            self.screen.say(
+            self.screen.tell(
                 f"[bold]1.[/] Stored {SIZE:,} bytes as {NAME}: six columns on nodes of six owners, "
                 f"any four give it back. Deal {result.deal}, gas {result.gas_used:,}."
             )
@@ -75,7 +75,7 @@ class Tour:
             child = processes.find(self.home, name)
             if child is not None:
                 processes.kill(child)
-        self.screen.say(
+        self.screen.tell(
             f"[bold]2.[/] Killed {' and '.join(victims.values())}, as a power cut would."
         )
         self.facts["killed"] = sorted(victims.values())
@@ -89,7 +89,7 @@ class Tour:
                 raise IntegrityError(
                     "the bytes that came back differ", remedy="Report this with the logs."
                 )
-        self.screen.say(f"   Read {NAME} back: byte for byte the same.")
+        self.screen.tell(f"   Read {NAME} back: byte for byte the same.")
 
     def _see_faults(self, ledger: Ledger, victims: dict[Address, str], period: int) -> None:
         failed: dict[Address, Event] = {}
@@ -110,9 +110,9 @@ class Tour:
         }
 
     def _tell_failure(self, name: str, event: Event) -> None:
-        self.screen.say(
+        self.screen.tell(
             f"   [red]{name} owes too many proofs: it has failed, and "
-            f"{show(event.number('slashed'), places=12)} of its stake is slashed.[/] "
+            f"{brief(event.number('slashed'))} of its stake is slashed.[/] "
             "From its first missing proof on it is not paid."
         )
 
@@ -128,7 +128,7 @@ class Tour:
                 slot = event.number("slot")
                 if slot not in moved and event.address("old_node") in victims:
                     moved[slot] = names.get(event.address("node"), event.address("node"))
-                    self.screen.say(
+                    self.screen.tell(
                         f"[bold]4.[/] The watcher rebuilt column {slot} from four others and put "
                         f"it on {moved[slot]}: the same root, another owner, while you did nothing."
                     )
@@ -147,7 +147,7 @@ class Tour:
                 f"verification failed: {report.difference}", remedy="Run `freehold verify`."
             )
         checks = sum(report.counts.values())
-        self.screen.say(
+        self.screen.tell(
             f"[bold]5.[/] Verified: {checks:,} checks of blocks, proofs, payouts, faults and "
             "balances recomputed, and all agree."
         )
@@ -158,7 +158,7 @@ class Tour:
         network = LocalNetwork(self.home, lambda text: self.screen.say(f"[dim]·[/] {text}"))
         devnet = Devnet.attach(self.home.root)
         names = [network.add_node(self.home.network(), devnet) for _ in range(KILLED)]
-        self.screen.say(f"[bold]6.[/] {' and '.join(names)} joined in their place.")
+        self.screen.tell(f"[bold]6.[/] {' and '.join(names)} joined in their place.")
         self.facts["joined"] = names
 
     def _await(self, done: Callable[[], bool], what: str, patience: float) -> None:

@@ -79,8 +79,19 @@ def _live(home: Path | None, export: Path | None, screen: Screen) -> Report:
     from freehold.audit.verify import verify_live
 
     open_home(home)
-    with open_ledger(home) as ledger, screen.waiting("reading and recomputing the ledger"):
-        return verify_live([ledger.rpc], ledger.network, keep=export)
+    with open_ledger(home) as ledger, screen.waiting("reading the ledger") as label:
+        return verify_live(
+            [ledger.rpc],
+            ledger.network,
+            keep=export,
+            progress=lambda stage, done, total: label(_stage(stage, done, total)),
+        )
+
+
+def _stage(stage: str, done: int, total: int) -> str:
+    """What is under way: ``export``, ``claims`` or ``verify``, so many of so many."""
+    what = {"export": "reading blocks", "claims": "asking what the contracts claim"}
+    return f"{what.get(stage, 'recomputing')}: {done:,} of {total:,}"
 
 
 def _show(screen: Screen, report: Report) -> None:
