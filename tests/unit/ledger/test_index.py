@@ -305,7 +305,10 @@ def test_a_database_server_that_is_down_is_unavailable(tmp_path: Path) -> None:
 def test_postgresql_serves_as_well(tmp_path: Path) -> None:
     url = os.environ.get("FREEHOLD_TEST_POSTGRES")
     if not url:
-        pytest.skip("FREEHOLD_TEST_POSTGRES names no PostgreSQL database to test with")
+        pytest.skip(
+            "no PostgreSQL: start one (Debian: postgresql) and name an empty database in "
+            "FREEHOLD_TEST_POSTGRES=postgresql+pg8000://USER@127.0.0.1:PORT/NAME"
+        )
     chain = FakeChain(fork=os.urandom(8).hex())
     index = opened(chain, tmp_path, database=url)
     index._shelf.roll_back(index._shelf.origin())
