@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from freehold.client.repair import Repairer
-from freehold.domain.errors import CapacityError, FreeholdError
+from freehold.domain.errors import CapacityError, FreeholdError, RefusedError
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.storage import ACTIVE, ENDED, Deal
 from freehold.ledger.ledger import Ledger
@@ -49,17 +49,27 @@ class Medic:
         self._judge = judge
         self._repairer = repairer
         self._metrics = metrics
+        self._failures: Counter[int] = Counter()
 
     def step(self) -> None:
-        """One round of repairs; what fails is tried again in the next."""
+        """One round of repairs; what fails is tried again when the others had their turn.
+
+        Otherwise deals that nobody can repair, which cost little to open, would keep all others
+        waiting.
+        """
         patients = {patient.node: patient for patient in self._judge.patients()}
         self._metrics.patients.set(len(patients))
         lost = [c for node in patients for c in self._columns.on(node) if self._open(c)]
         missing = Counter(column.number for column in lost)
-        lost.sort(key=lambda c: (c.deal.n - missing[c.number] - c.deal.k, c.number, c.slot))
-        for column in lost[:REPAIRS_A_STEP]:
-            if self._due(column, missing[column.number], patients[column.column.node]):
-                self._repair(column, patients[column.column.node])
+        due = [c for c in lost if self._due(c, missing[c.number], patients[c.column.node])]
+        self._failures = Counter({c.column.rail: self._failures[c.column.rail] for c in due})
+        due.sort(key=lambda c: self._urgency(c, missing[c.number]))
+        for column in due[:REPAIRS_A_STEP]:
+            self._repair(column, patients[column.column.node])
+
+    def _urgency(self, column: Placed, missing: int) -> tuple[int, int, int, int]:
+        spare = column.deal.n - missing - column.deal.k
+        return self._failures[column.column.rail], spare, column.number, column.slot
 
     def claim(self) -> None:
         """Collect the fee of repairs whose new node has proven its first round."""
@@ -72,7 +82,17 @@ class Medic:
             if column.rail != event.number("rail") or column.repair_claimed:
                 continue
             if self._proven_once(placed):
-                self._ledger.storage.claim_repair(placed.number, placed.slot)
+                self._claim(placed)
+
+    def _claim(self, placed: Placed) -> None:
+        try:
+            self._ledger.storage.claim_repair(placed.number, placed.slot)
+        except RefusedError as error:
+            # Its period is not over, or its node left in it: other fees do not wait for it.
+            _log.debug(
+                "claim",
+                extra=fields(deal=placed.number, slot=placed.slot, refused=error.message),
+            )
 
     def _own_repairs(self, account: Address) -> Iterator[Event]:
         last = None
@@ -111,6 +131,7 @@ class Medic:
         except FreeholdError as error:
             outcome = "no room" if isinstance(error, CapacityError) else "failed"
             self._metrics.repairs.labels(outcome).inc()
+            self._failures[placed.column.rail] += 1
             _log.warning(
                 "a repair failed",
                 extra=fields(
