@@ -12,7 +12,7 @@ from freehold.client.view import View
 from freehold.client.wallet import Wallet
 from freehold.domain.errors import AccessError, ConflictError, NotFoundError
 from freehold.domain.ids import Address
-from freehold.markets.storage.header import open_shared
+from freehold.markets.storage.header import Header, open_shared
 from freehold.markets.storage.keys import PathKey
 from freehold.markets.storage.listing import fold
 from freehold.markets.storage.locator import Locator
@@ -82,7 +82,7 @@ class Sharing:
     def _one(self, owner: Address, put: Put, deals: Sequence[int]) -> Shared:
         for deal in deals:
             if self._chain.deal(deal).object_id == put.location.object_id:
-                return Shared(owner, put, self._library.page(deal, _any))
+                return Shared(owner, put, self._library.page(deal, _whole))
         raise NotFoundError(
             f"{put.name!r} is in none of the deals that the token names",
             remedy="Ask the owner for a new token: the object was stored anew.",
@@ -92,9 +92,8 @@ class Sharing:
         pages: dict[bytes, Page] = {}
         manifests: list[Manifest] = []
         for deal in deals:
-            page = self._library.page(deal, _any)
+            page, manifest = self._visible(deal, key)
             pages[page.object_id] = page
-            manifest = open_shared(page.header, object_id=page.object_id, key=key)
             if manifest is not None:
                 manifests.append(manifest)
         return [
@@ -103,6 +102,18 @@ class Sharing:
             if item.put.location.object_id in pages
         ]
 
+    def _visible(self, deal: int, key: PathKey) -> tuple[Page, Manifest | None]:
+        """A deal's head, from a node whose head is not malformed, and what the key opens in it."""
+        found: list[Manifest | None] = []
 
-def _any(page: Page) -> None:
-    """Any head of the deal's shape will do: what it says is sealed and checked when opened."""
+        def accept(page: Page) -> None:
+            _whole(page)
+            found.append(open_shared(page.header, object_id=page.object_id, key=key))
+
+        page = self._library.page(deal, accept)
+        return page, found[-1]
+
+
+def _whole(page: Page) -> None:
+    """Raises on a head that is cut, padded or put together wrongly; its content is sealed."""
+    Header.parse(page.header)

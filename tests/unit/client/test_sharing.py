@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import secrets
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from freehold.domain.errors import (
 )
 from freehold.domain.keys import Key
 from freehold.domain.money import TIB
+from freehold.markets.storage.column import ColumnLayout
 from freehold.markets.storage.kit import RecoveryKit
 from freehold.markets.storage.locator import Locator
 from unit.client.fakes import OPTIONS, World, network
@@ -183,6 +185,32 @@ def test_collateral_grows_with_what_is_read(world: World) -> None:
     [shared] = bob.open_share(alice.share("b/x", bob.recipient()))
     assert fetched(bob, shared) == data
     assert any(cheque.collateral > 3 for cheque in world.ledger.cheques.values())
+
+
+@pytest.mark.parametrize("shared", ["b/d", "b/d/x"])
+def test_a_malformed_head_of_one_node_hides_no_share(world: World, shared: str) -> None:
+    alice, bob = world.client(world.wallet(1), home="a"), world.client(world.wallet(2), home="b")
+    data = secrets.token_bytes(SIZE)
+    alice.put(data, "b/d/x")
+    token = alice.share(shared, bob.recipient())
+    liar = world.by_address(world.ledger.columns[1, 0].node)
+    longer = _longer_header(next(iter(liar.pieces.values())))
+    for at, lie in ((32, bytes(32)), (0, longer)):
+        liar.tamper = partial(_lying, at, lie)
+        [given] = bob.open_share(token)
+        assert (given.put.name, fetched(bob, given)) == ("b/d/x", data)
+
+
+def _lying(at: int, lie: bytes, cid: str, start: int, found: bytes) -> bytes:
+    return lie[: len(found)] + found[32:] if start == at else found
+
+
+def _longer_header(column: bytes) -> bytes:
+    """A prefix that moves the shards of a column a little, within the same length."""
+    layout = ColumnLayout.parse(column[:32])
+    return replace(
+        layout, last_length=layout.last_length - layout.k, header_length=layout.header_length + 1
+    ).prefix()
 
 
 # --- recovery ------------------------------------------------------------------------------------
