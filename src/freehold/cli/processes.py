@@ -38,7 +38,8 @@ def start_mark(pid: int) -> str | None:
         fields = stat.read_text().rpartition(")")[2].split()
     except OSError:
         return None if Path("/proc/self/stat").exists() else _mark_by_ps(pid)
-    return None if fields[0] == "Z" else fields[19]
+    # While other threads of a killed process still end, it holds its files and their locks.
+    return None if fields[0] == "Z" and int(fields[17]) <= 1 else fields[19]
 
 
 def _mark_by_ps(pid: int) -> str | None:
