@@ -82,7 +82,13 @@ class LocalNetwork:
             return Devnet.attach(self.home.root)
         except FreeholdError:
             environment = {**os.environ, **(self.environment or {})}
-            return Devnet.start(self.home.root, detached=True, admin=admin, environment=environment)
+            return Devnet.start(
+                self.home.root,
+                detached=True,
+                admin=admin,
+                environment=environment,
+                progress=self.say,
+            )
 
     def start_members(self) -> list[Child]:
         """Start every node, then the watcher, those that do not run; wait until all are ready.
@@ -91,8 +97,9 @@ class LocalNetwork:
         """
         self.say("starting the nodes and the watcher")
         started = [self.start_node(folder.name) for folder in self.home.nodes()]
-        for child in started:
+        for ready, child in enumerate(started, start=1):
             self.await_ready(child)
+            self.say(f"{child.name} is ready ({ready} of {len(started)})")
         watcher = self.start_watcher()
         self.await_ready(watcher)
         return [*started, watcher]

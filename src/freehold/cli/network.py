@@ -154,8 +154,12 @@ def _odds(challenges: int) -> dict[str, object]:
 
     return {
         f"{lost:.0%} lost": ", ".join(
-            f"{odds(challenges, lost, periods):.1%} within {periods} period{'s'[: periods - 1]}"
-            for periods in (1, 7, 30)
+            f"{_percent(odds(challenges, lost, periods))} within {text}"
+            for periods, text in ((1, "1 period"), (7, "7 periods"), (30, "30 periods"))
         )
         for lost in (0.01, 0.1, 0.5)
     }
+
+
+def _percent(chance: float) -> str:
+    return "over 99.9%" if 0.999 < chance < 1 else f"{chance:.1%}"

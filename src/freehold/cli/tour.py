@@ -45,11 +45,10 @@ class Tour:
         with open_ledger(self.home.root) as ledger:
             period = ledger.network.parameters["period"]
             self.screen.tell(
-                f"[bold]3.[/] Their next proofs will be missing. A period is {period} s, so this "
-                "takes a few minutes."
+                f"[bold]3.[/] Their next proofs will be missing: repairs come after the first, "
+                f"failure after several. A period is {period} s, so this takes a few minutes."
             )
-            self._see_faults(ledger, victims, period)
-            self._see_repair(ledger, deal, victims, period)
+            self._see(ledger, deal, victims)
         self._read(data)
         self._verify()
         self._newcomers()
@@ -91,51 +90,52 @@ class Tour:
                 )
         self.screen.tell(f"   Read {NAME} back: byte for byte the same.")
 
-    def _see_faults(self, ledger: Ledger, victims: dict[Address, str], period: int) -> None:
+    def _see(self, ledger: Ledger, deal: int, victims: dict[Address, str]) -> None:
+        """Tell failures and repairs as they come, in whichever order."""
         failed: dict[Address, Event] = {}
+        moved: dict[int, str] = {}
 
-        def all_failed() -> bool:
+        def all_done() -> bool:
             ledger.index.sync()
-            for node, name in victims.items():
-                event = ledger.index.last("faults", "NodeFailed", where={"node": node})
-                if event is not None and node not in failed:
-                    failed[node] = event
-                    self._tell_failure(name, event)
-            return len(failed) == len(victims)
+            self._see_repairs(ledger, deal, victims, moved)
+            self._see_failures(ledger, victims, failed)
+            return len(failed) == len(victims) and len(moved) >= len(victims)
 
-        patience = (ledger.network.parameters["faults_max"] + 4) * period
-        self._await(all_failed, "the failure of the killed nodes", patience)
+        parameters = ledger.network.parameters
+        patience = (parameters["faults_max"] + 8) * parameters["period"] + 60
+        self._await(all_done, "the repair of the lost columns and the failure of both", patience)
         self.facts["slashed"] = {
             victims[node]: event.number("slashed") for node, event in failed.items()
         }
+        self.facts["repaired"] = {str(slot): node for slot, node in sorted(moved.items())}
 
-    def _tell_failure(self, name: str, event: Event) -> None:
-        self.screen.tell(
-            f"   [red]{name} owes too many proofs: it has failed, and "
-            f"{brief(event.number('slashed'))} of its stake is slashed.[/] "
-            "From its first missing proof on it is not paid."
-        )
+    def _see_failures(
+        self, ledger: Ledger, victims: dict[Address, str], failed: dict[Address, Event]
+    ) -> None:
+        for node, name in victims.items():
+            event = ledger.index.last("faults", "NodeFailed", where={"node": node})
+            if event is None or node in failed:
+                continue
+            failed[node] = event
+            self.screen.tell(
+                f"   [red]{name} owes too many proofs: it has failed, and "
+                f"{brief(event.number('slashed'))} of its stake is slashed.[/] "
+                "From its first missing proof on it was not paid."
+            )
 
-    def _see_repair(
-        self, ledger: Ledger, deal: int, victims: dict[Address, str], period: int
+    def _see_repairs(
+        self, ledger: Ledger, deal: int, victims: dict[Address, str], moved: dict[int, str]
     ) -> None:
         names = names_of(self.home)
-        moved: dict[int, str] = {}
-
-        def all_moved() -> bool:
-            ledger.index.sync()
-            for event in ledger.index.events("storage", "ColumnReplaced", where={"deal": deal}):
-                slot = event.number("slot")
-                if slot not in moved and event.address("old_node") in victims:
-                    moved[slot] = names.get(event.address("node"), event.address("node"))
-                    self.screen.tell(
-                        f"[bold]4.[/] The watcher rebuilt column {slot} from four others and put "
-                        f"it on {moved[slot]}: the same root, another owner, while you did nothing."
-                    )
-            return len(moved) >= len(victims)
-
-        self._await(all_moved, "the repair of the lost columns", 5 * period + 60)
-        self.facts["repaired"] = {str(slot): node for slot, node in sorted(moved.items())}
+        for event in ledger.index.events("storage", "ColumnReplaced", where={"deal": deal}):
+            slot = event.number("slot")
+            if slot in moved or event.address("old_node") not in victims:
+                continue
+            moved[slot] = names.get(event.address("node"), event.address("node"))
+            self.screen.tell(
+                f"   [green]The watcher rebuilt column {slot} from four others and put it on "
+                f"{moved[slot]}[/]: the same root, another owner, while you did nothing."
+            )
 
     def _verify(self) -> None:
         from freehold.audit.verify import verify_live
@@ -148,7 +148,7 @@ class Tour:
             )
         checks = sum(report.counts.values())
         self.screen.tell(
-            f"[bold]5.[/] Verified: {checks:,} checks of blocks, proofs, payouts, faults and "
+            f"[bold]4.[/] Verified: {checks:,} checks of blocks, proofs, payouts, faults and "
             "balances recomputed, and all agree."
         )
         self.facts["checks"] = checks
@@ -158,7 +158,7 @@ class Tour:
         network = LocalNetwork(self.home, lambda text: self.screen.say(f"[dim]·[/] {text}"))
         devnet = Devnet.attach(self.home.root)
         names = [network.add_node(self.home.network(), devnet) for _ in range(KILLED)]
-        self.screen.tell(f"[bold]6.[/] {' and '.join(names)} joined in their place.")
+        self.screen.tell(f"[bold]5.[/] {' and '.join(names)} joined in their place.")
         self.facts["joined"] = names
 
     def _await(self, done: Callable[[], bool], what: str, patience: float) -> None:

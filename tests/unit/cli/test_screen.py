@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from freehold.cli.screen import Screen
+
+LONG = "bafkzcibdxqhqpzd4c3vm5uhzpyzzksflkc6bpp2vrxyuw7sb73rqmjls3macb7qs"
+
+
+def shown(capsys: pytest.CaptureFixture[str]) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)
+
+
+def test_a_pipe_gets_whole_cells_and_whole_titles(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    Screen(False).table("a title longer than its table", ("a", "b"), [(LONG, LONG)])
+    lines = shown(capsys).splitlines()
+    assert lines[0] == "a title longer than its table"
+    assert sum(line.count(LONG) for line in lines) == 2
+
+
+def test_a_narrow_terminal_folds_and_cuts_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    Screen(False).table("t", ("piece",), [(LONG,)])
+    out = shown(capsys)
+    assert "…" not in out
+    assert LONG in re.sub(r"[^a-z0-9]", "", out)
+
+
+def test_numbers_stand_right_and_words_left(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(False).table("t", ("name", "bytes"), [("a", "1,000,000"), ("bb", "7")])
+    row = next(line for line in shown(capsys).splitlines() if "bb" in line)
+    assert row.startswith("│ bb ")
+    assert row.endswith(" 7 │")
+
+
+def test_an_empty_table_is_only_its_title(capsys: pytest.CaptureFixture[str]) -> None:
+    Screen(False).table("0 objects", ("name",), [])
+    assert shown(capsys) == "0 objects\n"
+
+
+def test_programs_see_one_document(capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(True)
+    screen.say("for people")
+    screen.tell("for people")
+    screen.table("t", ("a",), [(1,)])
+    screen.facts("t", {"a": 1})
+    with screen.waiting("busy") as label:
+        label("still busy")
+    screen.emit({"a": 1})
+    assert json.loads(capsys.readouterr().out) == {"a": 1}
