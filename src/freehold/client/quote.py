@@ -11,9 +11,10 @@ from freehold.domain.errors import InsufficientFundsError
 from freehold.domain.ids import Address
 from freehold.domain.money import RATE_UNIT, UNIT, cost, rate, show
 
-GAS_BASE = 250_000
+GAS_BASE = 450_000
 GAS_COLUMN = 420_000
-"""Gas of an opening: measured on receipts, rounded up."""
+"""Gas of an opening at most. Receipts of 4 of 6: 2.94 million where every node is new to deals,
+2.12 million after that."""
 
 
 @dataclass(frozen=True, slots=True)
