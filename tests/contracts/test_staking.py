@@ -178,6 +178,9 @@ def test_locks_hold_stake_until_their_locker_releases(staked: World, market: Pup
     assert staking.call("free", node.address) == 399_999
     with refused("staking: too little free stake"):
         market.act(staking, "lock", node.address, 400_000)
+    with staked.chain.anchor():
+        market.act(staking, "lock", node.address, 399_999)
+        assert staking.call("free", node.address) == 0
     with refused("staking: locked"):
         unbond(staked, 400_000)
     unbond(staked, 399_999)
