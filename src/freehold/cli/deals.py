@@ -11,8 +11,10 @@ from freehold.cli.objects import parse_span
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client
+from freehold.domain.errors import NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
+    from freehold.client.client import Client
     from freehold.client.results import DealInfo
 
 app = typer.Typer(name="deal", help="Deals with nodes.", no_args_is_help=True)
@@ -63,6 +65,13 @@ def _row(deal: DealInfo) -> dict[str, object]:
     }
 
 
+def _require_open(client: Client, deal: int) -> None:
+    if deal not in client.chain.deals(client.wallet.account):
+        raise NotFoundError(
+            f"this account has no open deal {deal}", remedy="List them with `freehold deal list`."
+        )
+
+
 @app.command()
 def renew(
     deal: DealArgument,
@@ -75,7 +84,15 @@ def renew(
     """Extend a deal; every node signs the new term."""
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
-        transaction = client.renew(deal, parse_span(term) or 0)
+        _require_open(client, deal)
+        try:
+            transaction = client.renew(deal, parse_span(term) or 0)
+        except UnavailableError as error:
+            raise UnavailableError(
+                error.message,
+                remedy="Every node must sign the new term: try again when this one answers, or "
+                "when the watcher has moved its column.",
+            ) from error
     screen.emit({"deal": deal, "transaction": transaction})
     screen.say(f"[green]✓[/] deal {deal} goes on for {term}")
 
@@ -91,6 +108,7 @@ def close(
     """End a deal: its nodes may delete what they hold."""
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
+        _require_open(client, deal)
         transaction = client.close_deal(deal)
     screen.emit({"deal": deal, "transaction": transaction})
     screen.say(f"[green]✓[/] deal {deal} is closed")

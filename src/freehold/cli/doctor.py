@@ -89,16 +89,21 @@ def _ledger(home: Home) -> Finding:
         with Ledger.open(home.network(), state=home.root / "reader", key=None) as ledger:
             return Finding("ledger", True, f"block {ledger.head().number}")
     except FreeholdError as error:
-        return Finding("ledger", False, error.message, "Start it with `freehold up`.")
+        remedy = "Start it with `freehold up`." if home.devnet.exists() else error.remedy
+        return Finding("ledger", False, error.message, remedy)
 
 
 def _members(home: Home) -> Iterator[Finding]:
-    for name in [*(folder.name for folder in home.nodes()), "watcher"]:
-        alive = processes.find(home, name) is not None
-        log = home.logs / f"{name}.log"
-        yield Finding(
-            name,
-            alive,
-            "runs" if alive else "stopped",
-            "" if alive else f"Read {log}, then `freehold up`.",
-        )
+    for folder in home.nodes():
+        start = "freehold up" if home.devnet.exists() else f"freehold node start {folder.name}"
+        yield _member(home, folder.name, start)
+    if home.watcher.exists():
+        yield _member(home, "watcher", "freehold up")
+
+
+def _member(home: Home, name: str, start: str) -> Finding:
+    if processes.find(home, name) is not None:
+        return Finding(name, True, "runs")
+    log = home.logs / f"{name}.log"
+    read = f"Read {log}, then `{start}`." if log.exists() else f"Start it with `{start}`."
+    return Finding(name, False, "stopped", read)

@@ -28,7 +28,8 @@ def names_of(home: Home) -> dict[Address, str]:
     """Short names of this machine's nodes by id."""
     from freehold.cli.wallets import keystore_address
 
-    return {keystore_address(folder / "key.json"): folder.name for folder in home.nodes()}
+    keys = {folder.name: folder / "key.json" for folder in home.nodes()}
+    return {keystore_address(key): name for name, key in keys.items() if key.exists()}
 
 
 def watch(

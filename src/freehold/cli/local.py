@@ -259,8 +259,8 @@ def _fund(funder: Ledger, account: Address, *, tokens: int) -> None:
 
 def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     """Write a node's node.toml, checked as the node will check it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     load(folder, flags=settings, environment={})
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     write_whole(folder / "node.toml", lines.encode())
 

@@ -15,7 +15,7 @@ from freehold.cli.home import find_home, read_text, write_whole
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger, read_password
-from freehold.domain.errors import CancelledError, ConflictError
+from freehold.domain.errors import ConflictError
 from freehold.domain.money import UNIT, show
 
 if TYPE_CHECKING:
@@ -53,8 +53,7 @@ def create(
         )
     folder = WalletFolder(target.wallet)
     folder.address()
-    if not yes and not as_json and not typer.confirm(f"Deploy nine contracts on {rpc[0]}?"):
-        raise CancelledError("nothing was deployed", remedy="Run it again when you like.")
+    screen.confirm(f"Deploy nine contracts on {rpc[0]}?", yes=yes)
     with cancellable():
         key = folder.key(read_password(target, password_file))
         from freehold.cli.founding import found

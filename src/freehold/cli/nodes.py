@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,9 @@ from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.domain import money
 from freehold.domain.errors import ConflictError, NotFoundError
+
+if TYPE_CHECKING:
+    from freehold.cli.snapshot import NodeView
 
 app = typer.Typer(name="node", help="Nodes that you own.", no_args_is_help=True)
 NodeName = Annotated[str, typer.Argument(help="A name for the node on this machine.")]
@@ -170,13 +173,20 @@ def status(
     screen.facts(
         f"{name}  {node}",
         {
-            "process": "runs" if runs else "stopped", "market": view.state,
+            "process": "runs" if runs else "stopped",
+            "market": "left" if _has_left(view, runs=runs) else view.state,
             "endpoint": view.endpoint, "columns": view.columns, "bytes": f"{view.bytes:,}",
             "rounds proved": view.proven, "rounds missed": view.missed,
-            "stake": f"{brief(view.stake)} tokens", "earned": f"{brief(view.earned)} tokens",
+            "stake": f"{brief(view.stake)} tokens",
+            "payout account": f"{brief(view.earned)} tokens",
             "gas": f"{brief(gas)} coins",
         },
     )  # fmt: skip
+
+
+def _has_left(view: NodeView, *, runs: bool) -> bool:
+    """A node that gave notice ends by itself once nobody counts on it."""
+    return view.state == "leaving" and not view.columns and not runs
 
 
 @app.command()
@@ -186,5 +196,8 @@ def leave(name: NodeName = "node", *, home: HomeOption = None, as_json: JsonOpti
 
     screen, target = Screen(as_json), open_home(home)
     request_leave(_folder(target.node(name)))
-    screen.emit({"node": name, "leaving": True})
+    runs = processes.find(target, name) is not None
+    screen.emit({"node": name, "leaving": True, "runs": runs})
     screen.say(f"[green]✓[/] {name} gives notice; watch it with `freehold node status {name}`")
+    if not runs:
+        screen.say(f"[yellow]it is stopped: let it run with `freehold node start {name}`[/]")

@@ -76,6 +76,11 @@ def _refuse_running(target: Home) -> None:
     from freehold.cli.processes import running
     from freehold.domain.errors import ConflictError
 
+    if target.descriptor.exists() and not target.devnet.exists():
+        raise ConflictError(
+            f"{target.root} belongs to a network that does not run on this machine",
+            remedy="Start your node with `freehold node start`, or choose another --home.",
+        )
     if running(target):
         raise ConflictError(
             f"the network in {target.root} runs already",
@@ -172,8 +177,7 @@ def tour(
     from freehold.cli.tour import Tour
 
     screen, target = Screen(as_json), open_home(home)
-    if not yes and not as_json and not typer.confirm("This kills two nodes of this home. Go on?"):
-        raise CancelledError("nothing was done", remedy="Run it again when you like.")
+    screen.confirm("This kills two nodes of this home. Go on?", yes=yes)
     if len(target.nodes()) < 8:
         raise UsageError(
             "the tour needs a network of this machine with eight nodes",

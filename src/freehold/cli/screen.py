@@ -94,6 +94,19 @@ class Screen:
         if table.row_count:
             console.print(table)
 
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Go on only if the user agrees; CancelledError otherwise. Programs are not asked."""
+        import typer
+
+        try:
+            agreed = yes or self.as_json or typer.confirm(question)
+        except typer.Abort:
+            agreed = False
+        if not agreed:
+            raise CancelledError(
+                "nothing was done", remedy="Run it again and answer y, or give --yes."
+            )
+
     @contextmanager
     def progress(self, label: str, total: int) -> Iterator[Advance]:
         """A progress bar in bytes on standard error; it yields how to move it."""

@@ -19,6 +19,7 @@ from freehold.domain.errors import (
 )
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
+from freehold.domain.money import show
 from freehold.domain.network import Network
 from freehold.ledger import abi
 from freehold.ledger.abi import Artifact
@@ -266,8 +267,8 @@ class Ledger:
         held = self.token.balance_of(account)
         free = self.payments.status(self.token.address, account).available
         return InsufficientFundsError(
-            f"{text}; account {account} holds {held} base units of the token in its wallet and "
-            f"{free} free in payments",
+            f"{text}; account {account} holds {show(held)} tokens in its wallet and "
+            f"{show(free)} free in payments",
             remedy=f"Get tokens to {account}, deposit them into payments where a deal is paid, "
             "or ask for less.",
         )

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 import re
 
 import pytest
 
 from freehold.cli.screen import Screen
+from freehold.domain.errors import CancelledError
 
 LONG = "bafkzcibdxqhqpzd4c3vm5uhzpyzzksflkc6bpp2vrxyuw7sb73rqmjls3macb7qs"
 
@@ -56,3 +58,20 @@ def test_programs_see_one_document(capsys: pytest.CaptureFixture[str]) -> None:
         label("still busy")
     screen.emit({"a": 1})
     assert json.loads(capsys.readouterr().out) == {"a": 1}
+
+
+@pytest.mark.parametrize(("typed", "goes_on"), [("y\n", True), ("n\n", False), ("", False)])
+def test_only_a_yes_goes_on(typed: str, goes_on: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    if goes_on:
+        Screen(False).confirm("Go on?", yes=False)
+        return
+    with pytest.raises(CancelledError) as caught:
+        Screen(False).confirm("Go on?", yes=False)
+    assert "--yes" in caught.value.remedy
+
+
+def test_who_said_yes_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    Screen(False).confirm("Go on?", yes=True)
+    Screen(True).confirm("Go on?", yes=False)
