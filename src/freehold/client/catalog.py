@@ -111,7 +111,8 @@ class Catalog:
     def listing(self) -> Listing:
         """What every name means now."""
         with self._lock:
-            if self._load() or self._listing is None:
+            self._load()
+            if self._listing is None:
                 self._listing = fold(manifest for _, manifest in self._pages.values())
             return self._listing
 
@@ -179,7 +180,7 @@ class Catalog:
             self._db.execute("PRAGMA application_id = 1")
         return unread
 
-    def _load(self) -> bool:
+    def _load(self) -> None:
         """Open what other processes or threads added, drop what they dropped."""
         with self._typed():
             rows = self._db.execute("SELECT id, object_id FROM pages").fetchall()
@@ -190,7 +191,8 @@ class Catalog:
             del self._pages[oid]
         for oid in fresh:
             self._pages[oid] = (present[oid], self._open(self.page(oid)))
-        return bool(gone or fresh)
+        if gone or fresh:
+            self._listing = None
 
     def _open(self, page: Page) -> Manifest:
         return open_header(

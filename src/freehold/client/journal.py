@@ -192,8 +192,13 @@ class Journal:
             self.run("DELETE FROM entries WHERE id = ? AND pack IS NULL", (entry,))
 
     def drop_pack(self, pack: bytes) -> None:
-        """Forget the entries that ``pack`` put on the chain."""
-        self.run("DELETE FROM entries WHERE pack = ?", (pack,))
+        """Forget the entries that ``pack`` put on the chain, and older ones about the same names:
+        should a pack that carries such a one fail, it must not come back."""
+        self.run(
+            "DELETE FROM entries WHERE EXISTS (SELECT 1 FROM entries AS done WHERE "
+            "done.pack = ? AND done.name = entries.name AND entries.id <= done.id)",
+            (pack,),
+        )
 
     def release_pack(self, pack: bytes) -> None:
         """Give the entries of a pack that never opened back to the queue."""

@@ -79,7 +79,7 @@ class Storing:
                 opened = self._putter.resume(intent, source, timing=timing, progress=progress)
         else:
             intent, opened = self._fresh(source, wish, timing, progress)
-        self._void_promises(wish.name)
+        self._hold(intent)
         self.resume()
         return _result(wish.name, source.size, intent.object_id, opened, timing)
 
@@ -196,16 +196,19 @@ class Storing:
 
     def _overtaken(self, intent: Intent) -> bool:
         """Whether the log has come to say something newer about the name: its own page, sealed
-        and sent already, would not hold against that."""
-        own = open_header(
+        and sent already, does not hold against that."""
+        own = self._manifest(intent)
+        return any(
+            page.sequence > own.sequence and any(e.name == intent.name for e in page.entries)
+            for page in self._catalog.manifests()
+        )
+
+    def _manifest(self, intent: Intent) -> Manifest:
+        return open_header(
             intent.head[PREFIX_LENGTH:],
             object_id=intent.object_id,
             seed=self._wallet.seed,
             account=self._wallet.account,
-        )
-        return any(
-            page.sequence > own.sequence and any(e.name == intent.name for e in page.entries)
-            for page in self._catalog.manifests()
         )
 
     def _take(self, intent: Intent) -> bool:
@@ -231,11 +234,19 @@ class Storing:
             with self._lock:
                 self._active.discard(object_id)
 
-    def _void_promises(self, name: str) -> None:
-        """What was promised about a name before a whole object took it is void."""
+    def _hold(self, intent: Intent) -> None:
+        """Let a whole object have its name against all that was promised about it before.
+
+        What waits is void. What went into a pack while the object was being sent may rank above
+        the object's own page, which took its number first: a promise says again what holds.
+        """
         with self._journal.write():
-            waiting = self._journal.entries()
-            self._journal.drop_entries([entry.id for entry in waiting if entry.name == name])
+            older = [e for e in self._journal.all_entries() if e.name == intent.name]
+            self._journal.drop_entries([entry.id for entry in older if entry.pack is None])
+            if any(entry.pack is not None for entry in older) or self._overtaken(intent):
+                for entry in self._manifest(intent).entries:
+                    if isinstance(entry, Put):
+                        self._packer.link(entry)
 
 
 def _result(name: str, size: int, object_id: bytes, opened: Opened, timing: Timing) -> PutResult:

@@ -109,6 +109,64 @@ def test_a_put_that_was_overtaken_is_begun_anew(world: World, wallet: Wallet) ->
     assert read(world.client(wallet), "b/x") == data
 
 
+def test_a_whole_object_holds_against_what_was_promised_before_and_packed_meanwhile(
+    world: World, wallet: Wallet
+) -> None:
+    """Another process of the account packs an older removal while the object is being sent."""
+    data = secrets.token_bytes(SIZE)
+    client, other = world.client(wallet), world.client(wallet)
+    client.put(b"1", "b/x")
+    client.put(b"2", "b/y")
+    client.flush()
+    client.rm("b/x")
+    packed: list[str] = []
+
+    def meanwhile(done: int, total: int) -> None:
+        packed.extend(each.name for each in ([] if packed else other.flush()))
+
+    client.put(data, "b/x", progress=meanwhile)
+    assert packed == ["b/x"]
+    assert read(client, "b/x") == data
+    client.flush()
+    assert [(named.name, named.pending) for named in client.ls()] == [
+        ("b/x", False),
+        ("b/y", False),
+    ]
+    assert read(other, "b/x") == data
+
+
+def test_a_whole_object_holds_against_a_pack_that_died(world: World, wallet: Wallet) -> None:
+    data = secrets.token_bytes(SIZE)
+    first = world.client(wallet)
+    first.put(b"small", "b/x")
+    kill_at(world, "PUT", 2)
+    with pytest.raises(FreeholdError):
+        first.flush()
+    first._journal.run("UPDATE entries SET pack = ?", (b"p" * 32,))  # as if killed just before
+    dead(first)
+    for node in world.nodes:
+        node.refuse = lambda called, path: None
+    client = world.client(wallet)
+    client.put(data, "b/x")
+    client._journal.release_pack(b"p" * 32)
+    client.flush()
+    assert read(client, "b/x") == data
+
+
+def test_a_pack_that_fails_gives_back_nothing_that_a_later_one_overrode(
+    world: World, wallet: Wallet
+) -> None:
+    client, other = world.client(wallet), world.client(wallet)
+    client.put(b"old", "b/x")
+    load = client._packer.load()
+    assert load is not None
+    other.put(b"new", "b/x")
+    other.flush()
+    client._journal.release_pack(load.object_id)
+    client.flush()
+    assert read(client, "b/x") == b"new"
+
+
 def small(client: Client) -> None:
     client.put(b"small", "b/x")
     client.flush()
