@@ -99,7 +99,7 @@ def rage(storm: Storm, *, kills: int) -> None:
     """Kill at random moments, one or several at once, until there were enough."""
     down: list[Victim] = []
     while storm.kills.total() < kills:
-        storm.progress(storm.draw.randint(0, 4), patience=10.0)
+        storm.progress(storm.draw.randint(0, 8), patience=10.0)
         time.sleep(storm.draw.uniform(0, 0.12))
         storm.check()
         killed = storm.kill(choose(storm, without=down))

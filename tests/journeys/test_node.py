@@ -40,7 +40,7 @@ from freehold.node.daemon import request_leave
 from freehold.node.keeper import Keeper
 from freehold.node.tls import ensure_certificate
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("node-journey")]
+pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
 
 DATA = secrets.token_bytes(3_000_000)
 PIECE = commit(DATA)
@@ -258,7 +258,7 @@ def beacon(ledger: Ledger, devnet: Devnet) -> Iterator[None]:
     thread.join(30)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("beacon")
 def test_a_node_joins_stores_proves_earns_restarts_and_leaves(
     ledger: Ledger, devnet: Devnet, node: NodeProcess
