@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freehold.cli.home import Home, open_home, read_text
-from freehold.domain.errors import AccessError
+from freehold.domain.errors import AccessError, UnavailableError
 
 if TYPE_CHECKING:
     from freehold.client.client import Client
@@ -64,7 +64,9 @@ def open_client(root: Path | None, password_file: Path | None = None) -> Iterato
     folder = WalletFolder(home.wallet)
     folder.address()
     wallet = folder.unlock(read_password(home, password_file), network_id=network.network_id)
-    with Client.open(network, wallet, folder.state) as client:
+    with _answering(home):
+        client = Client.open(network, wallet, folder.state)
+    with client:
         yield client
 
 
@@ -75,8 +77,24 @@ def open_ledger(root: Path | None, *, key: Key | None = None) -> Iterator[Ledger
 
     home = open_home(root)
     state = home.wallet / "state" / "ledger" if key else home.root / "reader"
-    with Ledger.open(home.network(), state=state, key=key) as ledger:
+    with _answering(home):
+        ledger = Ledger.open(home.network(), state=state, key=key)
+    with ledger:
         yield ledger
+
+
+@contextmanager
+def _answering(home: Home) -> Iterator[None]:
+    """Say how to start a network of this machine when its ledger does not answer."""
+    try:
+        yield
+    except UnavailableError as error:
+        if not home.devnet.exists():
+            raise
+        raise UnavailableError(
+            f"the network in {home.root} does not answer ({error.message})",
+            remedy="Start it with `freehold up`, in another terminal or with --detach.",
+        ) from error
 
 
 @contextmanager

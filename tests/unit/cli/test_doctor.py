@@ -9,7 +9,8 @@ from freehold.cli.doctor import Finding, examine
 from freehold.cli.home import Home
 from freehold.cli.live import names_of
 from freehold.cli.local import node_key, write_settings
-from freehold.domain.errors import ConflictError, UsageError
+from freehold.cli.session import open_ledger
+from freehold.domain.errors import ConflictError, UnavailableError, UsageError
 from freehold.domain.ids import checksum
 from freehold.domain.network import CONTRACTS, Network
 
@@ -78,3 +79,13 @@ def test_nodes_are_in_the_order_that_people_count(home: Home) -> None:
     for number in (10, 9, 1):
         home.node(f"node-{number}").mkdir()
     assert [path.name for path in home.nodes()] == ["attic", "node-1", "node-9", "node-10"]
+
+
+def test_a_stopped_network_says_how_to_start_it(home: Home) -> None:
+    with pytest.raises(UnavailableError) as elsewhere, open_ledger(home.root):
+        pass
+    assert "freehold up" not in elsewhere.value.remedy
+    home.devnet.mkdir()
+    with pytest.raises(UnavailableError, match="does not answer") as here, open_ledger(home.root):
+        pass
+    assert "freehold up" in here.value.remedy
