@@ -297,5 +297,7 @@ def test_a_node_joins_stores_proves_earns_restarts_and_leaves(
     assert ledger.storage.column(deal, 0).state == FINISHED
     assert ledger.faults.node_state(node.key.address).columns == 0
     assert ledger.staking.locked(node.key.address) == 0
-    assert ledger.staking.active(node.key.address) == STAKE
+    # A slow machine may miss a round while the node is down, which costs a fee and no more.
+    missed, active = ledger.pdp.missed(set_id), ledger.staking.active(node.key.address)
+    assert active == STAKE if missed == 0 else STAKE * 99 // 100 < active < STAKE
     assert ledger.registry.owner_of(node.key.address) != ZERO_ADDRESS
