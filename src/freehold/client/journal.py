@@ -201,8 +201,15 @@ class Journal:
         )
 
     def release_pack(self, pack: bytes) -> None:
-        """Give the entries of a pack that never opened back to the queue."""
-        self.run("UPDATE entries SET pack = NULL WHERE pack = ?", (pack,))
+        """Give the entries of a pack that never opened back to the queue, but for those that a
+        newer promise overrides: it may be in another pack already, and must stay the last."""
+        with self.write():
+            self.run(
+                "DELETE FROM entries WHERE pack = ? AND EXISTS (SELECT 1 FROM entries AS newer "
+                "WHERE newer.name = entries.name AND newer.id > entries.id)",
+                (pack,),
+            )
+            self.run("UPDATE entries SET pack = NULL WHERE pack = ?", (pack,))
 
     def save_intent(self, intent: Intent, legs: Sequence[Leg]) -> None:
         """Record a put before anything of it is sent."""

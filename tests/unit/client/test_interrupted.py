@@ -7,6 +7,7 @@ import secrets
 import pytest
 
 from freehold.client.client import Client
+from freehold.client.upload import silent
 from freehold.client.wallet import Wallet
 from freehold.domain.errors import FreeholdError, NotFoundError
 from unit.client.fakes import FakeChain, World
@@ -165,6 +166,25 @@ def test_a_pack_that_fails_gives_back_nothing_that_a_later_one_overrode(
     client._journal.release_pack(load.object_id)
     client.flush()
     assert read(client, "b/x") == b"new"
+
+
+def test_a_pack_that_fails_gives_back_nothing_that_is_overridden_on_its_way(
+    world: World, wallet: Wallet
+) -> None:
+    client, other = world.client(wallet), world.client(wallet)
+    client.put(b"0", "b/x")
+    client.put(b"1", "b/y")
+    client.flush()
+    client.put(b"2", "b/x")
+    failing = client._packer.load()
+    assert failing is not None
+    other.rm("b/x")
+    sending = other._packer.load()
+    assert sending is not None
+    client._journal.release_pack(failing.object_id)
+    client.flush()
+    other._storing._put_pack(sending, silent)
+    assert [named.name for named in client.ls()] == ["b/y"]
 
 
 def small(client: Client) -> None:
