@@ -21,7 +21,8 @@ TOLD = {
 PER_LINE = 16
 """How many events may share a line, at most, when enough of them are read for a full view."""
 _MOST_NAMES = 10
-_PAY_WINDOW = 60
+_WINDOW = 60
+"""Seconds in which payments, repairs or newcomers of a kind share a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,11 @@ def _key(event: Event, cast: Cast) -> object:
         case "Proven":
             return "Proven", event.number("round"), bool(event.args["in_time"])
         case "RailSettled":
-            return "RailSettled", cast.payee(event.number("rail")), event.time // _PAY_WINDOW
+            return "RailSettled", cast.payee(event.number("rail")), event.time // _WINDOW
         case "NodeJoined" | "RepairPaid":
-            return event.name, event.time // _PAY_WINDOW
+            return event.name, event.time // _WINDOW
+        case "ColumnReplaced":
+            return "ColumnReplaced", event.address("old_node"), event.time // _WINDOW
         case _:
             return event.block, event.index
 
@@ -156,10 +159,9 @@ def _opened(group: list[Event], _cast: Cast) -> str:
 
 
 def _moved(group: list[Event], cast: Cast) -> str:
-    (event,) = group
-    old, new = (cast.node(event.address(name)) for name in ("old_node", "node"))
-    what = f"column {event.number('slot')} of deal {event.number('deal')}"
-    return f"[green]{what} rebuilt, from {old} to {new}[/]"
+    old = cast.node(group[0].address("old_node"))
+    new = _names(cast.node(event.address("node")) for event in group)
+    return f"[green]{_count(len(group))} of {old} rebuilt on {new}[/]"
 
 
 def _missed(group: list[Event], cast: Cast) -> str:

@@ -79,7 +79,6 @@ def look(ledger: Ledger, home: Home) -> View:
 def draw(view: View, *, footer: str = "") -> RenderableType:
     """The view as something that rich can print."""
     from rich.console import Group
-    from rich.panel import Panel
 
     seen = view.seen
     held = sum(node.bytes for node in seen.nodes if node.state in _HOLDING)
@@ -88,8 +87,8 @@ def draw(view: View, *, footer: str = "") -> RenderableType:
         f"rounds {seen.rounds:,}  deals {seen.deals:,}  {size(held)} under proof"
     )
     lines = "\n".join(view.lines) or "nothing yet"
-    panel = Panel(lines, title="what happened", title_align="left")
-    return Group(title, _table(view), panel, *([footer] if footer else []))
+    told = f"[bold]what happened[/]\n{lines}"
+    return Group(title, "", _table(view), "", told, *(["", footer] if footer else []))
 
 
 def _table(view: View) -> RenderableType:

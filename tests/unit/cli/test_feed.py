@@ -54,9 +54,13 @@ def test_misses_and_failures_name_node_and_amount() -> None:
     ]
 
 
-def test_a_repair_names_both_nodes() -> None:
-    moved = event("ColumnReplaced", 1, deal=3, slot=0, node=TWO, old_node=ONE)
-    assert told(moved) == ["column 0 of deal 3 rebuilt, from node-2 to node-10"]
+def test_repairs_of_a_node_share_a_line_that_names_the_others() -> None:
+    moved = [
+        event("ColumnReplaced", 1, deal=3, slot=0, node=node, old_node=ONE)
+        for node in (TWO, STRANGER, TWO)
+    ]
+    assert told(moved[0]) == ["1 column of node-2 rebuilt on node-10"]
+    assert told(*moved) == ["3 columns of node-2 rebuilt on 0x333333…, node-10"]
 
 
 def test_only_the_newest_lines_are_kept() -> None:
