@@ -70,7 +70,7 @@ def node_json(view: NodeView) -> dict[str, object]:
 
 
 def proofs(ledger: Ledger) -> Mapping[int, int]:
-    """How many rounds each set proved in time."""
+    """How many rounds each set proved, in time or late."""
     return _Counter(ledger)
 
 
