@@ -74,7 +74,7 @@ def test_refusals_are_typed_and_name_the_call(ledger: Ledger) -> None:
         ledger.payments.rail(10**6)
     with pytest.raises(RefusedError, match=r"storage\.close was refused: storage: "):
         ledger.storage.close(10**6)
-    with pytest.raises(InsufficientFundsError, match=r"holds \d+ base units") as caught:
+    with pytest.raises(InsufficientFundsError, match=r"holds [\d,]+ tokens") as caught:
         ledger.payments.withdraw(ledger.token.address, address(5), 10**40)
     assert "deposit" in caught.value.remedy
     with pytest.raises(NotFoundError, match="no function fly"):
