@@ -203,6 +203,15 @@ def test_notice_is_given_once_by_owner_or_node(market: Market, node: Node) -> No
     assert market.faults.call("may_leave", node.address)
 
 
+@pytest.mark.parametrize("odd", [0, 1])
+def test_the_moment_of_notice_is_kept_whole(market: Market, node: Node, odd: int) -> None:
+    market.open([node])
+    market.chain.warp(odd)
+    market.notice(node)
+    state = market.state(node)
+    assert (state.columns, state.notice_at) == (1, market.chain.now)
+
+
 def test_a_node_that_left_comes_back(market: Market, node: Node) -> None:
     deal = market.open([node])
     with refused("faults: already joined"):
@@ -226,11 +235,12 @@ def test_a_node_that_left_comes_back(market: Market, node: Node) -> None:
 # Locks
 
 
-@pytest.mark.parametrize("size", [64, 127, 300])
+@pytest.mark.parametrize("size", [64, 127, 300, 2**14])
 def test_every_byte_locks_stake(market: Market, node: Node, size: int) -> None:
     market.open([node], size=size)
     lock = lock_of(size)
     assert lock * 2**40 - size * STAKE_PER_TIB in range(2**40)
+    assert size < 2**14 or lock * 2**40 == size * STAKE_PER_TIB
     assert market.column(Deal(1, [], 0, {})).locked == lock
     assert market.world.staking.call("locked", node.address) == lock
     state = market.state(node)
@@ -644,6 +654,15 @@ def test_silence_costs_once_a_period(market: Market, node: Node, held: Deal) -> 
     market.to_period(market.period + 1)
     assert expire(market, 3).named("FaultsCharged")
     assert market.chain.ether(market.faults.address) == 0
+
+
+def test_the_periods_of_silence_are_the_beacons(market: Market, node: Node, held: Deal) -> None:
+    for _ in range(2):
+        spot(market, held)
+    market.chain.warp_to(market.start(market.period + 1) - 1)
+    assert expire(market, 1).named("FaultsCharged")
+    market.chain.warp(1)
+    assert expire(market, 2).named("FaultsCharged")
 
 
 def test_silence_is_no_fault_where_the_piece_was_taken_away(
