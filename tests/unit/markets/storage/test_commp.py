@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage.strategies import seeded
 
 from freehold.markets.storage import commp
 from freehold.markets.storage.commp import UNIT_HEIGHT, UNIT_RAW
 from freehold.markets.storage.piece import commit
+from unit.markets.storage.strategies import seeded
 
 # Root of 2 KiB of zeros, from FilOzone/pdp.
 ZERO_2_KIB = "fc7e928296e516faade986b28f92d44a4f24b935485223376a799027bc18f833"

@@ -11,11 +11,10 @@ import pytest
 
 pytest.importorskip("llvmlite", reason="the kernel is compiled by llvmlite")
 
-from unit.markets.storage.strategies import seeded
-
 from freehold.markets.storage import commp, kernel
 from freehold.markets.storage.commp import NODE, UNIT_RAW
 from freehold.markets.storage.kernel import Kernel, Processor
+from unit.markets.storage.strategies import seeded
 
 HOST = Processor.host()
 PROCESSORS = [Processor("", "", 4), HOST]

@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage import vectors
-from unit.markets.storage.strategies import seeded
 
 from freehold.domain.errors import CapacityError, ConflictError, UsageError
 from freehold.markets.storage import commp
@@ -24,6 +22,8 @@ from freehold.markets.storage.piece import (
     parse_cid_bytes,
     raw_size_of,
 )
+from unit.markets.storage import vectors
+from unit.markets.storage.strategies import seeded
 
 # From go-fil-commp-hashhash (made with Lotus) and FRC-0069: what must hold without any folder.
 KNOWN = [

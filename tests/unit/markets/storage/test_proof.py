@@ -8,8 +8,6 @@ import pytest
 from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unit.markets.storage import vectors
-from unit.markets.storage.strategies import seeded
 
 from freehold.domain.errors import IntegrityError, UsageError, VersionError
 from freehold.markets.storage import commp
@@ -31,6 +29,8 @@ from freehold.markets.storage.proof import (
     read_size,
     verify,
 )
+from unit.markets.storage import vectors
+from unit.markets.storage.strategies import seeded
 
 EMPTY = "bafkzcibcp4bdomn3tgwgrh3g532zopskstnbrd2n3sxfqbze7rxt7vqn7veigmy"
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from unit.markets.storage import vectors
 
 from freehold.domain.errors import NotFoundError, UsageError
 from freehold.markets.storage.sumtree import SumTree, height_of
+from unit.markets.storage import vectors
 
 
 def of(counts: list[int]) -> SumTree:
