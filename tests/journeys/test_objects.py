@@ -119,7 +119,7 @@ def test_a_stranger_pays_for_what_was_shared_with_them(town: Town, tmp_path: Pat
     with town.client() as owner, Client.open(town.network, wallet, state) as stranger:
         stranger.deposit(5 * UNIT)
         owner.put(data, "third/shared", preset=SHAPE)
-        [shared] = stranger.open_share(owner.share("third/shared", stranger.recipient()))
+        [shared] = stranger.open_share(owner.share("third/shared", stranger.recipient())).objects
         out = io.BytesIO()
         stranger.get_shared(shared, out)
         assert out.getvalue() == data

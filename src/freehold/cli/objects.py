@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +21,7 @@ from freehold.cli.session import new_password, open_client
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
+    from freehold.client.catalog import Unread
     from freehold.client.client import Client
     from freehold.client.objects import Delivery
     from freehold.client.quote import Quote
@@ -152,7 +153,7 @@ def get(
             with screen.progress(plain(name), _size(client, name)) as advance:
                 delivery = client.get(name, sink, progress=advance)
         else:
-            shared = _named_in(client.open_share(token), name)
+            shared = _named_in(client.open_share(token).objects, name)
             with screen.progress(plain(name), shared.put.location.size) as advance:
                 delivery = client.get_shared(shared, sink, progress=advance)
     if not piped:
@@ -217,25 +218,33 @@ def ls(
 ) -> None:
     """List objects."""
     screen = Screen(as_json)
+    unread: tuple[Unread, ...] = ()
     with cancellable(), open_client(home, password_file) as client:
         if token is None:
             rows = [_row(n.put, pending=n.pending, version=n.sequence) for n in client.ls(prefix)]
         else:
-            rows = [_row(s.put, pending=False, version=0) for s in client.open_share(token)]
-    screen.emit(rows)
+            received = client.open_share(token)
+            rows = [_shared_row(shared) for shared in received.objects]
+            unread = received.unread
+    screen.emit([*rows, *({"deal": u.deal, "unavailable": u.reason} for u in unread)])
     screen.table(
         f"{len(rows)} objects",
         ("name", "bytes", "changed", "state"),
-        [
-            (
-                plain(str(r["name"])),
-                f"{r['size']:,}",
-                r["modified"],
-                "pending" if r["pending"] else "stored",
-            )
-            for r in rows
-        ],
+        [(plain(str(r["name"])), f"{r['size']:,}", r["modified"], _state(r)) for r in rows],
     )
+    for gap in unread:
+        screen.say(f"[yellow]deal {gap.deal} is unavailable: {plain(gap.reason)}[/]")
+
+
+def _state(row: Mapping[str, object]) -> str:
+    if not row.get("available", True):
+        return "unavailable"
+    return "pending" if row["pending"] else "stored"
+
+
+def _shared_row(shared: Shared) -> dict[str, object]:
+    row = _row(shared.put, pending=False, version=0)
+    return row | {"available": shared.page is not None}
 
 
 def _row(put: Put, *, pending: bool, version: int) -> dict[str, object]:

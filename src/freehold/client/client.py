@@ -25,7 +25,7 @@ from freehold.client.removing import Removing
 from freehold.client.repair import Repaired, Repairer
 from freehold.client.results import ColumnInfo, DealInfo, ObjectInfo, PutResult
 from freehold.client.retrieval import Cheques
-from freehold.client.sharing import Shared, Sharing
+from freehold.client.sharing import Received, Shared, Sharing
 from freehold.client.sink import SinkLike, open_sink
 from freehold.client.source import Source, SourceLike, open_source
 from freehold.client.storing import Storing, Wish
@@ -289,7 +289,7 @@ class Client:
         """What others need to share with this account."""
         return self._sharing.recipient()
 
-    def open_share(self, token: str) -> list[Shared]:
+    def open_share(self, token: str) -> Received:
         """The objects that a token opens; AccessError when it is for another account or network."""
         return self._sharing.open(token)
 
@@ -302,7 +302,7 @@ class Client:
         progress: Progress = silent,
     ) -> Delivery:
         """Write a shared object's bytes to ``sink``; retrieval is paid by voucher."""
-        return self._deliver(shared.put.location, shared.page, sink, span, progress, Timing())
+        return self._deliver(shared.put.location, shared.place(), sink, span, progress, Timing())
 
     def refresh(self) -> list[Unread]:
         """Make the catalog what the chain and the nodes say; deals whose nodes are all silent."""

@@ -16,10 +16,12 @@ from freehold.domain.errors import (
     NotEnoughShardsError,
 )
 from freehold.ledger.contracts.storage import FINISHED, Column, Deal
-from freehold.markets.storage.column import PREFIX_LENGTH, ColumnLayout
+from freehold.markets.storage.column import MAX_HEADER_LENGTH, PREFIX_LENGTH, ColumnLayout
 from freehold.markets.storage.piece import Committer, Piece, cid_from, parse_cid
 
 BLOCK = 4 * 2**20
+WITNESSES = 3
+"""Nodes that must give the same head before a reader who cannot authenticate it believes it."""
 
 
 def _never() -> bool:
@@ -59,14 +61,8 @@ class RemoteColumn:
 
     def audit(self) -> bool:
         """Whether the whole column hashes to its root; False also when it cannot be read."""
-        committer = Committer()
-        block = bytearray(min(BLOCK, self.deal.size))
         try:
-            for at in range(0, self.deal.size, BLOCK):
-                view = memoryview(block)[: min(BLOCK, self.deal.size - at)]
-                self.read(at, view)
-                committer.update(view)
-            return committer.finish().root == self.record.root
+            return self._hash(0)[0] == self.record.root
         except CancelledError:
             raise
         except FreeholdError:
@@ -75,6 +71,31 @@ class RemoteColumn:
     def head(self) -> bytes:
         """Prefix and header; IntegrityError when they do not belong to the deal."""
         prefix = self.fetch(0, min(PREFIX_LENGTH, self.deal.size))
+        return prefix + self.fetch(PREFIX_LENGTH, self._layout(prefix).header_length)
+
+    def proven_head(self) -> bytes:
+        """Prefix and header out of the whole column, read and hashed; IntegrityError when it does
+        not hash to the root that the chain names."""
+        root, first = self._hash(PREFIX_LENGTH + MAX_HEADER_LENGTH)
+        if root != self.record.root:
+            raise IntegrityError(
+                f"column {self.slot} on node {self.record.node} is not the piece {self.cid}",
+                remedy="The other columns are asked; report this node.",
+            )
+        return first[: self._layout(first[:PREFIX_LENGTH]).data_offset]
+
+    def _hash(self, keep: int) -> tuple[bytes, bytes]:
+        """The root of what the node gives for the whole column, and its first ``keep`` bytes."""
+        committer, kept = Committer(), bytearray()
+        block = bytearray(min(BLOCK, self.deal.size))
+        for at in range(0, self.deal.size, BLOCK):
+            view = memoryview(block)[: min(BLOCK, self.deal.size - at)]
+            self.read(at, view)
+            committer.update(view)
+            kept += view[: keep - len(kept)]
+        return committer.finish().root, bytes(kept)
+
+    def _layout(self, prefix: bytes) -> ColumnLayout:
         layout = ColumnLayout.parse(prefix)
         fits = (layout.k, layout.n, layout.total) == (self.deal.k, self.deal.n, self.deal.size)
         if not fits:
@@ -84,7 +105,7 @@ class RemoteColumn:
                 f"{self.deal.n} in {self.deal.size}",
                 remedy="The other columns are asked; report this node.",
             )
-        return prefix + self.fetch(PREFIX_LENGTH, layout.header_length)
+        return layout
 
 
 class Library:
@@ -105,20 +126,81 @@ class Library:
     def page(self, deal: int, accept: Callable[[Page], object]) -> Page:
         """The head of a deal's columns that ``accept`` takes, from whichever node gives it.
 
-        A node that serves an old, foreign or altered head is passed over, for ``accept`` raises
-        IntegrityError on it. NotEnoughShardsError tells what went wrong when none is left.
+        For readers whose ``accept`` tells any altered head, raising IntegrityError: its node is
+        passed over. NotEnoughShardsError tells what went wrong when none is left.
         """
-        reasons: list[str] = []
+        ballot = _Ballot(deal, accept)
         for column in self.columns(deal).values():
-            try:
-                page = Page(column.deal.object_id, deal, column.head())
-                accept(page)
-            except FreeholdError as error:
-                reasons.append(error.message)
-                continue
-            return page
-        why = "; ".join(reasons[:3]) or "no column is left"
-        raise NotEnoughShardsError(
-            f"no node gives the manifest of deal {deal}: {why}",
+            page = ballot.ask(column)
+            if page is not None:
+                return page
+        raise ballot.silence()
+
+    def agreed_page(self, deal: int, accept: Callable[[Page], object]) -> Page:
+        """The head of a deal's columns that its nodes agree on, among those ``accept`` takes.
+
+        For readers who hold the key to a part of it only, so that they could not tell what a node
+        left out. All columns of a deal begin alike: once two nodes differ, everyone is asked, and
+        the head of more than half of those who answer is taken; without such a majority that of a
+        column which hashes to its root.
+        """
+        ballot = _Ballot(deal, accept)
+        for column in self.columns(deal).values():
+            ballot.ask(column)
+            if ballot.unanimous >= WITNESSES:
+                break
+        return ballot.winner()
+
+
+class _Ballot:
+    """What the nodes of one deal give as its head, and why some gave none."""
+
+    def __init__(self, deal: int, accept: Callable[[Page], object]) -> None:
+        self._deal, self._accept = deal, accept
+        self._votes: dict[bytes, list[RemoteColumn]] = {}
+        self._reasons: list[str] = []
+
+    def ask(self, column: RemoteColumn) -> Page | None:
+        """Count a column's head; None when it gives none that is accepted."""
+        page = self._try(column, column.head)
+        if page is not None:
+            self._votes.setdefault(page.head, []).append(column)
+        return page
+
+    @property
+    def unanimous(self) -> int:
+        """How many gave the same head, if none gave another; 0 otherwise."""
+        return len(next(iter(self._votes.values()))) if len(self._votes) == 1 else 0
+
+    def winner(self) -> Page:
+        """The page with a majority, or else one that is proven by its root."""
+        ranked = sorted(self._votes.items(), key=lambda vote: -len(vote[1]))
+        if not ranked:
+            raise self.silence()
+        head, voters = ranked[0]
+        if 2 * len(voters) > sum(len(columns) for _, columns in ranked):
+            return Page(voters[0].deal.object_id, self._deal, head)
+        for column in (column for _, columns in ranked for column in columns):
+            page = self._try(column, column.proven_head)
+            if page is not None:
+                return page
+        raise self.silence()
+
+    def silence(self) -> NotEnoughShardsError:
+        """Why there is no head."""
+        why = "; ".join(self._reasons[:3]) or "no column is left"
+        return NotEnoughShardsError(
+            f"no node gives the manifest of deal {self._deal}: {why}",
             remedy="Try again when one of its nodes answers; a watcher repairs lost columns.",
         )
+
+    def _try(self, column: RemoteColumn, read: Callable[[], bytes]) -> Page | None:
+        try:
+            page = Page(column.deal.object_id, self._deal, read())
+            self._accept(page)
+        except CancelledError:
+            raise
+        except FreeholdError as error:
+            self._reasons.append(error.message)
+            return None
+        return page

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from freehold.client.catalog import Catalog, Page
+from freehold.client.catalog import FETCHERS, Catalog, Page, Unread
 from freehold.client.chain import Chain
 from freehold.client.reading import Library
 from freehold.client.view import View
 from freehold.client.wallet import Wallet
-from freehold.domain.errors import AccessError, ConflictError, NotFoundError
+from freehold.domain.errors import (
+    AccessError,
+    ConflictError,
+    FreeholdError,
+    NotFoundError,
+    UnavailableError,
+)
 from freehold.domain.ids import Address
 from freehold.markets.storage.header import Header, open_shared
 from freehold.markets.storage.keys import PathKey
@@ -22,11 +29,31 @@ from freehold.markets.storage.share import ShareToken, parse_recipient, recipien
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """An object of another account that a token opens, and where its bytes lie."""
+    """An object of another account that a token opens, and where its bytes lie.
+
+    ``page`` is None while no node of its deal answers.
+    """
 
     owner: Address
     put: Put
-    page: Page
+    page: Page | None
+
+    def place(self) -> Page:
+        """Where its bytes lie; UnavailableError while no node of its deal answers."""
+        if self.page is None:
+            raise UnavailableError(
+                f"no node of {self.put.name!r} answers now",
+                remedy="Try again later; a watcher repairs lost columns.",
+            )
+        return self.page
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What a token opens: objects by name, and deals whose share of them no node told."""
+
+    objects: tuple[Shared, ...]
+    unread: tuple[Unread, ...] = ()
 
 
 class Sharing:
@@ -55,7 +82,7 @@ class Sharing:
         deal = catalog.page(named.put.location.object_id).deal
         return self._token(named.put, recipient, (deal,))
 
-    def open(self, text: str) -> list[Shared]:
+    def open(self, text: str) -> Received:
         """What a token opens; AccessError when it is for another account or network."""
         token = ShareToken.parse(text)
         if token.locator.network_id != self._chain.network.network_id:
@@ -67,7 +94,7 @@ class Sharing:
         grant = token.open(self._wallet.seed)
         deals = token.deals or tuple(self._chain.deals(token.owner))
         if isinstance(grant, Put):
-            return [self._one(token.owner, grant, deals)]
+            return Received((self._one(token.owner, grant, deals),))
         return self._directory(token.owner, grant, deals)
 
     def _token(self, grant: Put | PathKey, recipient: bytes, deals: tuple[int, ...]) -> str:
@@ -82,36 +109,48 @@ class Sharing:
     def _one(self, owner: Address, put: Put, deals: Sequence[int]) -> Shared:
         for deal in deals:
             if self._chain.deal(deal).object_id == put.location.object_id:
-                return Shared(owner, put, self._library.page(deal, _whole))
+                return Shared(owner, put, self._library.agreed_page(deal, _whole))
         raise NotFoundError(
             f"{put.name!r} is in none of the deals that the token names",
             remedy="Ask the owner for a new token: the object was stored anew.",
         )
 
-    def _directory(self, owner: Address, key: PathKey, deals: Sequence[int]) -> list[Shared]:
-        pages: dict[bytes, Page] = {}
-        manifests: list[Manifest] = []
-        for deal in deals:
-            page, manifest = self._visible(deal, key)
-            pages[page.object_id] = page
-            if manifest is not None:
-                manifests.append(manifest)
-        return [
-            Shared(owner, item.put, pages[item.put.location.object_id])
-            for item in fold(manifests).items.values()
-            if item.put.location.object_id in pages
-        ]
+    def _directory(self, owner: Address, key: PathKey, deals: Sequence[int]) -> Received:
+        with ThreadPoolExecutor(FETCHERS) as pool:
+            seen = list(pool.map(lambda deal: self._visible(deal, key), deals))
+        pages = {s.page.object_id: s.page for s in seen if isinstance(s, _Seen)}
+        told = {s.page.object_id: s.manifest for s in seen if isinstance(s, _Seen) and s.manifest}
+        unread = tuple(s for s in seen if isinstance(s, Unread))
+        silent = {self._chain.deal(u.deal).object_id for u in unread}
+        return Received(
+            tuple(
+                Shared(owner, item.put, pages.get(item.put.location.object_id))
+                for item in fold(told.values()).items.values()
+                if item.put.location.object_id in pages.keys() | silent
+            ),
+            unread,
+        )
 
-    def _visible(self, deal: int, key: PathKey) -> tuple[Page, Manifest | None]:
-        """A deal's head, from a node whose head is not malformed, and what the key opens in it."""
-        found: list[Manifest | None] = []
+    def _visible(self, deal: int, key: PathKey) -> _Seen | Unread:
+        """A deal's head and what the key opens in it, or why no node tells."""
 
-        def accept(page: Page) -> None:
+        def accept(page: Page) -> Manifest | None:
             _whole(page)
-            found.append(open_shared(page.header, object_id=page.object_id, key=key))
+            return open_shared(page.header, object_id=page.object_id, key=key)
 
-        page = self._library.page(deal, accept)
-        return page, found[-1]
+        try:
+            page = self._library.agreed_page(deal, accept)
+            return _Seen(page, accept(page))
+        except FreeholdError as error:
+            return Unread(deal, error.message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A page, and what a shared key opens in it."""
+
+    page: Page
+    manifest: Manifest | None
 
 
 def _whole(page: Page) -> None:

@@ -162,7 +162,7 @@ def test_a_truncated_shard_is_read_elsewhere(world: World) -> None:
 def test_a_wrong_content_key_is_told_from_lying_nodes(world: World) -> None:
     client = world.client(world.wallet())
     client.put(secrets.token_bytes(SIZE), "b/x")
-    shared = client.open_share(client.share("b/x", client.recipient()))[0]
+    shared = client.open_share(client.share("b/x", client.recipient())).objects[0]
     wrong = replace(
         shared,
         put=replace(shared.put, location=replace(shared.put.location, content_key=bytes(32))),

@@ -17,11 +17,13 @@ from freehold.domain.errors import (
     IntegrityError,
     NotEnoughShardsError,
     NotFoundError,
+    UnavailableError,
     UsageError,
 )
 from freehold.domain.keys import Key
 from freehold.domain.money import TIB
 from freehold.markets.storage.column import ColumnLayout
+from freehold.markets.storage.header import Header
 from freehold.markets.storage.kit import RecoveryKit
 from freehold.markets.storage.locator import Locator
 from unit.client.fakes import OPTIONS, World, network
@@ -41,7 +43,7 @@ def test_an_object_is_shared_with_one_account_only(world: World) -> None:
     data = secrets.token_bytes(SIZE)
     alice.put(data, "b/dir/x")
     token = alice.share("b/dir/x", bob.recipient())
-    [shared] = bob.open_share(token)
+    [shared] = bob.open_share(token).objects
     assert (shared.put.name, shared.owner) == ("b/dir/x", alice.wallet.account)
     assert fetched(bob, shared) == data
     assert fetched(bob, shared, span=(5, 9)) == data[5:9]
@@ -54,7 +56,7 @@ def test_one_member_of_a_pack_is_shared_without_the_others(world: World) -> None
     alice.put(b"for bob", "b/bob")
     alice.put(b"for nobody", "b/nobody")
     alice.flush()
-    [shared] = bob.open_share(alice.share("b/bob", bob.recipient()))
+    [shared] = bob.open_share(alice.share("b/bob", bob.recipient())).objects
     assert fetched(bob, shared) == b"for bob"
     place = shared.put.location
     other = replace(shared.put, location=replace(place, offset=place.stored_size, size=10))
@@ -68,7 +70,7 @@ def test_a_directory_is_shared_with_all_under_it(world: World) -> None:
     for name, data in objects.items():
         alice.put(data, name)
     alice.put(secrets.token_bytes(SIZE), "b/else")
-    found = bob.open_share(alice.share("b/dir", bob.recipient()))
+    found = bob.open_share(alice.share("b/dir", bob.recipient())).objects
     assert {shared.put.name for shared in found} == set(objects)
     assert all(fetched(bob, shared) == objects[shared.put.name] for shared in found)
 
@@ -79,7 +81,7 @@ def test_a_moved_object_can_be_shared(world: World) -> None:
     alice.put(data, "b/x")
     alice.mv("b/x", "c/y")
     alice.flush()
-    [shared] = bob.open_share(alice.share("c/y", bob.recipient()))
+    [shared] = bob.open_share(alice.share("c/y", bob.recipient())).objects
     assert fetched(bob, shared) == data
 
 
@@ -121,7 +123,7 @@ def test_a_stranger_pays_by_voucher_and_the_owner_does_not(world: World) -> None
     out = io.BytesIO()
     alice.get("b/x", out)
     assert not world.ledger.cheques
-    [shared] = bob.open_share(alice.share("b/x", bob.recipient()))
+    [shared] = bob.open_share(alice.share("b/x", bob.recipient())).objects
     assert fetched(bob, shared) == data
     rails = set(world.ledger.cheques)
     assert 4 <= len(rails) <= 6
@@ -136,7 +138,7 @@ def test_the_signed_amount_is_on_disk_before_it_is_sent_and_never_falls(world: W
     alice.put(secrets.token_bytes(SIZE), "b/x")
     priced(world, 3)
     token = alice.share("b/x", bob.recipient())
-    [shared] = bob.open_share(token)
+    [shared] = bob.open_share(token).objects
     fetched(bob, shared)
     spent = {n.key.address: max(n.spent.values(), default=0) for n in world.nodes}
     bob.close()
@@ -170,7 +172,7 @@ def test_a_node_that_asks_for_more_than_it_served_is_not_paid(world: World) -> N
     priced(world, 3)
     greedy = world.by_address(world.ledger.columns[1, 0].node)
     greedy.spent[0] = 10**18
-    [shared] = bob.open_share(token)
+    [shared] = bob.open_share(token).objects
     assert fetched(bob, shared) == data
     assert bob._journal.cheque(greedy.key.address) in (None, (1, 0))
 
@@ -182,7 +184,7 @@ def test_collateral_grows_with_what_is_read(world: World) -> None:
     data = secrets.token_bytes(SIZE)
     alice.put(data, "b/x")
     priced(world, 3)
-    [shared] = bob.open_share(alice.share("b/x", bob.recipient()))
+    [shared] = bob.open_share(alice.share("b/x", bob.recipient())).objects
     assert fetched(bob, shared) == data
     assert any(cheque.collateral > 3 for cheque in world.ledger.cheques.values())
 
@@ -197,7 +199,7 @@ def test_a_malformed_head_of_one_node_hides_no_share(world: World, shared: str) 
     longer = _longer_header(next(iter(liar.pieces.values())))
     for at, lie in ((32, bytes(32)), (0, longer)):
         liar.tamper = partial(_lying, at, lie)
-        [given] = bob.open_share(token)
+        [given] = bob.open_share(token).objects
         assert (given.put.name, fetched(bob, given)) == ("b/d/x", data)
 
 
@@ -211,6 +213,58 @@ def _longer_header(column: bytes) -> bytes:
     return replace(
         layout, last_length=layout.last_length - layout.k, header_length=layout.header_length + 1
     ).prefix()
+
+
+def _without_doors(cid: str, start: int, found: bytes) -> bytes:
+    """A head whose doors are noise: what a directory's key opens in it seems not to be there."""
+    if start != 32:
+        return found
+    header = Header.parse(found)
+    noise = tuple(secrets.token_bytes(len(door)) for door in header.doors)
+    return replace(header, doors=noise).render()
+
+
+@pytest.mark.parametrize("liars", [1, 2])
+def test_nodes_that_leave_entries_out_hide_no_share(world: World, liars: int) -> None:
+    alice, bob = world.client(world.wallet(1), home="a"), world.client(world.wallet(2), home="b")
+    data = secrets.token_bytes(SIZE)
+    alice.put(data, "b/d/x")
+    token = alice.share("b/d", bob.recipient())
+    for slot in range(liars):
+        world.by_address(world.ledger.columns[1, slot].node).tamper = _without_doors
+    [given] = bob.open_share(token).objects
+    assert fetched(bob, given) == data
+
+
+@pytest.mark.parametrize("liar", [0, 5])
+def test_of_two_heads_the_one_that_hashes_to_its_root_counts(world: World, liar: int) -> None:
+    alice, bob = world.client(world.wallet(1), home="a"), world.client(world.wallet(2), home="b")
+    alice.put(secrets.token_bytes(SIZE), "b/d/x")
+    token = alice.share("b/d", bob.recipient())
+    for slot in range(1, 5):
+        world.by_address(world.ledger.columns[1, slot].node).stop()
+    world.by_address(world.ledger.columns[1, liar].node).tamper = _without_doors
+    assert [s.put.name for s in bob.open_share(token).objects] == ["b/d/x"]
+
+
+def test_a_dead_deal_of_a_shared_directory_is_shown_and_hides_no_other(world: World) -> None:
+    alice, bob = world.client(world.wallet(1), home="a"), world.client(world.wallet(2), home="b")
+    data = secrets.token_bytes(SIZE)
+    alice.put(secrets.token_bytes(SIZE), "b/d/dead")
+    alice.put(data, "b/d/live")
+    alice.mv("b/d/dead", "b/d/moved")
+    alice.flush()
+    token = alice.share("b/d", bob.recipient())
+    cids = {column.cid for column in bob.library.columns(1).values()}
+    for node in world.nodes:
+        node.pieces = {cid: piece for cid, piece in node.pieces.items() if cid not in cids}
+    received = bob.open_share(token)
+    assert [gap.deal for gap in received.unread] == [1]
+    live, moved = received.objects
+    assert (live.put.name, fetched(bob, live)) == ("b/d/live", data)
+    assert (moved.put.name, moved.page) == ("b/d/moved", None)
+    with pytest.raises(UnavailableError, match="no node of 'b/d/moved' answers"):
+        fetched(bob, moved)
 
 
 # --- recovery ------------------------------------------------------------------------------------
