@@ -164,7 +164,7 @@ def node(network: Network, tmp_path: Path) -> Iterator[NodeProcess]:
     home.mkdir()
     descriptor.write_text(network.render())
     key = Key.draw(secrets.token_bytes)
-    keystore.save(home / "key.json", key, PASSWORD, iterations=1_000)
+    keystore.save(home / "key.json", key, PASSWORD, cost=2)
     (home / "password").write_text(PASSWORD)
     made = NodeProcess(home, descriptor, key)
     yield made

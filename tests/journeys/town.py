@@ -25,7 +25,7 @@ from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import JOURNEY, Parameters
 
 TAIL = 40
-QUICK = 1_000
+QUICK = 2
 """Key stretching that costs nothing: nobody guesses a test's password."""
 
 
@@ -62,9 +62,7 @@ class Town:
         except BaseException:
             local.stop()
             raise
-        keystore.save(
-            town.wallet.key_file, town.key(), home.password(), iterations=QUICK, replace=True
-        )
+        keystore.save(town.wallet.key_file, town.key(), home.password(), cost=QUICK, replace=True)
         return town
 
     @classmethod

@@ -38,7 +38,7 @@ ALLOWANCE = 10_000 * UNIT
 DEPOSIT = 1_000 * UNIT
 COINS = 1_000 * UNIT
 CAPACITY = "16GiB"
-ITERATIONS = 20_000
+COST = 2**12
 """Key stretching for unattended keys: their random password lies in the same folder."""
 
 Say = Callable[[str], None]
@@ -219,7 +219,7 @@ class LocalNetwork:
         self.say("making and funding your account")
         password = self.home.password()
         if not folder.exists():
-            folder.create(new_phrase(), password)
+            folder.create(new_phrase(), password, cost=COST)
         key = folder.key(password)
         _fund(funder, key.address, tokens=ALLOWANCE)
         self._deposit(network, folder)
@@ -246,7 +246,7 @@ def folder_password(folder: Path) -> str:
 def node_key(path: Path, password: str) -> Key:
     """The key in a keystore, drawn when there is none; its password lies in the same folder."""
     if not path.exists():
-        keystore.save(path, Key.draw(secrets.token_bytes), password, iterations=ITERATIONS)
+        keystore.save(path, Key.draw(secrets.token_bytes), password, cost=COST)
     return keystore.load(path, password)
 
 

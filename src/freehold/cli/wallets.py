@@ -11,18 +11,16 @@ from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
 from freehold.cli.home import write_whole
 from freehold.client.wallet import Wallet
 from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
 from freehold.domain.ids import Address, address
 from freehold.domain.keys import Key
-from freehold.ledger import keystore
+from freehold.ledger import keystore, secret
 from freehold.markets.storage.keys import Slot, SlotKind
 
 _PHRASE_VERSION = 1
-_SCRYPT = {"n": 2**15, "r": 8, "p": 1}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +55,11 @@ class WalletFolder:
         self._require()
         return keystore_address(self.key_file)
 
-    def create(self, phrase: str, password: str) -> Key:
-        """Keep the account of a phrase; ConflictError when there is one already."""
+    def create(self, phrase: str, password: str, *, cost: int = secret.COST) -> Key:
+        """Keep the account of a phrase; ConflictError when there is one already.
+
+        ``cost`` is what guessing the password takes: scrypt's N.
+        """
         if self.exists():
             raise ConflictError(
                 f"there is a wallet in {self.path} already ({self.address()})",
@@ -66,8 +67,8 @@ class WalletFolder:
             )
         key = Key.from_phrase(phrase)
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(self.phrase_file, _seal(" ".join(phrase.split()), password), mode=0o600)
-        keystore.save(self.key_file, key, password)
+        write_whole(self.phrase_file, _seal(" ".join(phrase.split()), password, cost), mode=0o600)
+        keystore.save(self.key_file, key, password, cost=cost)
         return key
 
     def key(self, password: str) -> Key:
@@ -126,10 +127,11 @@ def keystore_address(path: Path) -> Address:
         ) from error
 
 
-def _seal(phrase: str, password: str) -> bytes:
+def _seal(phrase: str, password: str, cost: int) -> bytes:
     salt, nonce = os.urandom(16), os.urandom(12)
-    sealed = AESGCM(_stretch(password, salt)).encrypt(nonce, phrase.encode(), b"freehold phrase")
-    fields = {"freehold_phrase": _PHRASE_VERSION, "scrypt": _SCRYPT}
+    stretched = secret.stretch(password, salt, n=cost)
+    sealed = AESGCM(stretched).encrypt(nonce, phrase.encode(), b"freehold phrase")
+    fields = {"freehold_phrase": _PHRASE_VERSION, "scrypt": {"n": cost, "r": 8, "p": 1}}
     parts = {"salt": salt.hex(), "nonce": nonce.hex(), "sealed": sealed.hex()}
     return json.dumps(fields | parts).encode()
 
@@ -138,7 +140,7 @@ def _open(path: Path, password: str) -> str:
     try:
         fields = json.loads(path.read_text())
         salt, nonce, sealed = (bytes.fromhex(fields[n]) for n in ("salt", "nonce", "sealed"))
-        key = _stretch(password, salt)
+        key = secret.stretch(password, salt, n=int(fields["scrypt"]["n"]))
         return AESGCM(key).decrypt(nonce, sealed, b"freehold phrase").decode()
     except InvalidTag as error:
         raise AccessError(
@@ -149,7 +151,3 @@ def _open(path: Path, password: str) -> str:
             f"{path} is missing or damaged",
             remedy="Restore the wallet from its recovery kit: `freehold wallet restore KIT`.",
         ) from error
-
-
-def _stretch(password: str, salt: bytes) -> bytes:
-    return Scrypt(salt=salt, length=32, **_SCRYPT).derive(password.encode())

@@ -5,29 +5,31 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_bytes, token_hex
 
-from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
+from freehold.domain.errors import (
+    AccessError,
+    CapacityError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+)
 from freehold.domain.keys import Key
+from freehold.ledger import secret
 
-ITERATIONS = 262_144
-"""Rounds of PBKDF2-HMAC-SHA256, as go-ethereum and eth_keyfile write them."""
 _SIZE_LIMIT = 64 * 1024
 _MODE = 0o600
 
 
 def save(
-    path: Path, key: Key, password: str, *, iterations: int = ITERATIONS, replace: bool = False
+    path: Path, key: Key, password: str, *, cost: int = secret.COST, replace: bool = False
 ) -> None:
     """Encrypt ``key`` into a file of mode 0600, whole or not at all.
 
-    ConflictError when the file is there and ``replace`` is not asked for.
+    ``cost`` is scrypt's N. ConflictError when the file is there and ``replace`` is not asked for.
     """
-    from eth_keyfile.keyfile import create_keyfile_json
-
-    content = create_keyfile_json(
-        key.secret, password.encode(), kdf="pbkdf2", iterations=iterations
-    )
+    named = {"address": key.address[2:].lower()}
+    content = named | secret.seal(key.secret, password, random=token_bytes, cost=cost)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
@@ -58,23 +60,18 @@ def load(path: Path, password: str) -> Key:
     """Decrypt a keystore.
 
     AccessError for a wrong password or a file that others can read, NotFoundError when there is
-    none, IntegrityError when it is not a keystore.
+    none, IntegrityError when it is not a keystore, CapacityError when opening it costs too much.
     """
-    from eth_keyfile.keyfile import decode_keyfile_json
-
     content = _read(path)
     try:
-        secret = decode_keyfile_json(content, password.encode())
-    except ValueError as error:
-        if "MAC mismatch" in str(error):
-            raise AccessError(
-                f"the password does not open the keystore {path}",
-                remedy="Type it again; without it only the recovery phrase brings the key back.",
-            ) from error
-        raise _malformed(path, str(error)) from error
-    except (KeyError, TypeError, NotImplementedError) as error:
-        raise _malformed(path, repr(error)) from error
-    key = Key.from_secret(bytes(secret))
+        opened = secret.unseal(content, password)
+    except AccessError as error:
+        raise AccessError(
+            f"the password does not open the keystore {path}", remedy=error.remedy
+        ) from error
+    except (IntegrityError, CapacityError) as error:
+        raise type(error)(f"{path}: {error.message}", remedy=error.remedy) from error
+    key = Key.from_secret(opened)
     named = content.get("address")
     if isinstance(named, str) and named.lower().removeprefix("0x") != key.address[2:].lower():
         raise _malformed(path, f"it names address {named} but holds the key of {key.address}")

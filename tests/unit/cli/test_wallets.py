@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> WalletFolder:
 
 def test_key_phrase_and_seed_come_back(folder: WalletFolder) -> None:
     phrase = new_phrase()
-    key = folder.create(phrase, "secret")
+    key = folder.create(phrase, "secret", cost=4)
     assert folder.address() == key.address == Key.from_phrase(phrase).address
     assert folder.phrase("secret") == phrase
     wallet = folder.unlock("secret", network_id=NETWORK)
@@ -27,7 +27,7 @@ def test_key_phrase_and_seed_come_back(folder: WalletFolder) -> None:
 
 
 def test_files_are_private(folder: WalletFolder) -> None:
-    folder.create(new_phrase(), "secret")
+    folder.create(new_phrase(), "secret", cost=4)
     folder.unlock("secret", network_id=NETWORK)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in folder.path.iterdir()}
     assert modes == {0o600}
@@ -35,7 +35,7 @@ def test_files_are_private(folder: WalletFolder) -> None:
 
 def test_no_file_shows_the_phrase_or_the_key(folder: WalletFolder) -> None:
     phrase = new_phrase()
-    key = folder.create(phrase, "secret")
+    key = folder.create(phrase, "secret", cost=4)
     folder.unlock("secret", network_id=NETWORK)
     for path in folder.path.iterdir():
         text = path.read_text()
@@ -45,7 +45,7 @@ def test_no_file_shows_the_phrase_or_the_key(folder: WalletFolder) -> None:
 
 
 def test_a_wrong_password_opens_nothing(folder: WalletFolder) -> None:
-    folder.create(new_phrase(), "secret")
+    folder.create(new_phrase(), "secret", cost=4)
     with pytest.raises(AccessError):
         folder.key("guess")
     with pytest.raises(AccessError):
@@ -53,9 +53,9 @@ def test_a_wrong_password_opens_nothing(folder: WalletFolder) -> None:
 
 
 def test_an_account_is_never_overwritten(folder: WalletFolder) -> None:
-    key = folder.create(new_phrase(), "secret")
+    key = folder.create(new_phrase(), "secret", cost=4)
     with pytest.raises(ConflictError):
-        folder.create(new_phrase(), "secret")
+        folder.create(new_phrase(), "secret", cost=4)
     assert folder.address() == key.address
 
 
@@ -67,7 +67,7 @@ def test_a_missing_wallet_says_how_to_get_one(folder: WalletFolder) -> None:
 
 @pytest.mark.parametrize("damage", ["", "[]", "[[9, 1]]", "{", '[[1, "?"]]'])
 def test_damaged_slots_are_named(folder: WalletFolder, damage: str) -> None:
-    folder.create(new_phrase(), "secret")
+    folder.create(new_phrase(), "secret", cost=4)
     folder.unlock("secret", network_id=NETWORK)
     folder.slots_file.write_text(damage)
     with pytest.raises((IntegrityError, AccessError)):
@@ -76,7 +76,7 @@ def test_damaged_slots_are_named(folder: WalletFolder, damage: str) -> None:
 
 @pytest.mark.parametrize("name", ["key.json", "phrase.json"])
 def test_damaged_secrets_are_named(folder: WalletFolder, name: str) -> None:
-    folder.create(new_phrase(), "secret")
+    folder.create(new_phrase(), "secret", cost=4)
     (folder.path / name).write_text("{}")
     with pytest.raises(IntegrityError):
         folder.key("secret") if name == "key.json" else folder.phrase("secret")

@@ -17,7 +17,7 @@ from freehold.ledger import keystore
 def path(tmp_path: Path, key: Key) -> Path:
     """A keystore with few rounds, so that tests are quick."""
     file = tmp_path / "keys" / "wallet.json"
-    keystore.save(file, key, "correct horse", iterations=64)
+    keystore.save(file, key, "correct horse", cost=2)
     return file
 
 
@@ -47,9 +47,9 @@ def test_a_wrong_password_is_an_access_error(path: Path) -> None:
 def test_nothing_is_overwritten_unless_asked(path: Path, key: Key) -> None:
     other = Key.from_secret(b"\x09" * 32)
     with pytest.raises(ConflictError):
-        keystore.save(path, other, "pw", iterations=64)
+        keystore.save(path, other, "pw", cost=2)
     assert keystore.load(path, "correct horse") == key
-    keystore.save(path, other, "pw", iterations=64, replace=True)
+    keystore.save(path, other, "pw", cost=2, replace=True)
     assert keystore.load(path, "pw") == other
     assert [each.name for each in path.parent.iterdir()] == ["wallet.json"]
 
