@@ -41,7 +41,8 @@ class Terms:
 class Funds:
     """An account's money in base units, its gas in wei, and the present wei per gas.
 
-    ``available`` is what new deals may lock; ``rate_left`` (scaled) and ``lockup_left`` are what
+    ``available`` is what new deals may lock, ``set_aside`` (left out of it) what puts under way
+    count on; ``rate_left`` (scaled) and ``lockup_left`` are what
     the account's approval of the storage market still allows.
     """
 
@@ -53,6 +54,7 @@ class Funds:
     gas_price: int
     rate_left: int
     lockup_left: int
+    set_aside: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from freehold.client.quote import Quote
 from freehold.client.reading import Library
 from freehold.client.removing import Removing
 from freehold.client.repair import Repaired, Repairer
+from freehold.client.reserving import Reservations
 from freehold.client.results import ColumnInfo, DealInfo, ObjectInfo, PutResult
 from freehold.client.retrieval import Cheques
 from freehold.client.sharing import Received, Shared, Sharing
@@ -89,6 +90,7 @@ class Client:
             self._journal,
             self._catalog,
             self._placing,
+            Reservations(chain, self._journal, owner=self._liveness.id, alive=self._liveness.alive),
             secret=wallet.seed.catalogue_key(),
             random=random,
             owner=self._liveness.id,
@@ -333,7 +335,7 @@ class Client:
             accepting.accept(
                 self.peers.session(column.record.node),
                 self.chain.network,
-                client=self.wallet.account,
+                parties=accepting.own(self.chain, column.deal.token),
                 piece=column.piece,
                 term_end=term_end,
                 now=self.chain.now(),

@@ -2,6 +2,7 @@
 
 - **entries**: small objects, renames and deletions that were promised and wait for a pack;
 - **intents** and **legs**: puts under way, with each column's node, upload and acceptance;
+- **reservations**: money that those puts count on;
 - **cheques**: the highest amount ever signed to a node, written before it is sent.
 
 Any number of processes may use it at once; each change is one transaction.
@@ -18,7 +19,6 @@ from pathlib import Path
 
 from freehold.domain.errors import UnavailableError, VersionError
 
-VERSION = 1
 BUSY_SECONDS = 30.0
 Cell = int | str | bytes | None
 
@@ -45,6 +45,15 @@ CREATE TABLE cheques (
 ) STRICT;
 CREATE TABLE marks (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
 """
+_RESERVATIONS = """
+CREATE TABLE reservations (
+  id INTEGER PRIMARY KEY AUTOINCREMENT, object_id BLOB UNIQUE NOT NULL, owner INTEGER NOT NULL,
+  locked TEXT NOT NULL, rate TEXT NOT NULL, escrow TEXT NOT NULL, gas TEXT NOT NULL
+) STRICT;
+"""
+_STEPS = (_SCHEMA, _RESERVATIONS)
+"""What each version of the file adds to the one before."""
+VERSION = len(_STEPS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,15 +311,14 @@ class Journal:
     def _prepare(self) -> None:
         with self.write():
             version = _integer(self.rows("PRAGMA user_version")[0][0])
-            if version == 0:
-                for statement in filter(str.strip, _SCHEMA.split(";")):
-                    self.run(statement)
-                self.run(f"PRAGMA user_version = {VERSION}")
-            elif version != VERSION:
+            if version > VERSION:
                 raise VersionError(
                     f"the client's journal {self._path} has version {version}, not {VERSION}",
                     remedy="Install the release of freehold that wrote it.",
                 )
+            for statement in filter(str.strip, "".join(_STEPS[version:]).split(";")):
+                self.run(statement)
+            self.run(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def _typed(self) -> Iterator[None]:

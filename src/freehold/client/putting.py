@@ -19,6 +19,7 @@ from freehold.client.journal import Intent, Journal, Leg
 from freehold.client.peers import Peers
 from freehold.client.placing import Placing
 from freehold.client.quote import stake_needed
+from freehold.client.reserving import Reservations
 from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
 from freehold.client.upload import Blueprint, Outcome, Progress, silent, spread
@@ -72,12 +73,13 @@ class Putter:
         journal: Journal,
         catalog: Catalog,
         placing: Placing,
+        reservations: Reservations,
         *,
         secret: bytes,
         random: Callable[[int], bytes],
         owner: int,
     ) -> None:
-        self._placing, self._owner = placing, owner
+        self._placing, self._reservations, self._owner = placing, reservations, owner
         self._chain, self._peers = chain, peers
         self._journal, self._catalog = journal, catalog
         self._secret, self._random, self._policy = secret, random, placing.policy
@@ -92,12 +94,13 @@ class Putter:
         blueprint = draft.blueprint
         term = draft.term_end - self._chain.now()
         placement = self._placing.plan(blueprint.layout, term=term, seed=blueprint.object_id)
-        self._placing.quote(source.size, blueprint.layout, term, placement).require_funds()
-        legs = {slot: Leg(slot, node.node) for slot, node in enumerate(placement.chosen)}
-        intent = self._intent(draft)
-        self._journal.save_intent(intent, list(legs.values()))
-        work = _Work(draft, legs, list(placement.spares))
-        return intent, self._complete(work, source, timing, progress)
+        quote = self._placing.quote(source.size, blueprint.layout, term, placement)
+        with self._reservations.holding(blueprint.object_id, quote):
+            legs = {slot: Leg(slot, node.node) for slot, node in enumerate(placement.chosen)}
+            intent = self._intent(draft)
+            self._journal.save_intent(intent, list(legs.values()))
+            work = _Work(draft, legs, list(placement.spares))
+            return intent, self._complete(work, source, timing, progress)
 
     def resume(
         self, intent: Intent, source: Source, *, timing: Timing, progress: Progress = silent
@@ -140,6 +143,7 @@ class Putter:
         for leg in self._journal.legs(intent.object_id).values():
             self._discard(leg)
         self._journal.drop_intent(intent.object_id)
+        self._reservations.free(intent.object_id)
 
     def _usable(self, work: _Work) -> bool:
         """Whether an opening with these acceptances may still pass: none has expired."""
@@ -273,7 +277,7 @@ class Putter:
         acceptance = accepting.accept(
             self._peers.session(address(leg.node)),
             self._chain.network,
-            client=self._chain.account,
+            parties=accepting.own(self._chain, self._chain.network.contracts["token"]),
             piece=piece,
             term_end=work.draft.term_end,
             now=self._chain.now(),
@@ -376,6 +380,7 @@ class Putter:
         with self._journal.write():
             self._journal.drop_pack(intent.object_id)
             self._journal.drop_intent(intent.object_id)
+            self._reservations.free(intent.object_id)
         return opened
 
     def _gave_up(self, work: _Work) -> UnavailableError:

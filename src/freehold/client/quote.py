@@ -88,8 +88,8 @@ class Quote:
             )
             more = show(max(self.deposit, 1), places=18)
             raise InsufficientFundsError(
-                f"this costs {self.text()}; {show(self.funds.available, places=9)} is available, "
-                f"so {what}",
+                f"this costs {self.text()}; {show(self.funds.available, places=9)} is available"
+                f"{self._set_aside()}, so {what}",
                 remedy=f"Deposit with `freehold wallet deposit {more}`; the wallet holds "
                 f"{show(self.funds.wallet)}.",
             )
@@ -99,6 +99,10 @@ class Quote:
                 "coins for gas",
                 remedy="Send coins of the chain to the account.",
             )
+
+    def _set_aside(self) -> str:
+        aside = self.funds.set_aside
+        return f" besides {show(aside, places=9)} for puts under way" if aside else ""
 
 
 def make_quote(
