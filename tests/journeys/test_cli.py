@@ -25,7 +25,7 @@ def freehold(home: Path, *arguments: str, code: int = 0) -> dict[str, object]:
     """Run a command with --json; its document."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FREEHOLD_")}
     done = subprocess.run(
-        [sys.executable, "-m", "freehold.cli.main", *arguments, "--json"],
+        [sys.executable, "-m", "freehold.cli", *arguments, "--json"],
         capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,
         env=environment | {"FREEHOLD_HOME": str(home), "FREEHOLD_PASSWORD": "correct horse"},
     )  # fmt: skip

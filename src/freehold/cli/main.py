@@ -62,7 +62,3 @@ def main() -> None:
     except FreeholdError as error:
         sys.stderr.write(explain(error, as_json="--json" in sys.argv) + "\n")
         sys.exit(error.exit_code)
-
-
-if __name__ == "__main__":
-    main()

@@ -19,7 +19,7 @@ def freehold(*arguments: str, home: Path | None = None) -> subprocess.CompletedP
     if home is not None:
         environment["FREEHOLD_HOME"] = str(home)
     return subprocess.run(
-        [sys.executable, "-m", "freehold.cli.main", *arguments],
+        [sys.executable, "-m", "freehold.cli", *arguments],
         capture_output=True, text=True, timeout=120, env=environment, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
@@ -38,7 +38,7 @@ def test_help_names_every_noun_and_verb() -> None:
 def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys; sys.argv = ['freehold', '--help']\n"
-        "from freehold.cli.main import main\n"
+        "from freehold.cli.__main__ import main\n"
         "try: main()\nexcept SystemExit: pass\n"
         f"sys.exit(' '.join(m for m in {HEAVY!r} if m in sys.modules) or None)"
     )
@@ -46,6 +46,18 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
     )
     assert shown.returncode == 0, shown.stderr
+
+
+def test_what_python_compiles_is_kept_whatever_the_environment_says() -> None:
+    program = (
+        "import os, sys; sys.argv = ['freehold', '--version']\n"
+        "from freehold.cli.__main__ import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "sys.exit(sys.dont_write_bytecode or 'PYTHONDONTWRITEBYTECODE' in os.environ)"
+    )
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
+    assert done.returncode == 0
 
 
 @pytest.mark.parametrize(
