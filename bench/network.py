@@ -146,15 +146,18 @@ class Network:
 
     # Deals
 
-    def acceptance(self, node: Node, piece: Pattern, client: Key, term_end: int) -> object:
-        """A node's signed consent to one column."""
+    def acceptance(
+        self, node: Node, piece: Pattern, client: Key, term_end: int, *, mover: Key | None = None
+    ) -> object:
+        """A node's signed consent to one column, for the client to submit or for ``mover``."""
         node.nonce += 1
         deadline = self.chain.now + 3_600
         digest = ACCEPTANCE.digest(
             self.domain(self.on.storage),
             (
-                node.key.address, client.address, piece.root, piece.size, piece.height, PRICE,
-                term_end, deadline, node.nonce,
+                node.key.address, client.address, (mover or client).address,
+                self.on.token.address, piece.root, piece.size, piece.height, PRICE, term_end,
+                deadline, node.nonce,
             ),
         )  # fmt: skip
         return (node.key.address, PRICE, term_end, deadline, node.nonce, node.key.sign(digest))
@@ -193,7 +196,7 @@ class Network:
 
     def replace(self, deal: Deal, slot: int, node: Node, *, by: Key) -> Receipt:
         """Move a column to another node."""
-        given = self.acceptance(node, deal.pieces[slot], deal.client, deal.term_end)
+        given = self.acceptance(node, deal.pieces[slot], deal.client, deal.term_end, mover=by)
         receipt = self.on.storage.send("replace", deal.id, slot, given, by=by.address)
         event = self.on.storage.event(receipt, "ColumnReplaced")
         node.pieces[event.number("piece_id")] = deal.pieces[slot]

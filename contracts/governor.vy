@@ -11,7 +11,8 @@
        slasher, locker, evaluator, market) `delay` plus the whole unbonding period, so that whoever
        disagrees has left with their stake before the role begins.
      - Hidden roles: role calls have one accepted form (account, bool) and are written to the list
-       of powers by the call itself; nobody needs to remember to.
+       of powers by the call itself; nobody needs to remember to, and nothing else can write or
+       remove a role of such a name.
      - A shortened timelock: the delay has a lower bound, and changing it waits the old delay.
      - Stale proposals: what is not executed within EXECUTION_WINDOW is void.
      Trust: until `finish_setup` the guardian acts at once (deployment); afterwards never again.
@@ -200,15 +201,17 @@ def grant_power(contract: address, role: String[32], holder: address):
     @notice List a power that no role call shows; the guardian during setup, else a proposal.
     """
     self._only_self_or_setup()
+    self._check_unmanaged(role)
     self._grant(contract, role, holder)
 
 
 @external
 def revoke_power(contract: address, role: String[32], holder: address):
     """
-    @notice Take a power off the list; the guardian during setup, else a proposal.
+    @notice Take such a power off the list; the guardian during setup, else a proposal.
     """
     self._only_self_or_setup()
+    self._check_unmanaged(role)
     self._revoke(contract, role, holder)
 
 
@@ -351,6 +354,18 @@ def _role_of(data: Bytes[1024]) -> String[32]:
     if role != "":
         assert len(data) == 68, "governor: malformed role call"
     return role
+
+
+@internal
+@pure
+def _check_unmanaged(role: String[32]):
+    assert (
+        role != "minter"
+        and role != "slasher"
+        and role != "locker"
+        and role != "evaluator"
+        and role != "market"
+    ), "governor: set by a role call"
 
 
 @internal

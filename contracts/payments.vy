@@ -72,6 +72,7 @@ event RailModified:
     rail: indexed(uint256)
     rate: uint256
     fixed: uint256
+    lockup_period: uint256
 
 
 event RailEnded:
@@ -348,10 +349,12 @@ def withdraw(token: address, to: address, amount: uint256):
 @nonreentrant
 def send(token: address, to: address, amount: uint256, purpose: uint8):
     """
-    @notice Move what is not locked from the caller's account to another account.
+    @notice Move what is not locked from the caller's account to another account. Every purpose but
+            that of a payment is for markets, present or former.
     """
     assert to != empty(address), "payments: wrong recipient"
     self._check_purpose(purpose)
+    assert purpose == PURPOSE_PAYMENT or self._numbers[msg.sender] != 0, "payments: not a market"
     self._debit_free(token, msg.sender, amount)
     self._accounts[token][to].funds += amount
     log Sent(token=token, sender=msg.sender, recipient=to, amount=amount, purpose=purpose)
@@ -442,7 +445,7 @@ def modify_rail(id: uint256, rate: uint256, fixed: uint256, lockup_period: uint2
     rail.fixed = fixed
     rail.lockup_period = period
     self._store(id, rail)
-    log RailModified(rail=id, rate=rate, fixed=fixed)
+    log RailModified(rail=id, rate=rate, fixed=fixed, lockup_period=period)
 
 
 @external

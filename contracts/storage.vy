@@ -16,7 +16,11 @@
      are settled at the boundaries of periods, so that settling often or seldom pays the same.
      Threats and what meets them.
      - A client that frames a node: nobody is charged with data whose acceptance they did not sign
-       (bound to network, contract, client, root, size, price, term, deadline, nonce used once).
+       (bound to network, contract, client, token, root, size, price, term, deadline, to the one
+       account that may submit it, and to a nonce used once).
+     - A copied transaction: who did the work of a move is named in the acceptance, nobody else can
+       use it to earn the fee.
+     - Worthless pay: the acceptance names the token of the deal.
      - A node that lies about size: size, height and leaves must agree with each other.
      - A client that starves a node: the lockup period is paid for even then, and the node may
        leave without penalty.
@@ -174,12 +178,14 @@ event ColumnEnded:
     deal: indexed(uint256)
     slot: indexed(uint256)
     node: indexed(address)
+    rail: uint256
     reason: uint8
 
 
 event ColumnFinished:
     deal: indexed(uint256)
     slot: indexed(uint256)
+    rail: uint256
     compensation: uint256
 
 
@@ -232,7 +238,7 @@ M96: constant(uint256) = 2**96 - 1
 M128: constant(uint256) = 2**128 - 1
 M160: constant(uint256) = 2**160 - 1
 ACCEPTANCE_TYPE: constant(bytes32) = keccak256(
-    "Acceptance(address node,address client,bytes32 root,uint64 size,uint8 height,uint256 price,uint64 term_end,uint64 deadline,uint256 nonce)"
+    "Acceptance(address node,address client,address mover,address token,bytes32 root,uint64 size,uint8 height,uint256 price,uint64 term_end,uint64 deadline,uint256 nonce)"
 )
 DOMAIN_NAME: constant(bytes32) = keccak256("Freehold storage")
 
@@ -758,7 +764,8 @@ def _admit(
 @internal
 def _use_acceptance(t: Terms, root: bytes32, a: Acceptance):
     """
-    @dev A node's signed consent to hold one column on these terms, once.
+    @dev A node's signed consent to hold one column on these terms, once, if the caller is the
+        account that it named as the one who may submit it.
     """
     assert convert(a.term_end, uint256) == t.term_end, "storage: other term"
     assert convert(a.deadline, uint256) >= block.timestamp, "storage: acceptance expired"
@@ -767,6 +774,8 @@ def _use_acceptance(t: Terms, root: bytes32, a: Acceptance):
             ACCEPTANCE_TYPE,
             a.node,
             t.client,
+            msg.sender,
+            t.token,
             root,
             t.size,
             t.height,
@@ -869,7 +878,7 @@ def _end(rail: uint256, column: Slot, end: uint256, reason: uint8):
     if end <= block.timestamp:
         c = self._drop(c)
     self._save_column(rail, c)
-    log ColumnEnded(deal=c.deal, slot=c.slot, node=c.node, reason=reason)
+    log ColumnEnded(deal=c.deal, slot=c.slot, node=c.node, rail=rail, reason=reason)
 
 
 @internal
@@ -910,7 +919,7 @@ def _finish(rail: uint256, decided: bool):
         self._save(c.deal, self._count_finished(c.deal, t))
     self._save_column(rail, c)
     compensation: uint256 = extcall IFaults(faults).release(c.node, t.size, c.locked, t.client)
-    log ColumnFinished(deal=c.deal, slot=c.slot, compensation=compensation)
+    log ColumnFinished(deal=c.deal, slot=c.slot, rail=rail, compensation=compensation)
 
 
 @internal

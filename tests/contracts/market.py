@@ -16,8 +16,8 @@ MIB = 2**20
 PRICE = 3_000_000 * TOKEN
 FAR = 2**63
 ACCEPTANCE = {
-    "Acceptance": "address node,address client,bytes32 root,uint64 size,uint8 height,"
-    "uint256 price,uint64 term_end,uint64 deadline,uint256 nonce"
+    "Acceptance": "address node,address client,address mover,address token,bytes32 root,"
+    "uint64 size,uint8 height,uint256 price,uint64 term_end,uint64 deadline,uint256 nonce"
 }
 MANDATE = {
     "max_price": PRICE,
@@ -175,6 +175,8 @@ class Market:
         message = {
             "node": node.address,
             "client": by.address,
+            "mover": by.address,
+            "token": self.world.token.address,
             "root": piece.root,
             "size": piece.size,
             "height": piece.height,
@@ -239,7 +241,7 @@ class Market:
         piece = deal.roots[slot]
         owner = self.deal(deal).client
         holder = next(each for each in (client, *clients()) if each.address == owner)
-        given = self.acceptance(node, piece, deal.term_end, by=holder)
+        given = self.acceptance(node, piece, deal.term_end, by=holder, mover=by.address)
         outcome = self.storage.send("replace", deal.id, slot, given, sender=by.address)
         node.pieces[outcome.one("ColumnReplaced").piece_id] = piece
         return outcome

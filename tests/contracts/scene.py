@@ -17,8 +17,8 @@ SIZE = 300
 PRICE = 10**27
 TRIES = 6
 ACCEPTANCE = {
-    "Acceptance": "address node,address client,bytes32 root,uint64 size,uint8 height,"
-    "uint256 price,uint64 term_end,uint64 deadline,uint256 nonce"
+    "Acceptance": "address node,address client,address mover,address token,bytes32 root,"
+    "uint64 size,uint8 height,uint256 price,uint64 term_end,uint64 deadline,uint256 nonce"
 }
 CLIENTS = [signer(f"client {i}") for i in range(3)]
 OWNERS = [signer(f"owner {i}") for i in range(9)]
@@ -205,14 +205,16 @@ class Scene:
         self._hold(self.storage.send("open", request, accepted, sender=client.address), pieces)
 
     def accept(
-        self, node: Any, client: Any, piece: merkle.Piece, term_end: int, price: int | None = None
-    ) -> tuple[Any, ...]:
+        self, node: Any, client: Any, piece: merkle.Piece, term_end: int,
+        price: int | None = None, mover: Any = None,
+    ) -> tuple[Any, ...]:  # fmt: skip
         self.nonce += 1
         price = price or PRICE + self.rng.randrange(1000)
         message = {
-            "node": node.address, "client": client.address, "root": piece.root,
-            "size": piece.size, "height": piece.height, "price": price, "term_end": term_end,
-            "deadline": self.now + 1000, "nonce": self.nonce,
+            "node": node.address, "client": client.address,
+            "mover": (mover or client).address, "token": self.token.address,
+            "root": piece.root, "size": piece.size, "height": piece.height, "price": price,
+            "term_end": term_end, "deadline": self.now + 1000, "nonce": self.nonce,
         }  # fmt: skip
         signed = node.sign(self.storage.domain(), ACCEPTANCE, message)
         return (node.address, price, term_end, self.now + 1000, self.nonce, signed)
@@ -276,8 +278,9 @@ class Scene:
         number, slot, deal = self.weak_slot()
         client = next(c for c in CLIENTS if c.address == deal.client)
         piece = self._piece(self.storage.call("column", number, slot))
-        accepted = self.accept(self.rng.choice(NODES), client, piece, deal.term_end)
         by = self.rng.choice([client, self.rng.choice(OWNERS), treasury, treasury, treasury])
+        node = self.rng.choice(NODES)
+        accepted = self.accept(node, client, piece, deal.term_end, mover=by)
         outcome = self.storage.send("replace", number, slot, accepted, sender=by.address)
         self._hold(outcome, [piece])
         self.moved.append((number, slot))

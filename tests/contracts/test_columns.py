@@ -88,6 +88,7 @@ def test_a_sound_column_is_moved_by_its_client_only(
         "deal": deal.id,
         "slot": 0,
         "node": nodes[0].address,
+        "rail": 1,
         "reason": 5,
     }
     new = market.column(deal)
@@ -146,16 +147,15 @@ def test_a_move_keeps_to_the_mandate(market: Market, nodes: list[Node], spare: N
     poor = market.node("poor", stake=999 * TOKEN)
     with refused("faults: too little stake"):
         market.replace(deal, 0, poor)
-    dear = market.acceptance(spare, piece, deal.term_end, price=PRICE + 1)
-    with refused("storage: over the mandate's price"):
-        market.storage.send("replace", deal.id, 0, dear, sender=watcher.address)
-    with refused("storage: over the mandate's price"):
-        market.storage.send("replace", deal.id, 0, dear, sender=client.address)
+    for by in (watcher.address, client.address):
+        dear = market.acceptance(spare, piece, deal.term_end, price=PRICE + 1, mover=by)
+        with refused("storage: over the mandate's price"):
+            market.storage.send("replace", deal.id, 0, dear, sender=by)
     for wrong in (merkle.sample(5), deal.roots[1]):
-        other = market.acceptance(spare, wrong, deal.term_end)
+        other = market.acceptance(spare, wrong, deal.term_end, mover=watcher.address)
         with refused("storage: wrong acceptance"):
             market.storage.send("replace", deal.id, 0, other, sender=watcher.address)
-    later = market.acceptance(spare, piece, deal.term_end + 1)
+    later = market.acceptance(spare, piece, deal.term_end + 1, mover=watcher.address)
     with refused("storage: other term"):
         market.storage.send("replace", deal.id, 0, later, sender=watcher.address)
     market.chain.warp_to(expiry)
@@ -168,6 +168,19 @@ def test_a_move_keeps_to_the_mandate(market: Market, nodes: list[Node], spare: N
     with refused("storage: no repairs left"):
         market.replace(deal, 1, market.node("more"))
     market.replace(deal, 1, market.node("most"), by=client)
+
+
+def test_nobody_submits_what_a_node_signed_for_another(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    """Who did the work of a repair is named by its node: a copied transaction earns nothing."""
+    market.notice(nodes[0])
+    given = market.acceptance(spare, deal.roots[0], deal.term_end, mover=watcher.address)
+    for thief in (mallory.address, client.address, spare.address):
+        with refused("storage: wrong acceptance"):
+            market.storage.send("replace", deal.id, 0, given, sender=thief)
+    outcome = market.storage.send("replace", deal.id, 0, given, sender=watcher.address)
+    assert outcome.one("ColumnReplaced").replacer == watcher.address
 
 
 def test_a_move_keeps_the_spread(market: Market, deal: Deal, nodes: list[Node]) -> None:

@@ -207,6 +207,23 @@ def test_powers_of_one_holder_differ_by_contract_and_role(world: World) -> None:
     assert (world.token.address, "two", alice.address, DELAY + UNBONDING) not in left
 
 
+MANAGED = ("minter", "slasher", "locker", "evaluator", "market")
+
+
+@pytest.mark.parametrize("role", MANAGED)
+def test_roles_that_calls_set_stand_on_the_list_by_the_call_alone(world: World, role: str) -> None:
+    """Else a role that holds could be taken off the list of powers, or one be made up."""
+    before = listed(world)
+    for function in ("grant_power", "revoke_power"):
+        for holder in (guardian.address, bob.address):
+            with refused("governor: set by a role call"):
+                arguments = (function, world.token.address, role, holder)
+                world.governor.send(*arguments, sender=guardian.address)
+            with refused("governor: set by a role call"):
+                world.setup(world.governor, function, world.token.address, role, holder)
+    assert listed(world) == before
+
+
 def test_powers_are_bounded(world: World) -> None:
     for index in range(61):
         holder = "0x" + f"{index + 1:040x}"

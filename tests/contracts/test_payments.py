@@ -243,28 +243,40 @@ def test_status_of_an_idle_account(rich: World) -> None:
 
 
 def test_send_moves_between_accounts(rich: World) -> None:
-    done = rich.payments.send("send", rich.token.address, bob.address, 300, 8, sender=alice.address)
+    done = rich.payments.send("send", rich.token.address, bob.address, 300, 3, sender=alice.address)
     assert dict(done.one("Sent").args) == {
         "token": rich.token.address,
         "sender": alice.address,
         "recipient": bob.address,
         "amount": 300,
-        "purpose": 8,
+        "purpose": 3,
     }
     assert (rich.funds(alice.address), rich.funds(bob.address)) == (700, 300)
-    rich.payments.send("send", rich.token.address, alice.address, 700, 8, sender=alice.address)
+    rich.payments.send("send", rich.token.address, alice.address, 700, 3, sender=alice.address)
     assert rich.funds(alice.address) == 700
     with refused("payments: wrong recipient"):
-        rich.payments.send("send", rich.token.address, ZERO, 1, 8, sender=alice.address)
+        rich.payments.send("send", rich.token.address, ZERO, 1, 3, sender=alice.address)
     for purpose in (0, 18):
         with refused("payments: unknown purpose"):
             rich.payments.send(
                 "send", rich.token.address, bob.address, 1, purpose, sender=alice.address
             )
-    for purpose in (1, 17):
-        rich.payments.send(
-            "send", rich.token.address, bob.address, 1, purpose, sender=alice.address
-        )
+
+
+def test_only_markets_name_another_purpose(rich: World, market: Puppet) -> None:
+    """Nobody makes a refund or a repair of money that they send; a former market still may."""
+    token, payments = rich.token.address, rich.payments
+    for purpose in (1, 2, 4, 8, 17):
+        with refused("payments: not a market"):
+            payments.send("send", token, bob.address, 1, purpose, sender=alice.address)
+        with refused("payments: not a market"):
+            rich.puppet().act(payments, "send", token, bob.address, 1, purpose)
+    payments.send("send", token, market.address, 5, 3, sender=alice.address)
+    for purpose in (1, 8, 17):
+        sent = market.act(payments, "send", token, bob.address, 1, purpose).one("Sent")
+        assert (sent.sender, sent.purpose) == (market.address, purpose)
+    rich.setup(payments, "set_market", market.address, False)
+    assert market.act(payments, "send", token, bob.address, 1, 8).one("Sent").purpose == 8
 
 
 def test_permit_and_deposit_in_one_transaction(world: World) -> None:

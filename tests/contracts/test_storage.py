@@ -349,6 +349,8 @@ def test_all_columns_have_one_term(market: Market, nodes: list[Node]) -> None:
     "other",
     [
         {"client": mallory.address},
+        {"mover": mallory.address},
+        {"token": mallory.address},
         {"root": b"\x05" * 32},
         {"size": 299},
         {"height": 5},
@@ -379,6 +381,25 @@ def test_an_acceptance_is_not_changed_afterwards(
 ) -> None:
     with refused("storage: wrong acceptance"):
         try_open(market, nodes[:1], given=given)
+
+
+def test_a_node_is_paid_in_no_token_that_it_did_not_accept(
+    market: Market, nodes: list[Node]
+) -> None:
+    """A client that mints its own money opens no deal with what nodes signed for another."""
+    foreign = market.world.foreign()
+    market.world.setup(market.world.payments, "set_token", foreign.address, True)
+    foreign.send("mint", client.address, 10**30, sender=client.address)
+    foreign.send("approve", market.world.payments.address, 10**30, sender=client.address)
+    deposit = ("deposit", foreign.address, client.address, 10**30)
+    market.world.payments.send(*deposit, sender=client.address)
+    consent = ("approve_market", foreign.address, market.storage.address, 2**200, 2**100)
+    market.world.payments.send(*consent, sender=client.address)
+    worthless = {"token": foreign.address}
+    with refused("storage: wrong acceptance"):
+        try_open(market, nodes[:1], request=worthless)
+    try_open(market, nodes[:1], request=worthless, signed=worthless)
+    assert market.rail(1).token == foreign.address
 
 
 def test_an_acceptance_of_another_contract_is_refused(
@@ -647,7 +668,8 @@ def test_a_closed_deal_runs_out_with_the_lockup(market: Market, nodes: list[Node
     market.prove_all(nodes)
     market.to_period(market.period + 1)
     outcome = market.finish(deal)
-    assert outcome.one("ColumnFinished").args == {"deal": 1, "slot": 0, "compensation": 0}
+    finished = {"deal": 1, "slot": 0, "rail": 1, "compensation": 0}
+    assert outcome.one("ColumnFinished").args == finished
     rail = market.rail(1)
     assert (rail.accepted, rail.settled_at, rail.closed) == (11 * PERIOD, end, True)
     assert signer("owner one").address == rail.payee
@@ -674,14 +696,15 @@ def test_a_contract_is_a_client_like_any_other(
     """The client is who calls, not who sent the transaction."""
     piece = merkle.sample(0)
     term_end = market.chain.now + 20 * PERIOD
-    first = market.acceptance(nodes[0], piece, term_end, client=caller.address)
+    own: dict[str, Any] = {"client": caller.address, "mover": caller.address}
+    first = market.acceptance(nodes[0], piece, term_end, **own)
     deal = caller.act(market.storage, "open", market.request([piece]), [first]).value
     assert market.storage.call("deal", deal).client == caller.address
-    again = market.acceptance(nodes[0], piece, term_end + PERIOD, client=caller.address)
+    again = market.acceptance(nodes[0], piece, term_end + PERIOD, **own)
     with refused("storage: not the client"):
         market.storage.send("renew", deal, term_end + PERIOD, [again], sender=alice.address)
     caller.act(market.storage, "renew", deal, term_end + PERIOD, [again])
-    moved = market.acceptance(nodes[1], piece, term_end + PERIOD, client=caller.address)
+    moved = market.acceptance(nodes[1], piece, term_end + PERIOD, **own)
     with refused("storage: column is sound"):
         market.storage.send("replace", deal, 0, moved, sender=alice.address)
     outcome = caller.act(market.storage, "replace", deal, 0, moved)
@@ -696,7 +719,7 @@ def test_a_contract_moves_columns_for_itself(
 ) -> None:
     deal = market.open(nodes[:1])
     market.notice(nodes[0])
-    moved = market.acceptance(nodes[1], deal.roots[0], deal.term_end)
+    moved = market.acceptance(nodes[1], deal.roots[0], deal.term_end, mover=caller.address)
     outcome = caller.act(market.storage, "replace", deal.id, 0, moved)
     assert outcome.one("ColumnReplaced").replacer == caller.address
 

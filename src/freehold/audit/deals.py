@@ -48,7 +48,6 @@ class Deals:
         self.hidden = 0
         self._collected = 0
         self._due: Counter[tuple[str, int, int]] = Counter()
-        self._last_end: int | None = None
         self._handlers: dict[str, Callable[[Event], None]] = {
             "DealOpened": self._opened, "ColumnOpened": self._column_opened,
             "ColumnReplaced": self._replaced, "ColumnEnded": self._ended,
@@ -98,9 +97,7 @@ class Deals:
 
     def see_payment(self, event: Event) -> None:
         """Note what the payments contract did in the market's name."""
-        if event.name == "RailEnded":
-            self._last_end = event.number("rail")
-        elif event.name == "Collected" and event.address("market") == self._market:
+        if event.name == "Collected" and event.address("market") == self._market:
             self._collected += event.number("amount")
         elif event.name == "Sent" and event.address("sender") == self._market:
             move = (event.text("recipient"), event.number("amount"), event.number("purpose"))
@@ -113,7 +110,6 @@ class Deals:
         spot.same("reserves collected without a deal", expected=0, found=self._collected)
         spot.same("repairs and refunds, due and not sent", expected={}, found=left)
         self._due.clear()
-        self._last_end = None
 
     def _opened(self, event: Event) -> None:
         event.same(CHECK, "deal", len(self.deals) + 1)
@@ -168,7 +164,11 @@ class Deals:
             return
         terms_meant = (deal.term_end, column.price)
         meant = [a for a in given if (a.term_end, a.price) == terms_meant] or given
-        signers = [a.signer(self._network, deal, column.root) for a in meant]
+        mover = self._mover(event, deal)
+        if mover is None:
+            self.hidden += 1
+            return
+        signers = [a.signer(self._network, deal, column.root, mover=mover) for a in meant]
         signer = column.node if column.node in signers else signers[0]
         spot = event.spot(CHECK).field("acceptance")
         spot.same(
@@ -176,6 +176,15 @@ class Deals:
         )
         spot.same("the signer", expected=column.node, found=signer)
         self._counts["acceptances"] += 1
+
+    def _mover(self, event: Event, deal: Deal) -> Address | None:
+        """Who submitted an acceptance; None where another contract did, whose name no log tells."""
+        if event.name != "ColumnReplaced":
+            return deal.client
+        if event.transaction.to == self._market:
+            return event.transaction.sender()
+        replacer = event.address("replacer")
+        return None if replacer == ZERO_ADDRESS else replacer
 
     def _check_spread(self, event: Event, deal: Deal, column: Column) -> None:
         """Differs where two running columns share a node, or too many an owner."""
@@ -243,7 +252,7 @@ class Deals:
         event.spot(CHECK).same("a move within the mandate", expected=True, found=within)
 
     def _ended(self, event: Event) -> None:
-        column = self._column(event, ending=True)
+        column = self._column(event)
         event.same(CHECK, "node", column.node)
         if column.state == ACTIVE:
             column.movable = event.number("reason") != REPLACED or self._movable(event, column)
@@ -277,7 +286,7 @@ class Deals:
         return notice > 0 and event.time >= notice + self._faults.parameters["notice"]
 
     def _finished(self, event: Event) -> None:
-        deal, column = self._deal(event), self._column(event, ending=False)
+        deal, column = self._deal(event), self._column(event)
         over = min(column.ended_at or MAX_UINT, deal.term_end) <= event.time
         spot = event.spot(CHECK)
         spot.same("a column that is over", expected=True, found=over)
@@ -347,7 +356,7 @@ class Deals:
         spot = event.spot(CHECK).field("acceptances")
         spot.same("the number of acceptances", expected=len(active), found=len(given))
         for column, each in zip(active, given, strict=True):
-            signer = each.signer(self._network, deal, column.root)
+            signer = each.signer(self._network, deal, column.root, mover=deal.client)
             spot.same("the signer", expected=column.node, found=signer)
             self._counts["acceptances"] += 1
 
@@ -367,18 +376,14 @@ class Deals:
         term = self.deals[column.deal].term_end
         return min(column.ended_at, term) if column.ended_at else term
 
-    def _column(self, event: Event, *, ending: bool) -> Column:
-        """The column that an event of a slot means."""
-        deal, slot = self._deal(event), event.number("slot")
-        if "rail" in event.args:
-            return self.columns[event.number("rail")]
-        if ending and self._last_end in self.columns:
-            return self.columns[self._last_end]
-        for call in terms.calls(event, "finish_rail", 1):
-            found = self.columns.get(int(str(call["rail"])))
-            if found is not None and (found.deal, found.slot) == (deal.number, slot):
-                return found
-        return deal.present[slot]
+    def _column(self, event: Event) -> Column:
+        """The column that an event names by its rail."""
+        found = self.columns.get(event.number("rail"))
+        named = (event.number("deal"), event.number("slot"))
+        place = None if found is None else (found.deal, found.slot)
+        if found is None or place != named:
+            raise event.spot(CHECK).differs(f"the column of {named}", expected=named, found=place)
+        return found
 
     def _deal(self, event: Event) -> Deal:
         found = self.deals.get(event.number("deal"))

@@ -46,6 +46,7 @@ class Payments:
         self._kept = 0
         self._burning = 0
         self._markets: set[str] = set()
+        self._named: set[str] = set()
         self._tokens: set[str] = set()
         self._handlers: dict[str, Callable[[Event], None]] = {
             "Deposited": self._deposited, "Withdrawn": self._withdrawn, "Sent": self._sent,
@@ -94,6 +95,8 @@ class Payments:
         self.accounts.add_total(token, -amount)
 
     def _sent(self, event: Event) -> None:
+        market = event.number("purpose") == PAYMENT or event.text("sender") in self._named
+        event.spot(CHECK).same("a purpose of the sender's", expected=True, found=market)
         self._transfer(event, event.address("sender"), event.address("recipient"))
 
     def _collected(self, event: Event) -> None:
@@ -172,7 +175,7 @@ class Payments:
         before = rail.guarantee()
         account.rate += rate - rail.rate
         rail.rate, rail.fixed = rate, fixed
-        rail.lockup_period = _optional(event, "lockup_period", rail.lockup_period)
+        rail.lockup_period = event.number("lockup_period")
         account.lockup += rail.guarantee() - before
         if rail.guarantee() > before:
             check_solvent(account, event.time, spot)
@@ -347,9 +350,11 @@ class Payments:
     # Settings
 
     def _token_set(self, event: Event) -> None:
+        self._named.add(event.address("token"))
         _listed(self._tokens, event.address("token"), event)
 
     def _market_set(self, event: Event) -> None:
+        self._named.add(event.address("market"))
         _listed(self._markets, event.address("market"), event)
 
     def _fees_set(self, event: Event) -> None:
@@ -380,7 +385,3 @@ def _listed(names: set[str], name: str, event: Event) -> None:
         names.add(name)
     else:
         names.discard(name)
-
-
-def _optional(event: Event, name: str, default: int) -> int:
-    return event.number(name) if name in event.args else default

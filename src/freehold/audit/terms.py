@@ -108,12 +108,14 @@ class Acceptance:
                 return cls(Address(node), signature, *numbers)
         raise IntegrityError("an acceptance is malformed", remedy="Export the chain again.")
 
-    def signer(self, network: Network, deal: Deal, root: bytes) -> Address:
-        """Who signed it for a column of a deal; the zero address where nobody did."""
+    def signer(self, network: Network, deal: Deal, root: bytes, *, mover: Address) -> Address:
+        """Who signed it for a column of a deal, to be submitted by ``mover``; the zero address
+        where nobody did.
+        """
         digest = ACCEPTANCE.digest(
             network.domain("storage"),
-            [self.node, deal.client, root, deal.size, deal.height, self.price, self.term_end,
-             self.deadline, self.nonce],
+            [self.node, deal.client, mover, deal.token, root, deal.size, deal.height, self.price,
+             self.term_end, self.deadline, self.nonce],
         )  # fmt: skip
         try:
             return recover(digest, self.signature)

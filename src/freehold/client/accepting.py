@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from freehold.client.chain import Chain
 from freehold.client.peers import number, signature
 from freehold.client.session import Session
 from freehold.domain.errors import AccessError, IntegrityError, NotFoundError
@@ -56,15 +57,45 @@ def finish(session: Session, upload: str, cid: str) -> None:
         session.ask("HEAD", f"/piece/{cid}")
 
 
+@dataclass(frozen=True, slots=True)
+class Parties:
+    """Whose deal it is, which account submits the acceptance, and the token that pays."""
+
+    client: Address
+    mover: Address
+    token: Address
+
+
+def own(chain: Chain, token: Address) -> Parties:
+    """The parties of a deal that the chain's account opens or renews itself."""
+    return Parties(chain.account, chain.account, token)
+
+
 def accept(
-    session: Session, network: Network, *, client: Address, piece: Piece, term_end: int, now: int
+    session: Session,
+    network: Network,
+    *,
+    parties: Parties,
+    piece: Piece,
+    term_end: int,
+    now: int,
 ) -> Acceptance:
-    """The node's signed acceptance of a piece; AccessError or IntegrityError when it is not one."""
+    """The node's signed acceptance of a piece; AccessError or IntegrityError when it is not one.
+
+    The node signs for whoever asks: ``parties.mover`` must be the session's account.
+    """
     fields = session.ask(
-        "POST", "/deals/accept", {"client": client, "cid": piece.cid, "term_end": term_end}
+        "POST",
+        "/deals/accept",
+        {
+            "client": parties.client,
+            "cid": piece.cid,
+            "term_end": term_end,
+            "token": parties.token,
+        },
     )
     acceptance = parse_acceptance(fields, session.peer.node)
-    check_acceptance(acceptance, network, client=client, piece=piece, term_end=term_end, now=now)
+    check_acceptance(acceptance, network, parties=parties, piece=piece, term_end=term_end, now=now)
     return acceptance
 
 
@@ -97,7 +128,7 @@ def check_acceptance(
     acceptance: Acceptance,
     network: Network,
     *,
-    client: Address,
+    parties: Parties,
     piece: Piece,
     term_end: int,
     now: int,
@@ -107,7 +138,9 @@ def check_acceptance(
         network.domain("storage"),
         [
             acceptance.node,
-            client,
+            parties.client,
+            parties.mover,
+            parties.token,
             piece.root,
             piece.raw_size,
             piece.height,

@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from freehold.client import accepting
+from freehold.client.accepting import Parties
 from freehold.client.chain import Chain
 from freehold.client.peers import Peers
 from freehold.client.quote import stake_needed
@@ -142,7 +143,7 @@ class Repairer:
         return accepting.accept(
             session,
             self._chain.network,
-            client=record.client,
+            parties=Parties(record.client, self._chain.account, record.token),
             piece=piece,
             term_end=record.term_end,
             now=self._chain.now(),

@@ -77,8 +77,8 @@ def _hashed(value: Value) -> bytes:
 
 CONSENT = Struct("Consent(address node,address owner,uint64 generation,uint64 deadline)")
 ACCEPTANCE = Struct(
-    "Acceptance(address node,address client,bytes32 root,uint64 size,uint8 height,"
-    "uint256 price,uint64 term_end,uint64 deadline,uint256 nonce)"
+    "Acceptance(address node,address client,address mover,address token,bytes32 root,uint64 size,"
+    "uint8 height,uint256 price,uint64 term_end,uint64 deadline,uint256 nonce)"
 )
 VOUCHER = Struct("Voucher(uint256 rail,uint256 amount)")
 REQUEST = Struct(

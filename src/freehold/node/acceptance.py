@@ -34,10 +34,12 @@ MAX_SAME = 4
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """A signed acceptance, as the storage market takes it; times are block time."""
+    """A signed acceptance, as the storage market takes it from ``mover``; times are block time."""
 
     node: Address
     client: Address
+    mover: Address
+    token: Address
     cid: str
     root: bytes
     size: int
@@ -53,6 +55,8 @@ class Acceptance:
         return {
             "node": self.node,
             "client": self.client,
+            "mover": self.mover,
+            "token": self.token,
             "cid": self.cid,
             "root": "0x" + self.root.hex(),
             "size": self.size,
@@ -81,6 +85,7 @@ class Acceptor:
         draw: Callable[[int], int] = secrets.randbits,
     ) -> None:
         self._domain = network.domain("storage")
+        self._token = network.contracts["token"]
         self._key = key
         self._chain = chain
         self._store = store
@@ -91,28 +96,45 @@ class Acceptor:
         # takes a new place, so that a home restored from a backup repeats none.
         self._nonces = itertools.count(draw(200) << 40)
 
-    def accept(self, account: Address, *, client: Address, cid: str, term_end: int) -> Acceptance:
+    def accept(
+        self,
+        account: Address,
+        *,
+        client: Address,
+        cid: str,
+        term_end: int,
+        token: Address | None = None,
+    ) -> Acceptance:
         """A signed acceptance for a sound piece on this disk; a typed refusal otherwise.
 
         ``account`` asks: who stored the piece here, for itself or to repair a client's deal, or
-        the client of a column of it, to renew the deal. Promises count against who asks, so that
-        nobody uses up another's quota; a renewal locks no more stake than is locked.
+        the client of a column of it, to renew the deal. It alone can submit the acceptance, and
+        promises count against it, so that nobody uses up another's quota; a renewal locks no more
+        stake than is locked. ``token`` is what the deal pays in: this node takes the network's.
         """
+        self._check_token(token)
         held = self._store.sound(cid)
         now = self._chain.now()
         renews = account == client and self._has_column(cid, client)
         self._check_asker(account, cid, renews=renews)
         self._check_term(term_end, now)
         self._standing.check_open()
-        known = self._known(held, client=client, term_end=term_end, now=now)
+        known = self._known(account, held, client=client, term_end=term_end, now=now)
         if known is not None:
             return known
         self._check_quota(account, held)
         if not renews:
             self._standing.check_stake(held.size)
-        acceptance = self._sign(held, client=client, term_end=term_end, now=now)
-        self._journal(account, acceptance)
+        acceptance = self._sign(account, held, client=client, term_end=term_end, now=now)
+        self._journal(acceptance)
         return acceptance
+
+    def _check_token(self, token: Address | None) -> None:
+        if token not in (None, self._token):
+            raise UsageError(
+                f"this node is not paid in {token}",
+                remedy=f"Open the deal in the network's token, {self._token}.",
+            )
 
     def _check_term(self, term_end: int, now: int) -> None:
         low, high = now + self._settings.min_term, now + self._settings.max_term
@@ -123,15 +145,19 @@ class Acceptor:
                 remedy="Choose a term within the node's offer.",
             )
 
-    def _known(self, held: Held, *, client: Address, term_end: int, now: int) -> Acceptance | None:
+    def _known(
+        self, account: Address, held: Held, *, client: Address, term_end: int, now: int
+    ) -> Acceptance | None:
+        usable = now + min(USABLE, self._settings.acceptance_window // 2)
         row = self._database.row(
-            "SELECT price, deadline, nonce, signature FROM acceptances "
-            "WHERE cid = ? AND client = ? AND term_end = ? AND deadline > ? AND NOT opened",
-            (held.cid, client, term_end, now + min(USABLE, self._settings.acceptance_window // 2)),
+            "SELECT price, deadline, nonce, signature FROM acceptances WHERE account = ? "
+            "AND cid = ? AND client = ? AND term_end = ? AND deadline > ? AND NOT opened",
+            (account, held.cid, client, term_end, usable),
         )
         if row is None or integer(row[0]) != self._settings.price:
             return None
         return self._made(
+            account,
             held,
             client=client,
             term_end=term_end,
@@ -182,7 +208,9 @@ class Acceptor:
                 remedy="Open the deal with one of them, or choose another node.",
             )
 
-    def _sign(self, held: Held, *, client: Address, term_end: int, now: int) -> Acceptance:
+    def _sign(
+        self, account: Address, held: Held, *, client: Address, term_end: int, now: int
+    ) -> Acceptance:
         deadline = now + self._settings.acceptance_window
         nonce = next(self._nonces)
         digest = ACCEPTANCE.digest(
@@ -190,6 +218,8 @@ class Acceptor:
             [
                 self._key.address,
                 client,
+                account,
+                self._token,
                 held.root,
                 held.size,
                 held.height,
@@ -200,6 +230,7 @@ class Acceptor:
             ],
         )
         return self._made(
+            account,
             held,
             client=client,
             term_end=term_end,
@@ -210,6 +241,7 @@ class Acceptor:
 
     def _made(
         self,
+        account: Address,
         held: Held,
         *,
         client: Address,
@@ -221,6 +253,8 @@ class Acceptor:
         return Acceptance(
             self._key.address,
             client,
+            account,
+            self._token,
             held.cid,
             held.root,
             held.size,
@@ -232,7 +266,7 @@ class Acceptor:
             signature,
         )
 
-    def _journal(self, account: Address, a: Acceptance) -> None:
+    def _journal(self, a: Acceptance) -> None:
         with self._database.write():
             self._store.find(a.cid)
             self._database.run(
@@ -241,7 +275,7 @@ class Acceptor:
                     str(a.nonce),
                     a.cid,
                     a.client,
-                    account,
+                    a.mover,
                     a.size,
                     str(a.price),
                     a.term_end,

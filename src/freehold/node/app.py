@@ -76,6 +76,7 @@ class Wish(BaseModel):
     client: StrictStr
     cid: StrictStr
     term_end: StrictInt
+    token: StrictStr | None = None
 
 
 B = TypeVar("B", bound=BaseModel)
@@ -308,8 +309,11 @@ class Api:
     async def accept(self, request: Request) -> Response:
         account, wish = await self._read(request, Wish)
         client, cid, term_end = address(wish.client), parse_cid(wish.cid).cid, wish.term_end
+        token = None if wish.token is None else address(wish.token)
         acceptance = await self._work(
-            lambda: self._parts.acceptor.accept(account, client=client, cid=cid, term_end=term_end)
+            lambda: self._parts.acceptor.accept(
+                account, client=client, cid=cid, term_end=term_end, token=token
+            )
         )
         return JSONResponse(acceptance.fields())
 

@@ -277,9 +277,9 @@ class _Handler(BaseHTTPRequestHandler):
             node.uploads[name] = bytearray()
             self._json(201, {"id": name})
             return
-        self._accept(fields)
+        self._accept(fields, account)
 
-    def _accept(self, fields: dict[str, object]) -> None:
+    def _accept(self, fields: dict[str, object], account: Address) -> None:
         node, cid = self.fake, str(fields["cid"])
         if cid not in node.pieces:
             self._missing()
@@ -290,8 +290,8 @@ class _Handler(BaseHTTPRequestHandler):
         digest = ACCEPTANCE.digest(
             node.net.domain("storage"),
             [
-                node.key.address, client, piece.root, piece.raw_size, piece.height, node.price,
-                term_end, deadline, nonce,
+                node.key.address, client, account, address(str(fields["token"])), piece.root,
+                piece.raw_size, piece.height, node.price, term_end, deadline, nonce,
             ],
         )  # fmt: skip
         node.clients.setdefault(cid, set()).add(client)
@@ -527,8 +527,8 @@ class FakeChain:
         digest = ACCEPTANCE.digest(
             self.network.domain("storage"),
             [
-                a.node, self.account, request.roots[slot], request.size, request.height, a.price,
-                a.term_end, a.deadline, a.nonce,
+                a.node, self.account, self.account, request.token, request.roots[slot],
+                request.size, request.height, a.price, a.term_end, a.deadline, a.nonce,
             ],
         )  # fmt: skip
         if recover(digest, a.signature) != a.node:

@@ -164,13 +164,25 @@ def test_an_acceptance_is_signed_for_what_is_held(http: Http) -> None:
     digest = ACCEPTANCE.digest(
         http.world.network.domain("storage"),
         [
-            NODE.address, CLIENT.address, piece.root, piece.raw_size, piece.height,
+            NODE.address, CLIENT.address, CLIENT.address,
+            http.world.network.contracts["token"], piece.root, piece.raw_size, piece.height,
             int(found["price"]), found["term_end"], found["deadline"], int(found["nonce"]),
         ],
     )  # fmt: skip
     assert recover(digest, bytes.fromhex(found["signature"][2:])) == NODE.address
     assert accept(http, piece.cid).json() == found  # asked again, not signed again
     assert accept(http, piece.cid, term=3601).json()["nonce"] != found["nonce"]
+
+
+def test_a_deal_in_another_token_is_refused(http: Http) -> None:
+    piece = http.store()
+    own = http.world.network.contracts["token"]
+    wish = {"client": CLIENT.address, "cid": piece.cid, "term_end": NOW + 3600}
+    found = http(CLIENT, "POST", "/deals/accept", body={**wish, "token": own})
+    assert (found.status_code, found.json()["token"]) == (200, own)
+    refused = http(CLIENT, "POST", "/deals/accept", body={**wish, "token": STRANGER.address})
+    assert (refused.status_code, refused.json()["kind"]) == (400, "UsageError")
+    assert own in refused.json()["remedy"]
 
 
 def test_nothing_is_accepted_that_is_not_held(http: Http) -> None:

@@ -311,6 +311,19 @@ def test_only_the_client_or_who_stored_it_asks(world: World, piece: Piece) -> No
     accept(world, piece, by=STRANGER)
 
 
+def test_an_acceptance_names_who_may_submit_it(world: World, piece: Piece) -> None:
+    """What was signed for a repairer is not handed to another, whose it would be to earn from."""
+    world.node.store.claim(piece.cid, STRANGER.address, until=NOW + 60)
+    given = {
+        by.address: world.node.acceptor.accept(
+            by.address, client=CLIENT.address, cid=piece.cid, term_end=NOW + 3600
+        )
+        for by in (CLIENT, STRANGER)
+    }
+    assert {account: made.mover for account, made in given.items()} == {a: a for a in given}
+    assert len({made.nonce for made in given.values()}) == 2
+
+
 def ask(world: World, piece: Piece, by: Key, *, term: int) -> None:
     """As ``by`` on its own account."""
     world.node.acceptor.accept(
