@@ -26,6 +26,7 @@ from freehold.audit.receipts import encode_receipt
 from freehold.audit.report import Differs
 from freehold.audit.transactions import Transaction, encode_transaction
 from freehold.domain.errors import ConflictError, FreeholdError, UnavailableError
+from freehold.domain.files import sync_folder
 from freehold.domain.ids import raw_address
 from freehold.domain.network import Network
 from freehold.ledger.wire import Json
@@ -100,7 +101,7 @@ class Exporter:
             self._claims(file)
             summary = self._finish(file)
         self.partial.replace(self._path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
         return summary
 
     def _resume(self, file: BinaryIO) -> None:
@@ -307,11 +308,3 @@ def _head_of(state: _State) -> Header:
 def _sync(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,4 +1,4 @@
-"""The account: its wallet (create, show, backup, restore, deposit, withdraw) and its stake."""
+"""The account: its wallet (create, show, backup, restore, deposit, withdraw, send), its stake."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from freehold.cli.amounts import moment
-from freehold.cli.home import find_home, open_home, read_text, write_whole
-from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.home import find_home, open_home, read_text
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import new_password, open_account, open_client, open_ledger, read_password
 from freehold.domain import money
 from freehold.domain.errors import ConflictError
+from freehold.domain.files import write_whole
 from freehold.domain.ids import Address, address, caip10
 
 wallet = typer.Typer(name="wallet", help="The account's key and money.", no_args_is_help=True)
@@ -91,7 +92,7 @@ def backup(
         raise ConflictError(f"{file} exists", remedy="Name a file that does not exist yet.")
     phrase = WalletFolder(target.wallet).phrase(read_password(target, password_file))
     kit = RecoveryKit(phrase, Locator.of(target.network()))
-    write_whole(file.absolute(), kit.render().encode(), mode=0o600)
+    write_whole(file.absolute(), kit.render().encode())
     screen.emit({"file": str(file)})
     screen.say(f"[green]✓[/] {file}: print it, keep it safe, delete it. It opens the account.")
 
@@ -148,6 +149,36 @@ def withdraw(
         receipt = ledger.payments.withdraw(token, account, money.parse(amount))
     screen.emit({"transaction": receipt.hash})
     screen.say(f"[green]✓[/] withdrew {amount}")
+
+
+@wallet.command()
+def send(
+    to: Annotated[str, typer.Argument(help="Account that gets them, an address.")],
+    amount: AmountArgument,
+    *,
+    yes: YesOption = False,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send tokens of the network to another account."""
+    from freehold.cli import sending
+
+    screen, recipient, units = Screen(as_json), address(to), money.parse(amount)
+    with cancellable(), open_account(home, password_file) as ledger:
+        sending.check(ledger, recipient, units)
+        told = f"{money.show(units, places=18)} {ledger.token.symbol()}"
+        screen.confirm(f"Send {told} to {recipient}? Nobody can take it back.", yes=yes)
+        receipt = ledger.token.transfer(recipient, units)
+        left = ledger.token.balance_of(sending.sender(ledger))
+    screen.emit(
+        {
+            "transaction": receipt.hash, "block": receipt.block, "to": recipient,
+            "amount": units, "gas": receipt.gas_used, "left": left,
+        }
+    )  # fmt: skip
+    screen.say(f"[green]✓[/] sent {told} to {recipient}; {money.show(left)} are left")
+    screen.say(f"  transaction {receipt.hash} in block {receipt.block:,}")
 
 
 def _account(key: object) -> Address:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError, VersionError
+from freehold.domain.files import write_whole
 
 if TYPE_CHECKING:
     from freehold.domain.network import Network
@@ -100,7 +100,7 @@ class Home:
     def password(self) -> str:
         """The password of this home's keystores, drawn once and kept with mode 0600."""
         if not self.password_file.exists():
-            write_whole(self.password_file, secrets.token_urlsafe(24).encode(), mode=0o600)
+            write_whole(self.password_file, secrets.token_urlsafe(24).encode())
         return self.password_file.read_text().strip()
 
     @contextmanager
@@ -157,22 +157,6 @@ def read_text(path: Path) -> str:
         raise UsageError(
             f"{path} cannot be read: {reason}", remedy="Name a text file that exists."
         ) from error
-
-
-def write_whole(path: Path, data: bytes, *, mode: int = 0o644) -> None:
-    """Write a file so that a crash leaves the old one or the new one, never a part."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _foreign(root: Path, reason: str) -> VersionError:

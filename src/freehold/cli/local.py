@@ -13,11 +13,12 @@ from typing import Protocol
 
 from freehold.cli import processes
 from freehold.cli.enlist import WATCHER, Enlistment, enlist
-from freehold.cli.home import Home, write_whole
+from freehold.cli.home import Home
 from freehold.cli.processes import Child
 from freehold.cli.wallets import WalletFolder
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import FreeholdError
+from freehold.domain.files import PUBLIC, write_whole
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key, new_phrase
 from freehold.domain.money import UNIT
@@ -167,7 +168,7 @@ class LocalNetwork:
             clock=SystemClock(),
             progress=self.say,
         )
-        write_whole(self.home.descriptor, network.render().encode())
+        write_whole(self.home.descriptor, network.render().encode(), mode=PUBLIC)
         return network
 
     def _funder(self, network: Network, devnet: Devnet) -> Ledger:
@@ -239,7 +240,7 @@ def folder_password(folder: Path) -> str:
     path = folder / "password"
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(path, secrets.token_urlsafe(24).encode(), mode=0o600)
+        write_whole(path, secrets.token_urlsafe(24).encode())
     return path.read_text().strip()
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freehold.cli.amounts import moment, span
-from freehold.cli.home import find_home, read_text, write_whole
+from freehold.cli.home import find_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger, read_password
 from freehold.domain.errors import ConflictError
+from freehold.domain.files import PUBLIC, write_whole
 from freehold.domain.money import UNIT, show
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def create(
         network = found(
             target, key, urls=rpc, name=name, period=period, genesis=genesis * UNIT, screen=screen
         )
-    write_whole(target.descriptor, network.render().encode())
+    write_whole(target.descriptor, network.render().encode(), mode=PUBLIC)
     screen.emit({"descriptor": str(target.descriptor), "contracts": dict(network.contracts)})
     screen.say(f"[green]✓[/] {network.name}: give {target.descriptor} to whoever shall join")
 

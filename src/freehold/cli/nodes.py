@@ -9,12 +9,13 @@ import typer
 
 from freehold.cli import processes
 from freehold.cli.amounts import brief
-from freehold.cli.home import find_home, open_home, read_text, write_whole
+from freehold.cli.home import find_home, open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.domain import money
 from freehold.domain.errors import ConflictError, NotFoundError
+from freehold.domain.files import PUBLIC, write_whole
 
 if TYPE_CHECKING:
     from freehold.cli.snapshot import NodeView
@@ -96,7 +97,7 @@ def _adopt(descriptor: Path, given: Path | None) -> None:
             "this home belongs to another network",
             remedy="Choose another --home; a home belongs to one network.",
         )
-    write_whole(descriptor, network.render().encode())
+    write_whole(descriptor, network.render().encode(), mode=PUBLIC)
 
 
 def _folder(folder: Path) -> Path:

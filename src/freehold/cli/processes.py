@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from freehold.cli.home import Home, write_whole
+from freehold.cli.home import Home
 from freehold.domain.errors import UnavailableError
+from freehold.domain.files import write_whole
 
 _POLL = 0.05
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from freehold.cli.home import Home, read_text, write_whole
+from freehold.cli.home import Home, read_text
 from freehold.cli.wallets import WalletFolder
 from freehold.client.client import Client
 from freehold.client.journal import Journal
@@ -18,6 +18,7 @@ from freehold.client.reading import Library
 from freehold.client.recovery import check_kit, recover_wallet
 from freehold.client.retrieval import Cheques
 from freehold.client.token import Identity
+from freehold.domain.files import PUBLIC, write_whole
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
@@ -47,7 +48,7 @@ def recover_home(home: Home, kit_text: str, password: str, descriptor: Path | No
     key = kit.account()
     if not folder.exists():
         folder.create(kit.phrase, password)
-    write_whole(home.descriptor, network.render().encode())
+    write_whole(home.descriptor, network.render().encode(), mode=PUBLIC)
     return _read_all(folder, network, key, kit)
 
 

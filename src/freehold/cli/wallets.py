@@ -12,9 +12,9 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from freehold.cli.home import write_whole
 from freehold.client.wallet import Wallet
 from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
+from freehold.domain.files import write_whole
 from freehold.domain.ids import Address, address
 from freehold.domain.keys import Key
 from freehold.ledger import keystore, secret
@@ -67,7 +67,7 @@ class WalletFolder:
             )
         key = Key.from_phrase(phrase)
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(self.phrase_file, _seal(" ".join(phrase.split()), password, cost), mode=0o600)
+        write_whole(self.phrase_file, _seal(" ".join(phrase.split()), password, cost))
         keystore.save(self.key_file, key, password, cost=cost)
         return key
 
@@ -84,7 +84,7 @@ class WalletFolder:
     def keep(self, wallet: Wallet) -> None:
         """Keep the slots that open the account's data seed."""
         slots = [[int(s.kind), base64.b64encode(s.body).decode()] for s in wallet.slots]
-        write_whole(self.slots_file, json.dumps(slots).encode(), mode=0o600)
+        write_whole(self.slots_file, json.dumps(slots).encode())
 
     def unlock(self, password: str, *, network_id: bytes) -> Wallet:
         """The wallet, with a new data seed when the account never had one on this machine."""

@@ -13,6 +13,7 @@ from typing import NoReturn, TypeVar
 
 from freehold.client.connection import Peer, PinnedConnection, Timeouts
 from freehold.client.token import Identity
+from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import (
     AccessError,
     CancelledError,
@@ -28,8 +29,6 @@ from freehold.domain.errors import (
 
 T = TypeVar("T")
 ANSWER_MAX = 2**20
-NESTING_MAX = 1_000
-"""More objects and lists than any answer of a node has."""
 READ = 2**20
 IDLE_CONNECTIONS = 4
 _KINDS: Mapping[int, type[FreeholdError]] = {
@@ -345,11 +344,9 @@ def _body(response: HTTPResponse, peer: Peer) -> bytes:
 def _json(raw: bytes, peer: Peer, *, strict: bool = True) -> dict[str, object]:
     if not raw:
         return {}
-    # The parser recurses in C, where a raised recursion limit ends the process, not the call.
-    nested = raw.count(b"[") + raw.count(b"{") > NESTING_MAX
     try:
-        fields = None if nested else json.loads(raw)
-    except (ValueError, RecursionError):
+        fields = parse_document(raw, size=ANSWER_MAX)
+    except MalformedError:
         fields = None
     if isinstance(fields, dict):
         return fields

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import UsageError, VersionError
 from freehold.domain.ids import Address, address, caip2, hex32, parse_caip2
 from freehold.domain.typed import Domain
@@ -60,9 +61,9 @@ class Network:
     def parse(cls, text: str) -> Network:
         """Parse a descriptor; UsageError when malformed, VersionError when newer or foreign."""
         try:
-            fields = json.loads(text)
-        except ValueError as error:
-            raise _malformed("it is not JSON") from error
+            fields = parse_document(text)
+        except MalformedError as error:
+            raise _malformed(str(error)) from error
         if not isinstance(fields, dict) or "freehold_network" not in fields:
             raise VersionError(
                 "this file does not describe a Freehold network",

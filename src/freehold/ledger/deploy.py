@@ -7,13 +7,13 @@ it stopped and never deploys a contract twice.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, IntegrityError, VersionError
+from freehold.domain.files import write_whole
 from freehold.domain.ids import Address, caip2
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
@@ -204,17 +204,7 @@ def _start(plan: DeployPlan, rpc: Rpc, state: Path, random: Callable[[int], byte
 
 def _write(path: Path, fields: dict[str, object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.new")
-    with temporary.open("wb") as file:
-        file.write(json.dumps(fields, indent=2).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    handle = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    write_whole(path, json.dumps(fields, indent=2).encode() + b"\n")
 
 
 def _damaged(path: Path) -> IntegrityError:

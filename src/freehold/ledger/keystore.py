@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from secrets import token_bytes, token_hex
+from secrets import token_bytes
 
 from freehold.domain.errors import (
     AccessError,
@@ -14,11 +14,11 @@ from freehold.domain.errors import (
     IntegrityError,
     NotFoundError,
 )
+from freehold.domain.files import write_whole
 from freehold.domain.keys import Key
 from freehold.ledger import secret
 
 _SIZE_LIMIT = 64 * 1024
-_MODE = 0o600
 
 
 def save(
@@ -31,24 +31,8 @@ def save(
     named = {"address": key.address[2:].lower()}
     content = named | secret.seal(key.secret, password, random=token_bytes, cost=cost)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.{token_hex(8)}")
     try:
-        with open(temporary, "xb", opener=_private) as file:
-            file.write(json.dumps(content, indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        _publish(temporary, path, replace=replace)
-    finally:
-        temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _publish(temporary: Path, path: Path, *, replace: bool) -> None:
-    if replace:
-        temporary.replace(path)
-        return
-    try:
-        os.link(temporary, path)  # unlike a rename it refuses to overwrite
+        write_whole(path, json.dumps(content, indent=2).encode() + b"\n", replace=replace)
     except FileExistsError as error:
         raise ConflictError(
             f"there is a keystore at {path} already",
@@ -104,18 +88,6 @@ def _read(path: Path) -> dict[str, object]:
     if not isinstance(content, dict):
         raise _malformed(path, "it is not a JSON object of a few lines")
     return content
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, _MODE)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _malformed(path: Path, reason: str) -> IntegrityError:

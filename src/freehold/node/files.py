@@ -1,4 +1,4 @@
-"""Files that survive a crash: temporary name, fsync, rename, fsync of the folder."""
+"""Files of a node, written so that they survive a crash, with errors that name them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from freehold.domain.errors import UnavailableError
+from freehold.domain.files import sync_folder, write_whole
 from freehold.node.refusals import DiskFullError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.EXDEV)
-PRIVATE = 0o600
 
 
 @contextmanager
@@ -33,15 +33,6 @@ def disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames and removals in ``folder`` durable."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def make_folder(folder: Path) -> None:
     """Create ``folder`` (mode 0700) with its parents, durably."""
     if folder.is_dir():
@@ -58,22 +49,10 @@ def write_all(handle: int, data: bytes | memoryview) -> None:
         view = view[os.write(handle, view) :]
 
 
-def replace_file(path: Path, data: bytes, *, mode: int = PRIVATE) -> None:
-    """Write ``path`` whole or not at all; DiskFullError leaves the old content."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def replace_file(path: Path, data: bytes) -> None:
+    """``write_whole`` with typed errors; DiskFullError leaves the old content."""
     with disk(path):
-        try:
-            handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-            try:
-                write_all(handle, data)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        write_whole(path, data)
 
 
 def publish_file(source: Path, target: Path) -> None:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import json
 import re
 import threading
 from dataclasses import dataclass
 
 from freehold.domain.clock import Clock
+from freehold.domain.document import parse_document
 from freehold.domain.errors import FreeholdError, UnavailableError
 from freehold.domain.ids import Address, address, hex32
 from freehold.domain.keys import recover
@@ -69,9 +69,8 @@ def parse_token(header: str | None) -> Token:
         raise _malformed("it is too long")
     try:
         raw = base64.b64decode(_padded(header.removeprefix(SCHEME)), altchars=b"-_", validate=True)
-        fields = json.loads(raw)
-        return _build(fields)
-    except (binascii.Error, ValueError, RecursionError) as error:
+        return _build(parse_document(raw, size=MAX_HEADER))
+    except (binascii.Error, ValueError) as error:
         raise _malformed("it is not base64url of JSON") from error
     except (KeyError, TypeError, FreeholdError) as error:
         raise _malformed(f"{error} is missing or wrong") from error

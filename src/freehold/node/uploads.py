@@ -18,10 +18,11 @@ from typing import Protocol
 
 from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
+from freehold.domain.files import sync_folder
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import Piece, parse_cid
 from freehold.node.database import Database, integer, text
-from freehold.node.files import disk, remove_file, replace_file, sync_folder, write_all
+from freehold.node.files import disk, remove_file, replace_file, write_all
 from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
 from freehold.node.settings import MIB, Settings
 from freehold.node.store import Held, Store, check_name, footprint

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import stat
 import subprocess
 import sys
@@ -8,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from freehold.cli.home import Home, open_home, write_whole
+from freehold.cli.home import Home, open_home
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError, VersionError
 
 
@@ -81,11 +80,3 @@ def test_a_second_lock_in_the_same_process_is_refused(tmp_path: Path) -> None:
     home.claim()
     with home.lock(), pytest.raises(ConflictError), home.lock():
         pass
-
-
-def test_whole_writes_leave_no_part(tmp_path: Path) -> None:
-    path = tmp_path / "record.json"
-    write_whole(path, json.dumps({"a": 1}).encode())
-    write_whole(path, json.dumps({"a": 2}).encode())
-    assert json.loads(path.read_text()) == {"a": 2}
-    assert [p.name for p in tmp_path.iterdir()] == ["record.json"]

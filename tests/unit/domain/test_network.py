@@ -41,6 +41,12 @@ def test_foreign_files_are_refused(text: str) -> None:
         Network.parse(text)
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, " " * 2**20 + "{}"])
+def test_a_descriptor_that_would_exhaust_the_parser_is_malformed(text: str) -> None:
+    with pytest.raises(UsageError, match=r"malformed: it (is longer|has more)"):
+        Network.parse(text)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from freehold.domain.files import sync_folder, write_whole
+
 
 class Appendable(Protocol):
     """A file that only grows."""
@@ -70,36 +72,19 @@ class FolderDisk:
 
     def replace(self, name: str, data: bytes) -> None:
         """Temporary file, fsync, rename, fsync of the folder."""
-        temporary = self._folder / f".{name}.new"
-        try:
-            with open(temporary, "wb", opener=_private) as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.rename(self._folder / name)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
-        self._sync_folder()
+        write_whole(self._folder / name, data)
 
     def append_to(self, name: str, *, keep: int) -> Appendable:
         """Open a file to append, cut to its first ``keep`` bytes, durably."""
         file = open(self._folder / name, "ab", buffering=0, opener=_private)  # noqa: SIM115
         file.truncate(keep)
         os.fsync(file.fileno())
-        self._sync_folder()
+        sync_folder(self._folder)
         return _File(file)
 
     def remove(self, name: str) -> None:
         """Remove a file if it is there."""
         (self._folder / name).unlink(missing_ok=True)
-
-    def _sync_folder(self) -> None:
-        handle = os.open(self._folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _private(path: str, flags: int) -> int:

@@ -21,13 +21,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Protocol, Self
 
 import llvmlite
 from llvmlite import binding
 from platformdirs import user_cache_path
 
+from freehold.domain.files import write_whole
 from freehold.markets.storage.commp import NODE, UNIT_HEIGHT, UNIT_RAW
 
 ENTRY = "freehold_unit_roots"
@@ -198,19 +198,6 @@ def _ours(status: os.stat_result) -> bool:
 def _keep(path: Path, code: bytes) -> None:
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_whole(path, hashlib.sha256(code).digest() + code)
+        write_whole(path, hashlib.sha256(code).digest() + code)
     except OSError as error:
         _log.warning("cannot keep compiled code in %s (%s): every start compiles", path, error)
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    with NamedTemporaryFile(dir=path.parent, prefix=path.stem, delete=False) as file:
-        temporary = Path(file.name)
-        try:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            temporary.replace(path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise

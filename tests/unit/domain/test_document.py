@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from freehold.domain.document import PARTS_MAX, MalformedError, parse_document
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, {}]}', b'"text"', b"null", b"\xef\xbb\xbf{}"[3:]])
+def test_small_documents_are_parsed(text: str | bytes) -> None:
+    assert parse_document(text) in ({"a": [1, {}]}, "text", None, {})
+
+
+@pytest.mark.parametrize("text", ["", "{", "nul", b"\xff\xfe", "1" * 10_000, '{"a":}'])
+def test_what_is_no_json_is_refused(text: str | bytes) -> None:
+    with pytest.raises(MalformedError, match="not JSON"):
+        parse_document(text)
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":'])
+@pytest.mark.parametrize("binary", [False, True])
+def test_a_deep_document_never_reaches_the_parser(opened: str, binary: bool) -> None:
+    text = opened * 100_000
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        with pytest.raises(MalformedError, match="more than 1,000 objects and lists"):
+            parse_document(text.encode() if binary else text)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_both_bounds_are_exact() -> None:
+    lists = ",".join(["[]"] * (PARTS_MAX - 1))
+    assert parse_document(f"[{lists}]", size=len(lists) + 2) == [[]] * (PARTS_MAX - 1)
+    with pytest.raises(MalformedError, match="objects and lists"):
+        parse_document(f"[{lists},[]]")
+    with pytest.raises(MalformedError, match="longer than"):
+        parse_document(f"[{lists}]", size=len(lists) + 1)
