@@ -30,6 +30,7 @@ def test_a_changed_byte_of_a_shard_names_its_node_and_place(tmp_path: Path) -> N
         assert deal is not None
         report = read_object(Screen(as_json=True), root, password, "attic/whole")
         assert report.passed, report
+        assert report.opened, "the owner's keys open head and segments"
         assert sum(column.bytes_read for column in report.columns) == 6 * deal.record.size
 
         victim = deal.columns[4].record
@@ -43,7 +44,9 @@ def test_a_changed_byte_of_a_shard_names_its_node_and_place(tmp_path: Path) -> N
             file.write(bytes([byte[0] ^ 0x20]))
 
         report = read_object(Screen(as_json=True), root, password, "attic/whole")
-        assert [(c.slot, c.node, c.offset) for c in report.differing] == [(4, victim.node, at)]
+        assert [(c.slot, c.node, c.offset, c.segment) for c in report.differing] == [
+            (4, victim.node, at, 0)
+        ]
         assert report.fault is None, "the other five still decode alike"
         with town.ledger() as ledger:
             chain = verify_live([ledger.rpc], ledger.network)

@@ -8,6 +8,7 @@ nodes can be given other data. With the owner's keys the head and every segment 
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -42,7 +43,7 @@ class ShardSource(Protocol):
 class ObjectKeys(Protocol):
     """The owner's keys to one object; both raise IntegrityError where the bytes are not theirs."""
 
-    def open_head(self, layout: ColumnLayout, header: bytes) -> object:
+    def open_head(self, header: bytes) -> object:
         """Open the sealed header that every column begins with."""
 
     def open_segment(self, index: int, count: int, sealed: memoryview) -> object:
@@ -53,7 +54,8 @@ class ObjectKeys(Protocol):
 class ColumnReport:
     """What was found at one column; ``fault`` is None where it is whole.
 
-    ``offset`` is the first byte that differs, where enough others are whole to tell.
+    ``offset`` is the first byte that differs, where enough others are whole to tell; ``segment``
+    is where that lies, None in the head.
     """
 
     slot: int
@@ -61,6 +63,7 @@ class ColumnReport:
     bytes_read: int
     fault: str | None = None
     offset: int | None = None
+    segment: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ def verify_object(
         columns = [_located(check, layout, whole, found) for found in columns]
         subsets = _subsets([t.slot for t in whole], k)
         if keys is not None:
-            keys.open_head(layout, head[PREFIX_LENGTH:])
+            keys.open_head(head[PREFIX_LENGTH:])
         for segment in range(layout.segments):
             check.segment(layout, segment, subsets, whole, keys)
     except FreeholdError as error:
@@ -241,7 +244,14 @@ def _located(
         offset = check.first_difference(layout, whole, found.slot)
     except FreeholdError:
         return found  # its node gave it once and does not now: the fault stands without a place
-    return ColumnReport(found.slot, found.node, found.bytes_read, found.fault, offset)
+    segment = None if offset is None else _segment(layout, offset)
+    return ColumnReport(found.slot, found.node, found.bytes_read, found.fault, offset, segment)
+
+
+def _segment(layout: ColumnLayout, offset: int) -> int | None:
+    """The segment whose shard holds byte ``offset`` of a column; None in the head."""
+    starts = [layout.shard_offset(index) for index in range(layout.segments)]
+    return bisect_right(starts, offset) - 1 if starts and offset >= starts[0] else None
 
 
 def _reader(check: _Check, target: Target) -> Callable[[int, int], bytes]:

@@ -5,14 +5,44 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from freehold.audit.data import DataReport, Target, verify_object
+from freehold.audit.data import ColumnReport, DataReport, Target, verify_object
 from freehold.cli.home import open_home
 from freehold.cli.live import names_of
+from freehold.cli.plain import plain
 from freehold.cli.screen import Screen
 from freehold.cli.session import open_client
 from freehold.client.client import Client
 from freehold.client.reading import RemoteColumn
+from freehold.client.wallet import Wallet
 from freehold.domain.errors import ConflictError
+from freehold.markets.storage.header import open_header
+from freehold.markets.storage.manifest import Location, Manifest
+from freehold.markets.storage.seal import open_segment
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerKeys:
+    """An account's keys to one of its objects, as the audit uses them."""
+
+    wallet: Wallet
+    place: Location
+
+    def open_head(self, header: bytes) -> Manifest:
+        return open_header(
+            header,
+            object_id=self.place.object_id,
+            seed=self.wallet.seed,
+            account=self.wallet.account,
+        )
+
+    def open_segment(self, index: int, count: int, sealed: memoryview) -> bytes:
+        return open_segment(
+            sealed,
+            key=self.place.content_key,
+            object_id=self.place.object_id,
+            index=index,
+            count=count,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +60,15 @@ def read_object(
 ) -> DataReport:
     """Read all of an object's columns and check them; the report names what differs."""
     with open_client(root, password_file) as client:
-        report = _read(client, name, screen)
+        report = read_columns(client, name, screen)
     _show(screen, root, name, report)
     return report
 
 
-def _read(client: Client, name: str, screen: Screen) -> DataReport:
-    deal = client.info(name).deal
+def read_columns(client: Client, name: str, screen: Screen) -> DataReport:
+    """Read and check them over a client, opening head and segments with the account's keys."""
+    info = client.info(name)
+    deal = info.deal
     if deal is None:
         raise ConflictError(
             f"{name!r} is still pending: no node holds it yet",
@@ -53,6 +85,7 @@ def _read(client: Client, name: str, screen: Screen) -> DataReport:
             targets,
             k=deal.record.k,
             source=_Columns(columns),
+            keys=OwnerKeys(client.wallet, info.named.put.location),
             progress=lambda _stage, done, whole: advance(done, whole),
         )
 
@@ -67,12 +100,19 @@ def _show(screen: Screen, root: Path | None, name: str, report: DataReport) -> N
                 column.slot,
                 names.get(column.node, column.node),
                 f"{column.bytes_read:,}",
-                "[green]whole[/]" if column.fault is None else f"[red]{column.fault}[/]",
+                "[green]whole[/]" if column.fault is None else f"[red]{_fault(column)}[/]",
             )
             for column in report.columns
         ],
     )
     if report.fault is not None:
-        screen.say(f"[red]✗ {report.fault}[/]")
+        screen.say(f"[red]✗ {plain(report.fault)}[/]")
     elif report.passed:
-        screen.say("[green]✓ every shard is what the ledger says[/]")
+        screen.say("[green]✓ every shard is what the ledger says, and opens with your keys[/]")
+
+
+def _fault(column: ColumnReport) -> str:
+    if column.offset is None:
+        return plain(str(column.fault))
+    place = "its head" if column.segment is None else f"segment {column.segment}"
+    return plain(f"{column.fault}; it first differs at byte {column.offset:,}, in {place}")

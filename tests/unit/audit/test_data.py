@@ -40,7 +40,7 @@ class Keys:
     header: bytes
     segments: list[bytes]
 
-    def open_head(self, layout: ColumnLayout, header: bytes) -> None:
+    def open_head(self, header: bytes) -> None:
         if header != self.header:
             raise IntegrityError("the manifest is not ours", remedy="None.")
 
@@ -83,6 +83,14 @@ def test_a_whole_object_passes_with_and_without_keys() -> None:
     assert report.to_json()["passed"] is True
 
 
+def holding(layout: ColumnLayout, at: int) -> int | None:
+    for segment in range(layout.segments):
+        start = layout.shard_offset(segment)
+        if start <= at < start + layout.shard_length(segment):
+            return segment
+    return None
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_changed_byte_of_a_shard_names_its_node_column_and_place(draw: st.DataObject) -> None:
@@ -96,6 +104,8 @@ def test_any_changed_byte_of_a_shard_names_its_node_column_and_place(draw: st.Da
     assert not report.passed
     (wrong,) = report.differing
     assert (wrong.slot, wrong.node, wrong.offset) == (slot, targets[slot].node, at)
+    layout = ColumnLayout.parse(nodes.columns[(slot + 1) % N][:32])
+    assert wrong.segment == holding(layout, at)
     assert "commits to" in str(wrong.fault)
 
 
