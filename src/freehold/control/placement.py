@@ -1,10 +1,12 @@
 """Which nodes should hold an object's columns: n nodes of n owners, best first, by a seed.
 
 A node's score is a weighted mean of four parts, each in millionths: how cheap it is beside the
-cheapest, how often it proved (Laplace's rule, so a newcomer starts in the middle), how much free
-stake it has beyond what the column locks, and how much room. Nodes whose scores differ by less
-than a hundredth are equals, and the seed decides between them, so that load spreads; among
-otherwise fitting nodes, machines that share a place are taken apart as far as possible.
+cheapest, how seldom it missed a proof, how much free stake it has beside who has most, and how
+much room. A newcomer that never missed is the equal of a veteran that never did, or nobody new
+would ever hold anything; its stake answers for it. Scores count in hundredths below the best one,
+and nodes with the same count are equals: the seed, which is the object's id, decides between them,
+so that load spreads and a put that is resumed comes to the same nodes. Among otherwise fitting
+nodes, machines that share a place are taken apart as far as possible.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ MILLION = 1_000_000
 COLUMNS_MAX = 32
 _EQUAL = MILLION // 100
 _SHARED_PLACE = MILLION // 5
+_TRUST = 2
+"""Rounds that a newcomer is taken to have proved: one miss early weighs more than one later."""
 _WEIGHT_PRICE, _WEIGHT_HISTORY, _WEIGHT_STAKE, _WEIGHT_ROOM = 4, 4, 1, 1
 
 
@@ -100,9 +104,14 @@ def place(candidates: Sequence[Candidate], need: Need) -> Placement:
 def rank(candidates: Sequence[Candidate], *, seed: bytes) -> list[Candidate]:
     """All ``candidates``, best first; the same seed gives the same order."""
     scores = _scores(candidates)
+    best = max(scores.values(), default=0)
     return sorted(
         candidates,
-        key=lambda c: (-(scores[c.node] // _EQUAL), keccak(seed + raw_address(c.node)), c.node),
+        key=lambda c: (
+            (best - scores[c.node]) // _EQUAL,
+            keccak(seed + raw_address(c.node)),
+            c.node,
+        ),
     )
 
 
@@ -146,7 +155,7 @@ def _scores(candidates: Sequence[Candidate]) -> dict[Address, int]:
     return {
         c.node: (
             _WEIGHT_PRICE * _share(cheapest + 1, c.price + 1)
-            + _WEIGHT_HISTORY * _share(c.proven + 1, c.proven + c.missed + 2)
+            + _WEIGHT_HISTORY * _share(c.proven + _TRUST, c.proven + c.missed + _TRUST)
             + _WEIGHT_STAKE * _share(c.stake_free, stake)
             + _WEIGHT_ROOM * _share(c.capacity_free, room)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -107,6 +108,26 @@ def test_equals_are_spread_by_the_seed() -> None:
     nodes = [candidate(i) for i in range(12)]
     first = {place(nodes, need(1, seed=bytes([i]))).chosen[0].node for i in range(40)}
     assert len(first) > 6
+
+
+def test_every_equal_gets_its_share_of_objects() -> None:
+    """Nodes that hold something prove and have a little less stake and room than those that hold
+    nothing: neither makes the same nodes come first each time."""
+    veterans = [
+        candidate(i, proven=500, stake_free=99 * UNIT, capacity_free=2**40 - 2**30)
+        for i in range(6)
+    ]
+    newcomers = [candidate(6 + i, proven=0) for i in range(2)]
+    held: Counter[Address] = Counter()
+    for number in range(200):
+        placement = place([*veterans, *newcomers], need(seed=number.to_bytes(32, "big")))
+        held.update(chosen.node for chosen in placement.chosen)
+    assert all(120 <= held[node.node] <= 180 for node in (*veterans, *newcomers)), held
+
+
+def test_one_miss_weighs_less_the_longer_a_node_has_proved() -> None:
+    young, old = candidate(1, proven=3, missed=1), candidate(2, proven=300, missed=1)
+    assert [c.node for c in rank([young, old, candidate(3)], seed=b"x")][-1] == young.node
 
 
 def test_machines_that_share_a_place_are_taken_apart() -> None:
