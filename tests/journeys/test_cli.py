@@ -94,6 +94,7 @@ def _share(town: Town, home: Path, visitor: Path, file: Path, scratch: Path) -> 
     account = address(str(freehold(visitor, "wallet", "create")["account"]))
     (visitor / "network.json").write_text((home / "network.json").read_text())
     _fund(town, account)
+    _send(home, account)
     freehold(visitor, "wallet", "deposit", "100")
     before = freehold(visitor, "wallet", "show")
     card = str(freehold(visitor, "share")["card"])
@@ -107,12 +108,32 @@ def _share(town: Town, home: Path, visitor: Path, file: Path, scratch: Path) -> 
     assert own == []
 
 
+def _send(home: Path, account: str) -> None:
+    """Tokens go to the visitor; what could only lose them is refused."""
+    before = int(str(freehold(home, "wallet", "show")["tokens"]))
+    sent = native(home, "wallet", "send", account, "1000")
+    assert (sent["to"], sent["amount"]) == (account, 1_000 * UNIT)
+    assert str(sent["transaction"]).startswith("0x")
+    assert sent["left"] == before - 1_000 * UNIT == freehold(home, "wallet", "show")["tokens"]
+    own = str(freehold(home, "wallet", "show")["account"])
+    token = Home(home).network().contracts["token"]
+    for to, amount, code, kind in (
+        (own, "1", 2, "UsageError"),
+        (token, "1", 2, "UsageError"),
+        ("0x" + "0" * 40, "1", 2, "UsageError"),
+        (account, "0", 2, "UsageError"),
+        (account, "1000000000", 5, "InsufficientFundsError"),
+    ):
+        assert native(home, "wallet", "send", to, amount, code=code)["kind"] == kind
+    assert freehold(home, "wallet", "show")["tokens"] == sent["left"]
+
+
 def _fund(town: Town, account: str) -> None:
+    """Coins for gas; tokens come from the town's own account."""
     devnet = Devnet.attach(town.home.root)
     state = town.home.root / "founding" / "ledger"
     with Ledger.open(town.network, state=state, key=devnet.funder) as funder:
         funder.transfer(address(account), COINS)
-        funder.token.transfer(address(account), 1_000 * UNIT)
 
 
 def _refuse_second(home: Path) -> None:
