@@ -41,7 +41,7 @@ from freehold.node.vouchers import Till
 
 DATABASE = "node.sqlite"
 NONCES = "nonces.sqlite"
-WORKERS, READERS, WRITERS, SYNCERS = 16, 8, 4, 2
+WORKERS, READERS, WRITERS = 16, 8, 4
 STOP_SECONDS = 5.0
 PENDING_LOOKS, PENDING_SECONDS = 8, 0.5
 """A round that is about to begin is waited for this long before the node stops."""
@@ -57,7 +57,6 @@ class Pools:
     workers: ThreadPoolExecutor
     readers: ThreadPoolExecutor
     writers: ThreadPoolExecutor
-    syncers: ThreadPoolExecutor
 
     @classmethod
     def start(cls) -> Pools:
@@ -66,12 +65,11 @@ class Pools:
             ThreadPoolExecutor(WORKERS, "work"),
             ThreadPoolExecutor(READERS, "read"),
             ThreadPoolExecutor(WRITERS, "write"),
-            ThreadPoolExecutor(SYNCERS, "sync"),
         )
 
     def stop(self) -> None:
         """Let what runs come to its end and drop the rest."""
-        for pool in (self.workers, self.readers, self.writers, self.syncers):
+        for pool in (self.workers, self.readers, self.writers):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
@@ -99,7 +97,6 @@ class Node:
             settings,
             clock=clock,
             hasher=PieceHasher,
-            syncer=self.pools.syncers,
         )
         self._wire(network)
         self.crew = Crew(failed=self.metrics.failed)

@@ -14,16 +14,23 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from freehold.domain.errors import ConflictError
+from freehold.node.streams import BLOCK
 
 HEADER_SECONDS = 15.0
 LINGER_SECONDS = 30.0
+TRICKLE_SECONDS = 1.0
+"""How long the beginning of a block may wait for its rest."""
 IDLE_SECONDS = 60
 BACKLOG = 128
 SHUTDOWN_SECONDS = 10
 
 
 class ImpatientProtocol(HttpToolsProtocol):
-    """HTTP/1.1 that hangs up on a client whose request head, or refused body, takes too long."""
+    """HTTP/1.1 that hangs up on a client whose request head, or refused body, takes too long.
+
+    It hands bodies over in blocks: to wake the application for every read of the socket costs
+    more than the read.
+    """
 
     _timer: asyncio.TimerHandle | None = None
     _receiving = False
@@ -40,6 +47,19 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._disarm()
         self._receiving = True
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        if not cycle.body:
+            self._disarm()
+            self._timer = self.loop.call_later(TRICKLE_SECONDS, cycle.message_event.set)
+        cycle.body += body
+        if len(cycle.body) >= BLOCK:
+            self._disarm()
+            self.flow.pause_reading()
+            cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._disarm()

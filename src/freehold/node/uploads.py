@@ -7,27 +7,26 @@ durable byte; what is on the disk up to there is hashed again first.
 
 from __future__ import annotations
 
-import os
 import secrets
 import threading
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
-from freehold.domain.files import sync_folder
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import Piece, parse_cid
+from freehold.node.blockfile import BlockFile
 from freehold.node.database import Database, integer, text
-from freehold.node.files import disk, remove_file, replace_file, write_all
+from freehold.node.files import disk, remove_file, replace_file
 from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
 from freehold.node.settings import MIB, Settings
 from freehold.node.store import Held, Store, check_name, footprint
 
-CHECKPOINT = 16 * MIB
+CHECKPOINT = 64 * MIB
+"""Bytes after which what arrived is made durable even if the request goes on."""
 READ = MIB
 
 
@@ -58,48 +57,43 @@ class _Session:
     def __init__(self, file: Path, offset: int, hasher: Hasher) -> None:
         self.file = file
         self.offset = offset
-        self.hasher = hasher
-        self.syncing: Future[None] | None = None
         self.synced = offset
+        self.hasher = hasher
         self.busy = threading.Lock()
         self._unhashed = offset
-        with disk(file):
-            self.handle = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.ftruncate(self.handle, offset)
-            sync_folder(file.parent)
+        self._blocks = BlockFile(file, offset)
 
     def rehash(self) -> None:
-        """Feed the hash what an earlier process left on the disk, and stand at its end."""
+        """Feed the hash what an earlier process left on the disk."""
         left, self._unhashed = self._unhashed, 0
-        with disk(self.file):
+        if not left:
+            return
+        with disk(self.file), self.file.open("rb") as data:
             while left:
-                block = os.read(self.handle, min(READ, left))
+                block = data.read(min(READ, left))
                 if not block:
                     raise OSError("the file is shorter than its record")
                 self.hasher.update(block)
                 left -= len(block)
 
     def write(self, block: bytes | memoryview) -> None:
-        with disk(self.file):
-            write_all(self.handle, block)
+        self._blocks.write(block)
         self.offset += len(block)
         self.hasher.update(block)
 
     def sync(self) -> None:
-        reached = self.offset
-        with disk(self.file):
-            os.fdatasync(self.handle)
-        self.synced = max(self.synced, reached)
+        self._blocks.sync()
+        self.synced = self.offset
+
+    def trim(self) -> None:
+        self._blocks.trim()
 
     def close(self) -> None:
-        os.close(self.handle)
+        self._blocks.close()
 
 
 class Uploads:
-    """All uploads of a node; methods block and may be called from any thread.
-
-    ``syncer`` runs the early syncs that keep the last one short.
-    """
+    """All uploads of a node; methods block and may be called from any thread."""
 
     def __init__(
         self,
@@ -109,7 +103,6 @@ class Uploads:
         *,
         clock: Clock,
         hasher: Callable[[int], Hasher],
-        syncer: Executor,
         token: Callable[[int], str] = secrets.token_hex,
     ) -> None:
         self._store = store
@@ -117,7 +110,6 @@ class Uploads:
         self._settings = settings
         self._clock = clock
         self._hasher = hasher
-        self._syncer = syncer
         self._token = token
         self._sessions: dict[str, _Session] = {}
         self._lock = threading.Lock()
@@ -189,6 +181,7 @@ class Uploads:
         session = self._held_session(found, found.size)
         try:
             piece, tree = session.hasher.finish()
+            session.trim()
             self._forget(upload)
             check_name(cid, piece)
             return self._adopt(found, session.file, piece, tree)
@@ -262,32 +255,16 @@ class Uploads:
         upload goes on from what was recorded before.
         """
         try:
-            if session.syncing is not None:
-                session.syncing.result()
-                session.syncing = None
-            self._checkpoint(upload, session)
+            session.sync()
+            self._record_offset(upload.id, session.synced)
         except BaseException:
             self._forget(upload.id)
             raise
         return Upload(upload.id, upload.account, upload.size, session.synced, upload.expires)
 
-    def abort(self, upload: Upload, session: _Session) -> None:
+    def abort(self, upload: Upload) -> None:
         """Forget a session whose last write failed; called by the writer."""
-        if session.syncing is not None:
-            wait([session.syncing])
         self._forget(upload.id)
-
-    def sync_early(self, upload: Upload, session: _Session) -> None:
-        """Start writing back what has piled up, unless that is under way."""
-        if session.syncing is not None:
-            if not session.syncing.done():
-                return
-            session.syncing.result()
-        session.syncing = self._syncer.submit(self._checkpoint, upload, session)
-
-    def _checkpoint(self, upload: Upload, session: _Session) -> None:
-        session.sync()
-        self._record_offset(upload.id, session.synced)
 
     def _record_offset(self, upload: str, offset: int) -> None:
         with self._database.write():
@@ -368,7 +345,7 @@ class Writer:
         try:
             self._session.write(block)
             if self._session.offset - self._session.synced >= CHECKPOINT:
-                self._uploads.sync_early(self._upload, self._session)
+                self._uploads.acknowledge(self._upload, self._session)
         except BaseException:
             self._broken = True
             raise
@@ -380,7 +357,7 @@ class Writer:
         """
         try:
             if self._broken:
-                self._uploads.abort(self._upload, self._session)
+                self._uploads.abort(self._upload)
                 return self._uploads.find(self._upload.id, self._upload.account)
             return self._uploads.acknowledge(self._upload, self._session)
         finally:

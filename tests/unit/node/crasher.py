@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from freehold.domain.clock import SystemClock
@@ -43,7 +42,6 @@ def open_store(home: Path) -> tuple[Store, Uploads, Database]:
         settings,
         clock=clock,
         hasher=PieceHasher,
-        syncer=ThreadPoolExecutor(1),
     )
     store.recover()
     return store, uploads, database
@@ -55,7 +53,7 @@ def say(*words: object) -> None:
 
 
 def main(home: Path, seed: int) -> None:
-    upload_module.CHECKPOINT = 3 * BLOCK  # so that early syncs happen in the middle of a request
+    upload_module.CHECKPOINT = 3 * BLOCK  # so that it happens in the middle of a request
     _, uploads, _ = open_store(home)
     draw = random.Random(seed)
     for number in range(10_000):

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI, Request
 
 from freehold.domain.errors import ConflictError
 from freehold.markets.storage.piece import commit
@@ -26,6 +27,7 @@ from freehold.node.__main__ import main
 from freehold.node.daemon import request_leave
 from freehold.node.database import Database
 from freehold.node.server import listen, make_server
+from freehold.node.streams import BLOCK
 from freehold.node.tls import ensure_certificate, server_context
 from unit.node.world import CLIENT, NOW, World, network, sign_request
 
@@ -75,20 +77,29 @@ class Served:
             return answer(connection)
 
 
-@pytest.fixture
-def served(world: World, tmp_path: Path) -> Iterator[Served]:
-    certificate = ensure_certificate(tmp_path, host="127.0.0.1", now=NOW)
+@contextmanager
+def serving(app: FastAPI, folder: Path) -> Iterator[tuple[int, bytes]]:
+    """The port of a server of ``app``, and its certificate's fingerprint."""
+    certificate = ensure_certificate(folder, host="127.0.0.1", now=NOW)
     bound = listen("127.0.0.1", 0)
-    made = make_server(world.node.api().build(), tls=server_context(certificate), connections=32)
+    made = make_server(app, tls=server_context(certificate), connections=32)
     up, left = threading.Event(), threading.Event()
     made.watch(left, started=up.set)
     thread = threading.Thread(target=made.run, kwargs={"sockets": [bound]})
     thread.start()
-    assert up.wait(30)
-    yield Served(world, bound.getsockname()[1], certificate.fingerprint)
-    left.set()
-    thread.join(30)
+    try:
+        assert up.wait(30)
+        yield bound.getsockname()[1], certificate.fingerprint
+    finally:
+        left.set()
+        thread.join(30)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def served(world: World, tmp_path: Path) -> Iterator[Served]:
+    with serving(world.node.api().build(), tmp_path) as (port, fingerprint):
+        yield Served(world, port, fingerprint)
 
 
 def test_a_piece_travels_over_tls_under_the_announced_fingerprint(served: Served) -> None:
@@ -147,6 +158,34 @@ def test_a_body_that_stalls_is_refused_and_kept(served: Served) -> None:
     assert (status, json.loads(body)["kind"]) == (408, "SlowClientError")
     kept = served.world.node.uploads.offset(upload.id, CLIENT.address).offset
     assert 0 < kept <= 2 * 2**20
+
+
+def test_a_body_comes_in_blocks_or_as_it_trickles_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "TRICKLE_SECONDS", 0.01)
+    parts: list[int] = []
+    app = FastAPI()
+
+    @app.post("/parts")
+    async def collect(request: Request) -> None:
+        async for part in request.stream():
+            parts.append(len(part))
+
+    with serving(app, tmp_path) as (port, _), connect(port) as connection:
+        connection.sendall(head("POST", "/parts", "", 100) + bytes(60))
+        deadline = time.monotonic() + 30
+        while not parts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        connection.sendall(bytes(40))
+        assert answer(connection)[0] == 200
+        assert (parts[0], sum(parts)) == (60, 100)
+        monkeypatch.setattr(server, "TRICKLE_SECONDS", 30.0)
+        parts.clear()
+        connection.sendall(head("POST", "/parts", "", len(DATA)) + DATA)
+        assert answer(connection)[0] == 200
+        assert sum(parts) == len(DATA)
+        assert all(length >= BLOCK for length in parts[:2])
 
 
 def test_a_reader_that_stalls_is_cut_off_and_pays_for_what_it_took(served: Served) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import resource
 import signal
 from collections.abc import Iterator
@@ -56,24 +55,18 @@ def test_any_cuts_and_restarts_give_the_same_piece(
     world.node.store.give_up(held.cid, ME)
 
 
-def test_a_sync_vouches_only_for_what_was_written_before_it(
+def test_a_long_request_is_made_durable_on_its_way(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    uploads = world.node.uploads
-    made = uploads.create(ME, 50)
-    writer = uploads.write_from(made.id, ME, 0)
-    writer.write(bytes(40))
-    session, sync = writer._session, os.fdatasync
-
-    def write_meanwhile(handle: int) -> None:
-        session.write(bytes(10))
-        sync(handle)
-
-    monkeypatch.setattr(os, "fdatasync", write_meanwhile)
-    uploads.sync_early(made, session)
-    assert session.syncing is not None
-    session.syncing.result()
-    assert uploads.find(made.id, ME).offset == 40
+    monkeypatch.setattr("freehold.node.uploads.CHECKPOINT", 30)
+    made = world.node.uploads.create(ME, 50)
+    writer = world.node.uploads.write_from(made.id, ME, 0)
+    offsets = []
+    for _ in range(5):
+        writer.write(bytes(10))
+        offsets.append(world.node.uploads.find(made.id, ME).offset)
+    assert offsets == [0, 0, 30, 30, 30]
+    assert writer.close().offset == 50
 
 
 def test_two_writers_do_not_meet(world: World) -> None:

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from freehold.node.blockfile import ALIGN, BLOCK, BlockFile
+from freehold.node.refusals import DiskFullError
+
+STEPS = st.lists(
+    st.tuples(
+        st.one_of(st.integers(0, 3 * ALIGN), st.sampled_from([BLOCK - 1, BLOCK, BLOCK + 5])),
+        st.sampled_from(["", "sync", "reopen"]),
+    ),
+    max_size=6,
+)
+
+
+def pattern(length: int, seed: int) -> bytes:
+    return (bytes(range(seed, 251)) * (length // 100 + 2))[:length]
+
+
+@given(STEPS)
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_synced_is_what_was_written(tmp_path: Path, steps: list[tuple[int, str]]) -> None:
+    path = tmp_path / "x"
+    path.unlink(missing_ok=True)
+    file, written, durable = BlockFile(path, 0), b"", b""
+    for seed, (length, then) in enumerate(steps):
+        data = pattern(length, seed)
+        file.write(data)
+        written += data
+        if then == "sync":
+            file.sync()
+            durable = written
+            assert path.read_bytes()[: len(durable)] == durable
+        if then == "reopen":  # what a crash left: the file is cut to what was acknowledged
+            file.close()
+            file, written = BlockFile(path, len(durable)), durable
+    file.sync()
+    file.trim()
+    file.close()
+    assert path.read_bytes() == written
+
+
+def test_a_block_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    file = BlockFile(tmp_path / "x", 0)
+    file.write(bytes(3 * BLOCK + 1))
+    assert (tmp_path / "x").stat().st_size == 3 * BLOCK
+    file.sync()
+    assert file._block is None
+    file.close()
+
+
+def test_a_disk_that_takes_no_direct_writes_is_written_through_its_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags: list[int] = []
+    real = os.open
+
+    def refuse(path: Path, given: int, mode: int = 0o777) -> int:
+        flags.append(given)
+        if given & os.O_DIRECT:
+            raise OSError(errno.EINVAL, "no direct writes here")
+        return real(path, given, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    file = BlockFile(tmp_path / "x", 0)
+    monkeypatch.undo()
+    file.write(b"abc")
+    file.sync()
+    file.trim()
+    file.close()
+    assert (tmp_path / "x").read_bytes() == b"abc"
+    assert any(given & os.O_DIRECT for given in flags)
+
+
+def test_a_write_that_is_refused_goes_through_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = BlockFile(tmp_path / "x", 0)
+    real = os.write
+
+    def refuse_once(handle: int, data: memoryview) -> int:
+        monkeypatch.setattr(os, "write", real)
+        raise OSError(errno.EINVAL, "not aligned")
+
+    monkeypatch.setattr(os, "write", refuse_once)
+    file.write(pattern(BLOCK + 7, 1))
+    file.sync()
+    file.trim()
+    file.close()
+    assert (tmp_path / "x").read_bytes() == pattern(BLOCK + 7, 1)
+
+
+def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = BlockFile(tmp_path / "x", 0)
+
+    def full(handle: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(DiskFullError, match="no room left for x"):
+        file.write(bytes(BLOCK))
+    file.close()
