@@ -68,7 +68,8 @@ class Client:
         self._liveness = Liveness(state / "live", random=random)
         self._journal = Journal(state / "journal.db")
         self._catalog = Catalog(state / "catalog.db", seed=wallet.seed, account=wallet.account)
-        identity = Identity(wallet.key, chain.network.domain("registry"), chain, random)
+        signer, domain = self.options.session_key or wallet.key, chain.network.domain("registry")
+        identity = Identity(signer, domain, chain, random, account=wallet.account)
         self.peers = Peers(
             chain, identity, timeouts=self.options.timeouts, retry=self.options.retry
         )

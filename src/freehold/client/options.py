@@ -9,6 +9,7 @@ from freehold.client.packer import Limits
 from freehold.client.quote import Policy
 from freehold.client.retrieval import Budget
 from freehold.client.session import Retry
+from freehold.domain.keys import Key
 from freehold.markets.storage.erasure import PRESETS
 from freehold.markets.storage.seal import SEGMENT_LENGTH
 
@@ -22,7 +23,8 @@ class Options:
     """Sizes in bytes, ``term`` in seconds.
 
     Objects up to ``pack_below`` bytes wait for a pack. Older versions of a name are closed when
-    a newer one is stored, unless ``keep_versions``.
+    a newer one is stored, unless ``keep_versions``. Requests to nodes are signed by
+    ``session_key`` where there is one; the account must have listed it in the registry.
     """
 
     preset: Preset = PRESETS[0]
@@ -35,3 +37,4 @@ class Options:
     limits: Limits = field(default_factory=Limits)
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: Retry = field(default_factory=Retry)
+    session_key: Key | None = None

@@ -19,12 +19,16 @@ LIFETIME = 240
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Who asks: a key, the registry's signing domain, a clock, and randomness for nonces."""
+    """Who asks: a key, the registry's signing domain, a clock, and randomness for nonces.
+
+    ``account`` is whom it asks for where the key is a session key that the registry lists.
+    """
 
     key: Key
     domain: Domain
     clock: Clock
     random: Callable[[int], bytes]
+    account: Address | None = None
 
     def token(self, *, audience: Address, method: str, path: str, body: bytes = b"") -> str:
         """The Authorization header of one request; ``body`` is hashed when there is one."""
@@ -39,7 +43,7 @@ class Identity:
             "body": "0x" + digest.hex() if body else "",
             "expiry": expiry,
             "nonce": "0x" + nonce.hex(),
-            "account": self.key.address,
+            "account": self.account or self.key.address,
             "network": "0x" + self.domain.salt.hex(),
             "signature": "0x" + self.key.sign(signed).hex(),
         }

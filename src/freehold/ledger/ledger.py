@@ -21,7 +21,7 @@ from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.money import show
 from freehold.domain.network import Network
-from freehold.ledger import abi
+from freehold.ledger import abi, wallets
 from freehold.ledger.abi import Artifact
 from freehold.ledger.book import Book
 from freehold.ledger.clock import ChainClock
@@ -183,6 +183,10 @@ class Ledger:
             ) from error
         results = abi.unpack_all(kind.outputs, data, f"{contract}.{function}")
         return results[0] if len(results) == 1 else results
+
+    def wallet_signed(self, account: Address, digest: bytes, signature: bytes) -> bool:
+        """Whether ``account`` is a contract that takes ``signature`` for its own (ERC-1271)."""
+        return wallets.signed(self.rpc, account, digest, signature)
 
     def send(
         self,

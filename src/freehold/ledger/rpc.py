@@ -70,9 +70,14 @@ class Rpc(Pool):
             )
         return [self._shaped("eth_getBlockByNumber", answer, wire.header) for answer in answers]
 
-    def call(self, to: Address, calldata: bytes, *, sender: Address | None = None) -> bytes:
-        """Evaluate a view at the latest block (at a quorum's block where there is a quorum)."""
+    def call(
+        self, to: Address, calldata: bytes, *, sender: Address | None = None, gas: int = 0
+    ) -> bytes:
+        """Evaluate a view at the latest block (at a quorum's block where there is a quorum), with
+        at most ``gas`` where it is given."""
         request: dict[str, Json] = {"to": to, "data": "0x" + calldata.hex()}
+        if gas:
+            request["gas"] = hex(gas)
         if sender is not None:
             request["from"] = sender
         return self.agreed("eth_call", request, read=wire.data)

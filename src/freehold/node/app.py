@@ -32,7 +32,7 @@ from freehold.node.store import Held, Store
 from freehold.node.streams import FileResponse, blocks, small_body
 from freehold.node.tokens import Gate
 from freehold.node.uploads import OffsetError, Upload, Uploads, Writer
-from freehold.node.vouchers import Ticket, Till
+from freehold.node.vouchers import Ticket, Till, parse_voucher
 
 SMALL_BODY = 16 * 1024
 T = TypeVar("T")
@@ -134,13 +134,13 @@ class Api:
         return await asyncio.get_running_loop().run_in_executor(self._parts.writers, call)
 
     async def _admit(self, request: Request, body: bytes | None = None) -> Address:
-        header, method, path = (
-            request.headers.get("authorization"),
-            request.method,
-            request.url.path,
-        )
+        header, voucher = (request.headers.get(n) for n in ("authorization", "freehold-voucher"))
+        spends = parse_voucher(voucher).amount if voucher is not None else 0
+        method, path = request.method, request.url.path
         return await self._work(
-            lambda: self._parts.gate.admit(header, method=method, path=path, body=body)
+            lambda: self._parts.gate.admit(
+                header, method=method, path=path, body=body, spends=spends
+            )
         )
 
     async def _read(self, request: Request, model: type[B]) -> tuple[Address, B]:

@@ -19,6 +19,7 @@ from freehold.node.app import Api, Parts
 from freehold.node.collector import Collector
 from freehold.node.database import Database
 from freehold.node.deals import Deals, Follower
+from freehold.node.delegates import Delegates
 from freehold.node.files import make_folder
 from freehold.node.hashing import PieceHasher, Trees
 from freehold.node.health import Health
@@ -108,7 +109,14 @@ class Node:
         self.follower = Follower(chain, node, database, self.deals)
         self.standing = Standing(chain, node, database, price=settings.price, clock=clock)
         self.ledger_time = LedgerTime(clock, chain)
-        self.gate = Gate(network, node, nonces=self.nonces, clock=self.ledger_time)
+        self.delegates = Delegates(chain, clock=self.ledger_time)
+        self.gate = Gate(
+            network,
+            node,
+            nonces=self.nonces,
+            clock=self.ledger_time,
+            delegates=self.delegates,
+        )
         self.acceptor = Acceptor(
             network,
             self.key,
@@ -127,6 +135,7 @@ class Node:
             chain=chain,
             database=database,
             standing=self.standing,
+            delegates=self.delegates,
             settings=settings,
             clock=clock,
         )

@@ -14,7 +14,7 @@ from freehold.domain.ids import Address
 from freehold.ledger.contracts.beacon import Round
 from freehold.ledger.contracts.payments import Rail, Status
 from freehold.ledger.contracts.pdp import Spot
-from freehold.ledger.contracts.registry import Node
+from freehold.ledger.contracts.registry import Node, Session
 from freehold.ledger.contracts.storage import Column, Deal
 from freehold.ledger.values import Event, Header, Receipt
 
@@ -76,6 +76,8 @@ class RegistryPort(Protocol):
     def node(self, node: Address) -> Node: ...
 
     def active(self, node: Address, role: int) -> bool: ...
+
+    def session(self, account: Address, key: Address) -> Session: ...
 
     def announce(self, node: Address, *, endpoint: str, tls: bytes) -> Receipt: ...
 
@@ -215,6 +217,8 @@ class Chain(Protocol):
     def head(self) -> Header: ...
 
     def balance(self, account: Address) -> int: ...
+
+    def wallet_signed(self, account: Address, digest: bytes, signature: bytes) -> bool: ...
 
     def now(self) -> int:
         """The block time, in seconds."""

@@ -15,20 +15,22 @@ from dataclasses import dataclass
 
 from freehold.domain.clock import Clock
 from freehold.domain.document import parse_document
-from freehold.domain.errors import FreeholdError, UnavailableError
+from freehold.domain.errors import AccessError, FreeholdError, UnavailableError
 from freehold.domain.ids import Address, address, hex32
 from freehold.domain.keys import recover
 from freehold.domain.network import Network
 from freehold.domain.typed import REQUEST
 from freehold.node import refusals
 from freehold.node.database import Database
+from freehold.node.delegates import Delegates
 
 SCHEME = "Freehold "
 MAX_HEADER = 2048
 MAX_LIFETIME = 300
 MAX_NONCES = 1_000_000
 NO_BODY = bytes(32)
-_SIGNATURE = re.compile(r"0x[0-9a-fA-F]{130}")
+_SIGNATURE = re.compile(r"0x(?:[0-9a-fA-F]{2}){65,520}")
+"""One signature, or those of up to eight owners of a contract wallet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +159,47 @@ class LedgerTime:
 class Gate:
     """Admits requests of accounts to one node of one network.
 
-    ``nonces`` remembers the nonces of admitted tokens until they expire by ``clock``.
+    An account signs with its key, with a session key that the registry lists for it, or by its
+    code where it is a contract. ``nonces`` remembers the nonces of admitted tokens until they
+    expire by ``clock``.
     """
 
     def __init__(
-        self, network: Network, node: Address, *, nonces: Database, clock: LedgerTime
+        self,
+        network: Network,
+        node: Address,
+        *,
+        nonces: Database,
+        clock: LedgerTime,
+        delegates: Delegates,
     ) -> None:
+        self._delegates = delegates
         self._network = network
         self._node = node
         self._nonces = nonces
         self._clock = clock
         self._kept = nonces.number("SELECT count(*) FROM nonces")
 
-    def admit(self, header: str | None, *, method: str, path: str, body: bytes | None) -> Address:
+    def admit(
+        self,
+        header: str | None,
+        *,
+        method: str,
+        path: str,
+        body: bytes | None,
+        spends: int = 0,
+    ) -> Address:
         """The account that signed this request; a TokenError says what is wrong with it.
 
-        ``body`` is the whole body where the node holds it before it acts, None for a stream:
-        a stream's hash is not asked for because its bytes are checked against their CID.
+        ``spends`` is the amount of the voucher that comes with it. ``body`` is the whole body
+        where the node holds it before it acts, None for a stream: a stream's hash is not asked
+        for because its bytes are checked against their CID.
         """
         token = parse_token(header)
         self._check_address(token)
         self._check_time(token)
         self._check_scope(token, method=method, path=path, body=body)
-        account = self._signer(token)
+        account = self._signer(token, spends)
         self._use(token)
         return account
 
@@ -222,17 +242,28 @@ class Gate:
                 remedy="Put the SHA-256 of the body into the token.",
             )
 
-    def _signer(self, token: Token) -> Address:
+    def _signer(self, token: Token, spends: int) -> Address:
+        digest, account = token.digest(self._network), token.account
         try:
-            signer = recover(token.digest(self._network), token.signature)
-        except FreeholdError as error:
-            raise refusals.BadSignatureError(error.message, remedy=error.remedy) from error
-        if token.account is not None and signer != token.account:
+            signer = recover(digest, token.signature)
+        except AccessError as error:
+            if account is None or not self._delegates.wallet_signed(
+                account, digest, token.signature
+            ):
+                raise refusals.BadSignatureError(error.message, remedy=error.remedy) from error
+            return account
+        if account is None or signer == account:
+            return signer
+        if not (
+            self._delegates.in_session(account, signer, method=token.method, spends=spends)
+            or self._delegates.wallet_signed(account, digest, token.signature)
+        ):
             raise refusals.BadSignatureError(
-                f"the request token was not signed by {token.account} for this network",
+                f"the request token was not signed by {account} for this network, nor by a "
+                "session key of it that may ask for this",
                 remedy="Sign with the account's key, under this network's registry and id.",
             )
-        return signer
+        return account
 
     def _use(self, token: Token) -> None:
         if self._kept >= MAX_NONCES:

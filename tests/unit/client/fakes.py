@@ -107,6 +107,7 @@ class FakeNode:
     now: Callable[[], int] = field(default=lambda: NOW)
     rail: Callable[[int], tuple[Address, int]] = field(default=lambda rail: (ZERO_ADDRESS, 0))
     nonces: set[str] = field(default_factory=set)
+    sessions: dict[Address, Address] = field(default_factory=dict)
     guard: threading.Lock = field(default_factory=threading.Lock)
     server: ThreadingHTTPServer | None = None
 
@@ -210,7 +211,8 @@ class _Handler(BaseHTTPRequestHandler):
                 hex32(fields["nonce"]),
             ],
         )
-        account = recover(signed, bytes.fromhex(fields["signature"][2:]))
+        signer = recover(signed, bytes.fromhex(fields["signature"][2:]))
+        account = node.sessions.get(signer, signer)
         with node.guard:
             fresh = fields["nonce"] not in node.nonces
             node.nonces.add(fields["nonce"])

@@ -14,12 +14,14 @@ from freehold.client.quote import Policy
 from freehold.domain.errors import (
     CapacityError,
     ConflictError,
+    FreeholdError,
     InsufficientFundsError,
     IntegrityError,
     NotEnoughShardsError,
     NotFoundError,
     UsageError,
 )
+from freehold.domain.keys import Key
 from unit.client.fakes import OPTIONS, FakeNode, World
 
 SIZE = 700_000
@@ -170,6 +172,21 @@ def test_a_wrong_content_key_is_told_from_lying_nodes(world: World) -> None:
     with pytest.raises(IntegrityError, match="though 6 columns match their roots") as caught:
         client.get_shared(wrong, io.BytesIO())
     assert "content key" in caught.value.remedy
+
+
+def test_a_session_key_asks_for_the_account(world: World) -> None:
+    wallet, key = world.wallet(), Key.from_secret(b"\x5e" * 32)
+    client = world.client(wallet, options=replace(OPTIONS, session_key=key))
+    data = secrets.token_bytes(SIZE)
+    with pytest.raises(FreeholdError):
+        client.put(data, "b/x")
+    for node in world.nodes:
+        node.sessions[key.address] = wallet.account
+    client.put(data, "b/x")
+    out = io.BytesIO()
+    client.get("b/x", out)
+    assert out.getvalue() == data
+    assert {a for node in world.nodes for c in node.clients.values() for a in c} == {wallet.account}
 
 
 # --- what a put refuses --------------------------------------------------------------------------

@@ -10,10 +10,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freehold.domain.errors import UnavailableError
+from freehold.domain.ids import checksum
+from freehold.domain.keys import Key
+from freehold.ledger.contracts.registry import SESSION_READ, SESSION_STORE
+from freehold.ledger.contracts.registry import Session as SessionKey
 from freehold.node import refusals, tokens
 from freehold.node.database import Database
+from freehold.node.delegates import QUESTIONS, WINDOW, Delegates
 from freehold.node.tokens import Gate, LedgerTime, Token, parse_token
-from unit.node.world import CLIENT, NODE, NOW, STRANGER, HandClock, network, sign_request
+from unit.node.world import (
+    CLIENT,
+    NODE,
+    NOW,
+    STRANGER,
+    FakeChain,
+    HandClock,
+    network,
+    sign_request,
+)
 
 NET = network()
 
@@ -24,8 +38,13 @@ def gate(tmp_path: Path) -> Gate:
 
 
 def reopened(folder: Path, clock: HandClock) -> Gate:
+    return gate_of(folder, LedgerTime(clock, clock), FakeChain(NET, clock))
+
+
+def gate_of(folder: Path, clock: LedgerTime, chain: FakeChain) -> Gate:
     nonces = Database(folder / "nonces.sqlite", durable=False)
-    return Gate(NET, NODE.address, nonces=nonces, clock=LedgerTime(clock, clock))
+    delegates = Delegates(chain, clock=clock)
+    return Gate(NET, NODE.address, nonces=nonces, clock=clock, delegates=delegates)
 
 
 def admit(
@@ -164,8 +183,109 @@ def test_a_path_covers_what_lies_under_it(prefix: list[str], rest: list[str], sl
 
 def test_expiry_is_by_the_ledgers_clock(tmp_path: Path) -> None:
     machine, chain = HandClock(), HandClock(NOW + 3600)
-    nonces = Database(tmp_path / "nonces.sqlite", durable=False)
-    gate = Gate(NET, NODE.address, nonces=nonces, clock=LedgerTime(machine, chain))
+    gate = gate_of(tmp_path, LedgerTime(machine, chain), FakeChain(NET, chain))
     with pytest.raises(refusals.ExpiredTokenError):
         admit(gate, sign_request(NET, CLIENT, "GET", "/offer", b"", NOW))
     assert admit(gate, sign_request(NET, CLIENT, "GET", "/offer", b"", NOW + 3600))
+
+
+# --- who else may sign for an account ------------------------------------------------------------
+
+WALLET = checksum(b"\x99" * 20)
+
+
+@dataclasses.dataclass
+class Scene:
+    """A gate whose chain knows a wallet of CLIENT and session keys."""
+
+    gate: Gate
+    chain: FakeChain
+    clock: HandClock
+
+    def ask(self, key: Key, account: str, method: str = "GET", spends: int = 0) -> str:
+        now = self.clock.now()
+        header = sign_request(NET, key, method, "/piece/x", b"", now, account=account)
+        return self.gate.admit(header, method=method, path="/piece/x", body=None, spends=spends)
+
+    def list_session(self, **changes: int) -> None:
+        limits = {"scope": SESSION_READ | SESSION_STORE, "cap": 0, "expiry": NOW + 1000} | changes
+        self.chain.registry.sessions[CLIENT.address, STRANGER.address] = SessionKey(**limits)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    clock = HandClock()
+    chain = FakeChain(NET, clock)
+    chain.wallets[WALLET] = CLIENT.address
+    return Scene(gate_of(tmp_path, LedgerTime(clock, clock), chain), chain, clock)
+
+
+def test_a_contract_wallet_asks_by_what_its_code_accepts(scene: Scene) -> None:
+    assert scene.ask(CLIENT, WALLET) == WALLET
+    with pytest.raises(refusals.BadSignatureError):
+        scene.ask(STRANGER, WALLET)
+
+
+def test_several_owners_signatures_reach_the_wallet(scene: Scene) -> None:
+    def header(signature: bytes) -> str:
+        made = {"account": WALLET, "nonce": "0x" + "77" * 32, "signature": "0x" + signature.hex()}
+        return sign_request(NET, CLIENT, "GET", "/offer", **made)
+
+    token = parse_token(header(bytes(65)))
+    signed = CLIENT.sign(token.digest(NET))
+    with pytest.raises(refusals.MalformedTokenError):
+        admit(scene.gate, header(signed * 8 + b"x"))
+    assert admit(scene.gate, header(signed * 8)) == WALLET
+
+
+def test_a_session_key_asks_for_its_account(scene: Scene) -> None:
+    with pytest.raises(refusals.BadSignatureError):
+        scene.ask(STRANGER, CLIENT.address)
+    scene.clock.time += 10
+    scene.list_session()
+    assert scene.ask(STRANGER, CLIENT.address) == CLIENT.address
+    assert scene.ask(STRANGER, CLIENT.address, "PUT") == CLIENT.address
+
+
+@pytest.mark.parametrize(
+    ("limits", "method", "spends"),
+    [
+        ({"scope": SESSION_STORE}, "GET", 0),
+        ({"scope": SESSION_READ}, "DELETE", 0),
+        ({"scope": 0}, "HEAD", 0),
+        ({"expiry": NOW}, "GET", 0),
+        ({"cap": 9}, "GET", 10),
+    ],
+)
+def test_a_session_key_has_limits(
+    scene: Scene, limits: dict[str, int], method: str, spends: int
+) -> None:
+    scene.list_session(**limits)
+    with pytest.raises(refusals.BadSignatureError, match="session key"):
+        scene.ask(STRANGER, CLIENT.address, method, spends)
+
+
+def test_the_cap_of_a_session_key_may_be_reached(scene: Scene) -> None:
+    scene.list_session(cap=10, scope=SESSION_READ)
+    assert scene.ask(STRANGER, CLIENT.address, "GET", 10) == CLIENT.address
+
+
+def test_a_revoked_session_key_counts_for_seconds_only(scene: Scene) -> None:
+    scene.list_session()
+    scene.ask(STRANGER, CLIENT.address)
+    del scene.chain.registry.sessions[CLIENT.address, STRANGER.address]
+    scene.clock.time += 5
+    with pytest.raises(refusals.BadSignatureError):
+        scene.ask(STRANGER, CLIENT.address)
+
+
+def test_strangers_make_the_node_ask_the_chain_a_bounded_number_of_times(scene: Scene) -> None:
+    for i in range(QUESTIONS // 2):
+        with pytest.raises(refusals.BadSignatureError):
+            scene.ask(STRANGER, checksum(i.to_bytes(20, "big")))
+    with pytest.raises(UnavailableError, match="too many signatures"):
+        scene.ask(STRANGER, WALLET)
+    assert scene.chain.registry.asked == QUESTIONS // 2
+    assert scene.ask(CLIENT, CLIENT.address) == CLIENT.address
+    scene.clock.time += WINDOW
+    assert scene.ask(CLIENT, WALLET) == WALLET

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from freehold.domain.errors import RefusedError, UsageError
 from freehold.domain.ids import checksum
+from freehold.ledger.values import Receipt
 from freehold.node.refusals import PaymentRequiredError
 from freehold.node.store import Held
-from freehold.node.vouchers import RAIL_SECONDS, Till, parse_voucher
+from freehold.node.vouchers import PREPAID, RAIL_SECONDS, Till, parse_voucher
 from unit.node.test_store import put
 from unit.node.world import CLIENT, NODE, STRANGER, WATCHER, World, make, network, sign_voucher
 
@@ -183,3 +184,61 @@ def test_nobody_reads_more_than_was_signed_for(
 def test_a_malformed_voucher_is_refused(header: str) -> None:
     with pytest.raises(UsageError):
         parse_voucher(header)
+
+
+# --- contract wallets ----------------------------------------------------------------------------
+
+WALLET = checksum(b"\x99" * 20)
+
+
+def wallet_read(world: World, held: Held, length: int, amount: int) -> None:
+    voucher = sign_voucher(world.network, CLIENT, 7, amount)
+    world.node.till.admit(WALLET, held, length=length, voucher=voucher)
+
+
+def wallet_rail(world: World, *, collateral: int) -> None:
+    world.chain.wallets[WALLET] = CLIENT.address
+    world.chain.payments.open_voucher(7, WALLET, collateral=collateral)
+
+
+def test_a_contract_wallets_voucher_is_redeemed_before_it_counts(world: World, held: Held) -> None:
+    ahead = PREPAID * price(world)
+    wallet_rail(world, collateral=3 * ahead)
+    with pytest.raises(PaymentRequiredError) as caught:
+        wallet_read(world, held, 100, 100 * price(world))
+    assert caught.value.terms["due"] == str(ahead)
+    assert world.chain.payments.redeemed == []
+    wallet_read(world, held, 100, ahead)
+    assert world.chain.payments.redeemed == [(7, ahead)]
+    wallet_read(world, held, 100, ahead)
+    assert world.chain.payments.redeemed == [(7, ahead)], "paid ahead: nothing new to redeem"
+    assert world.node.till.dues() == []
+
+
+def test_what_a_wallet_paid_is_read_and_not_more(world: World, held: Held) -> None:
+    wallet_rail(world, collateral=500 * price(world))
+    for _ in range(5):
+        wallet_read(world, held, 100, 500 * price(world))
+    with pytest.raises(PaymentRequiredError):
+        wallet_read(world, held, 1, 500 * price(world))
+    assert world.chain.payments.redeemed == [(7, 500 * price(world))]
+
+
+def test_a_voucher_that_the_wallet_does_not_take_pays_nothing(world: World, held: Held) -> None:
+    wallet_rail(world, collateral=PREPAID * price(world))
+    world.chain.wallets[WALLET] = STRANGER.address
+    with pytest.raises(PaymentRequiredError, match="was not signed by"):
+        wallet_read(world, held, 1, PREPAID * price(world))
+    assert world.chain.payments.redeemed == []
+
+
+def test_a_wallet_that_takes_its_signature_back_reads_nothing(world: World, held: Held) -> None:
+    wallet_rail(world, collateral=PREPAID * price(world))
+
+    def refuse(rail: int, amount: int, signature: bytes) -> Receipt:
+        raise RefusedError("payments: wrong signature", remedy="-")
+
+    world.chain.payments.redeem = refuse  # type: ignore[method-assign]
+    with pytest.raises(RefusedError):
+        wallet_read(world, held, 1, PREPAID * price(world))
+    assert world.node.till.dues() == []

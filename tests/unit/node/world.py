@@ -15,13 +15,14 @@ from types import SimpleNamespace
 from freehold.domain.clock import Clock
 from freehold.domain.errors import RefusedError
 from freehold.domain.ids import ZERO_ADDRESS, Address, checksum
-from freehold.domain.keys import Key
+from freehold.domain.keys import Key, recover
 from freehold.domain.network import CONTRACTS, Network
 from freehold.domain.typed import REQUEST, VOUCHER
 from freehold.ledger.contracts.beacon import Round
 from freehold.ledger.contracts.payments import Rail, Status
 from freehold.ledger.contracts.pdp import Spot
 from freehold.ledger.contracts.registry import Node as Entry
+from freehold.ledger.contracts.registry import Session
 from freehold.ledger.contracts.storage import ACTIVE, Column, Deal, Mandate
 from freehold.ledger.values import Event, Header, Receipt, Value
 from freehold.node.node import Node
@@ -63,6 +64,8 @@ def event(name: str, block: int = 1, contract: str = "storage", **args: Value) -
 class FakeRegistry:
     entries: dict[Address, Entry] = field(default_factory=dict)
     roles: dict[Address, int] = field(default_factory=dict)
+    sessions: dict[tuple[Address, Address], Session] = field(default_factory=dict)
+    asked: int = 0
 
     def node(self, node: Address) -> Entry:
         empty = Entry(ZERO_ADDRESS, ZERO_ADDRESS, 0, 0, 0, False, "", bytes(32), bytes(32))
@@ -70,6 +73,10 @@ class FakeRegistry:
 
     def active(self, node: Address, role: int) -> bool:
         return bool(self.roles.get(node, 0) & role)
+
+    def session(self, account: Address, key: Address) -> Session:
+        self.asked += 1
+        return self.sessions.get((account, key), Session(0, 0, 0))
 
     def announce(self, node: Address, *, endpoint: str, tls: bytes) -> Receipt:
         self.entries[node] = replace(self.entries[node], endpoint=endpoint, tls=tls)
@@ -178,6 +185,8 @@ class FakePdp:
     due: int = 0
     closed: bool = False
     late: bool = False
+    decided: int = 2**63
+    good: int = 0
 
     def prove(self, set_id: int, round_index: int, proof: bytes) -> Receipt:
         if self.due:
@@ -203,6 +212,12 @@ class FakePdp:
 
     def missed(self, set_id: int) -> int:
         return 0
+
+    def decided_until(self, set_id: int) -> int:
+        return 2**256 - 1 if self.closed else self.decided
+
+    def good_rounds(self, set_id: int, first: int, last: int) -> int:
+        return self.good
 
     def waiting(self, set_id: int) -> tuple[int, int]:
         return self.due, self.due
@@ -251,6 +266,9 @@ class FakeStorage:
         if deal not in self.deals:
             raise RefusedError("storage: unknown deal", remedy="-")
         return self.deals[deal]
+
+    def column(self, deal: int, slot: int) -> Column:
+        return self.columns[max(self.columns)]
 
     def column_of(self, rail: int) -> Column:
         if rail not in self.columns:
@@ -321,12 +339,17 @@ class FakeChain:
         self.storage = FakeStorage()
         self.index = FakeIndex()
         self.gas = 10**18
+        self.wallets: dict[Address, Address] = {}
 
     def head(self) -> Header:
         return Header(self.beacon.head, "0x", "0x", self.clock.now())
 
     def balance(self, account: Address) -> int:
         return self.gas
+
+    def wallet_signed(self, account: Address, digest: bytes, signature: bytes) -> bool:
+        """A wallet takes what its owner signed; ``wallets`` names the owners."""
+        return account in self.wallets and recover(digest, signature[:65]) == self.wallets[account]
 
     def now(self) -> int:
         return self.clock.now()

@@ -10,6 +10,8 @@ from freehold.ledger.values import Receipt
 
 STORAGE, WATCHER, COMPUTE, MODEL, VALIDATOR, OPERATOR = 1, 2, 4, 8, 16, 32
 """Bits of ``roles``."""
+SESSION_READ, SESSION_STORE = 1, 2
+"""Bits of a session key's ``scope``: read pieces, store and accept them."""
 
 
 @dataclass(frozen=True, slots=True)
