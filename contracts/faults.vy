@@ -20,7 +20,9 @@
        proportion to all bytes, at odds that fall in the same proportion.
      - Framing by spot challenges: only an active column of the node's own acceptance can be
        challenged, the answer's gas is prepaid to the node, silence costs at most once a period,
-       and nothing where the piece was taken from the node meanwhile.
+       and nothing where the piece was taken from the node meanwhile. Silence while the whole
+       network stands still is none: a round must have come and gone since, and an answer is good
+       until somebody expires the challenge.
      - A market that turns bad: there is exactly one, named once and for ever.
      - Rounding: locks round up, charges and shares round down; dust of a compensation pool stays.
      Trust: the governor sets parameters within hard bounds and may pause joining; it can stop no
@@ -69,6 +71,7 @@ struct Spot:
     piece_id: uint256
     leaf: uint256
     deadline: uint256
+    round: uint256  # rounds that there were at the challenge
     challenger: address
     prepaid: uint256
 
@@ -361,6 +364,7 @@ def spot_challenge(deal: uint256, slot: uint256, leaf_index: uint256) -> uint256
         piece_id=c.piece_id,
         leaf=leaf_index,
         deadline=deadline,
+        round=staticcall IBeacon(beacon).round_count(),
         challenger=msg.sender,
         prepaid=msg.value,
     )
@@ -373,12 +377,11 @@ def spot_challenge(deal: uint256, slot: uint256, leaf_index: uint256) -> uint256
 @external
 def answer_spot(id: uint256, proof: Bytes[1312]):
     """
-    @notice Answer a spot challenge with the leaf and its siblings, by anyone; the prepayment goes
-            to the node's key.
+    @notice Answer a spot challenge with the leaf and its siblings, by anyone, until it is expired;
+            the prepayment goes to the node's key.
     """
     spot: Spot = self._spots[id]
     assert spot.deadline != 0, "faults: no such challenge"
-    assert block.timestamp <= spot.deadline, "faults: too late"
     set_id: uint256 = self._load(spot.node).set_id
     assert staticcall IPdp(pdp).verify_leaf(
         set_id, spot.piece_id, spot.leaf, proof
@@ -391,13 +394,16 @@ def answer_spot(id: uint256, proof: Bytes[1312]):
 @external
 def expire_spot(id: uint256):
     """
-    @notice After its deadline, give the prepayment back and charge the node one fault, by anyone.
-            The challenger gets the bounty. No fault where the piece was taken from the node, the
+    @notice After its deadline and the end of a round's period that began since, give the prepayment
+            back and charge the node one fault, by anyone. The challenger gets the bounty. No fault where the piece was taken from the node, the
             node has failed, or it was charged for silence in this period already.
     """
     spot: Spot = self._spots[id]
     assert spot.deadline != 0, "faults: no such challenge"
     assert block.timestamp > spot.deadline, "faults: too early"
+    assert (
+        staticcall IBeacon(beacon).rounds_ended(block.timestamp) > spot.round
+    ), "faults: no round since"
     self._spots[id] = empty(Spot)
     log SpotExpired(id=id)
     n: Node = self._load(spot.node)

@@ -25,7 +25,13 @@
      - A client that starves a node: the lockup period is paid for even then, and the node may
        leave without penalty.
      - A node that sheds a column when it has lost it: a moved or ended column keeps its stake
-       locked until every round that it was part of is decided, or the node has failed.
+       locked until every round up to that of the period in which it ended is decided, or the node
+       has failed.
+     - A stranger who moves columns to nodes that do not have them: k columns of a deal always stay
+       where the client or a good round since the move put them. A good round shows challenged
+       leaves of all that a node holds, so a large node may pass one without the column.
+     - A client that moves a sound column: the old rail ends as at closing, with the lockup period,
+       and a repair that waits for its first good round is paid.
      - Draining the repair reserve: it pays one fee for one move, only at the new node's first good
        round, never where mover or new node have the old node's owner; at most `repairs` in all.
        Owners that hide behind several accounts can still earn it by leaving in turn after notice:
@@ -130,6 +136,7 @@ struct Slot:
     state: uint256  # 4
     claimed: uint256  # 1
     dropped: uint256  # 1
+    moved: uint256  # 1: here by a move of somebody else than the client
     opened_period: uint256  # 40
     first_round: uint256  # 40: rounds that there were at its opening
     deal: uint256  # word 1: 40
@@ -415,23 +422,27 @@ def replace(deal: uint256, slot: uint256, acceptance: Acceptance) -> uint256:
     """
     @notice Move a column to another node that holds the same root: by the client whenever they
             like, by anyone within the mandate when its node failed, owes rounds, gave notice or
-            has left.
+            has left, and k columns stay that no stranger moved without a good round since. A sound
+            column that its client moves is paid for the lockup period, and so is who repaired it.
     @return The new rail.
     """
     t: Terms = self._running(deal)
     old: uint256 = self._rail_of(deal, slot)
     c: Slot = self._load_column(old)
     extcall IFaults(faults).evaluate(c.node)
+    sound: bool = c.state == ACTIVE and not self._movable(c)
     if msg.sender != t.client:
-        assert c.state != ACTIVE or self._movable(c), "storage: column is sound"
+        assert not sound, "storage: column is sound"
         assert block.timestamp <= t.expiry, "storage: mandate expired"
     replacer: address = self._paid_mover(t, c, acceptance.node)
     root: bytes32 = self._root_of(c)
     if c.state == FINISHED:
         t.unfinished += 1
     else:
-        t, c = self._settle_repair(c, t)
-        if c.state == ACTIVE:
+        t, c = self._settle_repair(c, t, sound)
+        if sound:
+            self._end(old, c, extcall IPayments(payments).end_rail(old), REPLACED)
+        elif c.state == ACTIVE:
             end: uint256 = extcall IPayments(payments).stop_rail(old, block.timestamp)
             self._end(old, c, end, REPLACED)
         else:
@@ -470,7 +481,7 @@ def claim_repair(deal: uint256, slot: uint256):
     assert c.replacer != empty(address) and c.claimed == 0, "storage: no repair to pay"
     t: Terms = self._load(deal)
     assert self._seconds(c, t, block.timestamp) > 0, "storage: no good round yet"
-    t, c = self._settle_repair(c, t)
+    t, c = self._settle_repair(c, t, False)
     self._save_column(rail, c)
     self._save(deal, t)
 
@@ -757,6 +768,7 @@ def _admit(
     c.deal = deal
     c.price = a.price
     c.replacer = replacer
+    c.moved = convert(msg.sender != t.client, uint256)
     self._save_column(rail, c)
     return rail, c.piece_id
 
@@ -811,20 +823,27 @@ def _leaves(size: uint256, height: uint256) -> uint64:
 @view
 def _check_spread(deal: uint256, slot: uint256, t: Terms, node: address):
     """
-    @dev What a moved column must keep: other nodes, and no owner with too many.
+    @dev What a moved column must keep: other nodes, no owner with too many, and after a stranger's
+        move k columns that nobody else moved without a good round since.
     """
     owner: address = staticcall IRegistry(registry).owner_of(node)
     same: uint256 = 1
+    unproven: uint256 = 1
     for i: uint256 in range(t.n, bound=MAX_COLUMNS):
         if i == slot:
             continue
         other: Slot = self._load_column(self._rail_of(deal, i))
         if other.state != ACTIVE:
+            unproven += 1
             continue
+        if msg.sender != t.client and other.moved > other.claimed:
+            if self._seconds(other, t, block.timestamp) == 0:
+                unproven += 1
         assert other.node != node, "storage: two columns on one node"
         if staticcall IRegistry(registry).owner_of(other.node) == owner:
             same += 1
     assert same <= t.per_owner, "storage: too many columns of one owner"
+    assert msg.sender == t.client or unproven + t.k <= t.n, "storage: too many unproven moves"
 
 
 @internal
@@ -908,14 +927,15 @@ def _finish(rail: uint256, decided: bool):
         c = self._load_column(rail)
     assert c.ended_at <= block.timestamp, "storage: rail runs on"
     if decided:
-        assert staticcall IPdp(pdp).decided_until(c.set_id) >= self._boundary(
+        # the piece was part of the round of the period in which the column ended
+        assert staticcall IPdp(pdp).decided_until(c.set_id) >= PERIOD + self._boundary(
             self._end_of(c, t)
         ), "storage: rounds are undecided"
         extcall IPayments(payments).settle(rail)
     c = self._drop(c)
     c.state = FINISHED
     if self._rail_of(c.deal, c.slot) == rail:
-        t, c = self._settle_repair(c, t)
+        t, c = self._settle_repair(c, t, False)
         self._save(c.deal, self._count_finished(c.deal, t))
     self._save_column(rail, c)
     compensation: uint256 = extcall IFaults(faults).release(c.node, t.size, c.locked, t.client)
@@ -941,16 +961,16 @@ def _count_finished(deal: uint256, terms: Terms) -> Terms:
 
 
 @internal
-def _settle_repair(column: Slot, terms: Terms) -> (Terms, Slot):
+def _settle_repair(column: Slot, terms: Terms, due: bool) -> (Terms, Slot):
     """
-    @dev Pay a column's mover where it has a good round, else give the repair back to the mandate;
-        the caller writes both.
+    @dev Pay a column's mover where it has a good round or the pay is due without, else give the
+        repair back to the mandate; the caller writes both.
     """
     t: Terms = terms
     c: Slot = column
     if c.replacer == empty(address) or c.claimed != 0:
         return t, c
-    if self._seconds(c, t, block.timestamp) == 0:
+    if not due and self._seconds(c, t, block.timestamp) == 0:
         t.repairs_done -= 1
         c.replacer = empty(address)
         return t, c
@@ -1129,6 +1149,7 @@ def _load_column(rail: uint256) -> Slot:
         state=words[0] >> 168 & 15,
         claimed=words[0] >> 172 & 1,
         dropped=words[0] >> 173 & 1,
+        moved=words[0] >> 174 & 1,
         opened_period=words[0] >> 176 & M40,
         first_round=words[0] >> 216,
         deal=words[1] & M40,
@@ -1150,6 +1171,7 @@ def _save_column(rail: uint256, c: Slot):
         | c.state << 168
         | c.claimed << 172
         | c.dropped << 173
+        | c.moved << 174
         | c.opened_period << 176
         | c.first_round << 216,
         c.deal | c.piece_id << 40 | c.ended_at << 80 | c.price << 120 | c.set_id << 216,

@@ -107,6 +107,7 @@ def test_settling_often_pays_what_settling_once_pays(market: Market, node: Node)
         market.chain.warp(333)
         market.settle(often)
     market.chain.warp_to(deal.term_end)
+    market.pass_by()
     for each in (deal, twin):
         market.finish(each)
     assert market.rail(often).accepted == market.rail(once).accepted == 5 * PERIOD

@@ -6,7 +6,7 @@ import pytest
 
 from contracts import merkle
 from contracts.evm import ZERO, Outcome, Signer
-from contracts.market import PERIOD, PRICE, Deal, Market, Node, client, clients, watcher
+from contracts.market import MANDATE, PERIOD, PRICE, Deal, Market, Node, client, clients, watcher
 from contracts.world import TOKEN, alice, guardian, mallory, refused
 
 FEE = 5 * TOKEN
@@ -95,8 +95,9 @@ def test_a_sound_column_is_moved_by_its_client_only(
     assert (new.node, new.root, new.rail, new.state) == (spare.address, old.root, 4, 1)
     assert (new.replacer, new.repair_claimed) == (ZERO, False)
     ended = market.storage.call("column_of", old.rail)
-    assert (ended.node, ended.state, ended.ended_at) == (nodes[0].address, 2, market.chain.now)
-    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
+    end = market.chain.now + LOCKUP
+    assert (ended.node, ended.state, ended.ended_at) == (nodes[0].address, 2, end)
+    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 0
     assert market.storage.call("rail_column", 4) == (deal.id, 0)
     assert [market.column(deal, slot).rail for slot in range(3)] == [4, 2, 3]
     assert market.deal(deal).repairs_done == 0
@@ -238,6 +239,176 @@ def test_nothing_moves_after_the_deal(market: Market, nodes: list[Node], spare: 
         market.replace(deal, 0, spare, by=client)
 
 
+# A client's own move
+
+
+def test_a_sound_column_that_its_client_moves_is_paid_for_the_lockup(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    """Nobody starves a node of its lockup period by moving away instead of closing."""
+    moved = market.chain.now
+    ended = market.replace(deal, 0, spare, by=client).one("ColumnEnded")
+    assert (ended.rail, ended.reason) == (1, 5)
+    end = market.rail(1).end_at
+    assert end == moved + LOCKUP
+    market.live_periods(9, [*nodes, spare])
+    with refused("storage: rail runs on"):
+        market.storage.send("finish_rail", 1, sender=watcher.address)
+    market.live_periods(2, [*nodes, spare])
+    market.storage.send("finish_rail", 1, sender=watcher.address)
+    assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
+    rail = market.rail(1)
+    assert (rail.settled_at, rail.closed, rail.accepted) == (end, True, 11 * PERIOD)
+
+
+def test_a_column_that_may_be_moved_earns_no_lockup(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    market.notice(nodes[0])
+    market.replace(deal, 0, spare, by=client)
+    assert market.rail(1).end_at == market.chain.now
+
+
+def test_a_repair_is_paid_when_the_client_moves_its_sound_column(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    """A client does not save the fee of a repair by moving its column before the first round."""
+    miss(market, nodes[1:])
+    market.replace(deal, 0, spare)
+    outcome = market.replace(deal, 0, market.node("other"), by=client)
+    paid = outcome.one("RepairPaid")
+    assert (paid.replacer, paid.amount) == (watcher.address, FEE)
+    assert market.world.funds(watcher.address) == FEE
+    assert market.deal(deal).repairs_done == 1
+    assert market.deal(deal).reserve == FEE
+    assert market.storage.call("column_of", 4).repair_claimed
+
+
+def test_a_repair_to_a_bad_node_is_not_paid_at_the_clients_move(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    miss(market, nodes[1:])
+    market.replace(deal, 0, spare)
+    miss(market, nodes[1:])
+    outcome = market.replace(deal, 0, market.node("other"), by=client)
+    assert not outcome.named("RepairPaid")
+    assert market.deal(deal).repairs_done == 0
+
+
+# Moves by strangers
+
+
+@pytest.fixture
+def wide(market: Market, nodes: list[Node]) -> tuple[Deal, list[Node]]:
+    """Two of five columns give the object back; all nodes owe one round."""
+    held = [*nodes, market.node("four"), market.node("five")]
+    pieces = [merkle.sample(i) for i in range(5)]
+    term_end = market.start(market.period + 50)
+    given = [
+        market.acceptance(node, piece, term_end) for node, piece in zip(held, pieces, strict=True)
+    ]
+    mandate = {**MANDATE, "repairs": 9}
+    request = market.request(pieces, k=2, mandate=mandate)
+    market.storage.send("open", request, given, sender=client.address)
+    for node, piece in zip(held, pieces, strict=True):
+        node.pieces[0] = piece
+    miss(market, [], 2)
+    return Deal(1, pieces, term_end, mandate), held
+
+
+def takers(market: Market, count: int) -> list[Node]:
+    return [market.node(f"taker {i}") for i in range(count)]
+
+
+def test_a_stranger_never_moves_more_than_the_object_can_lose(
+    market: Market, wide: tuple[Deal, list[Node]]
+) -> None:
+    """Nodes that sign for bytes they do not have get n - k columns, whatever the others owe."""
+    deal, _ = wide
+    liars = takers(market, 4)
+    for slot in range(3):
+        market.replace(deal, slot, liars[slot])
+    for by in (watcher, mallory):
+        for slot in (3, 4):
+            with refused("storage: too many unproven moves"):
+                market.replace(deal, slot, liars[3], by=by)
+    miss(market, [])
+    market.pass_by()
+    with refused("storage: too many unproven moves"):
+        market.replace(deal, 3, liars[3])
+    market.replace(deal, 3, liars[3], by=client)
+
+
+def test_a_moved_column_counts_again_once_it_is_proven(
+    market: Market, wide: tuple[Deal, list[Node]]
+) -> None:
+    deal, _ = wide
+    honest = takers(market, 5)
+    for slot in range(3):
+        market.replace(deal, slot, honest[slot])
+    market.live_periods(1, honest[:1])
+    with refused("storage: too many unproven moves"):
+        market.replace(deal, 3, honest[3])
+    market.pass_by()
+    market.replace(deal, 3, honest[3])
+    with refused("storage: too many unproven moves"):
+        market.replace(deal, 4, honest[4])
+    claim(market, deal, 0)
+    with refused("storage: too many unproven moves"):
+        market.replace(deal, 4, honest[4])
+    market.live_periods(1, honest[:2])
+    market.pass_by()
+    market.replace(deal, 4, honest[4])
+
+
+def test_empty_slots_count_as_unproven(market: Market, wide: tuple[Deal, list[Node]]) -> None:
+    deal, held = wide
+    new = takers(market, 3)
+    market.prove_all(held[:2])
+    for node in held[:2]:
+        market.notice(node)
+    market.chain.warp(2 * PERIOD)
+    for slot in range(2):
+        exit(market, deal, slot, held[slot].key)
+    market.replace(deal, 2, new[0])
+    with refused("storage: too many unproven moves"):
+        market.replace(deal, 3, new[1])
+    market.replace(deal, 0, new[1])
+    market.replace(deal, 1, new[2])
+
+
+def test_the_clients_own_moves_are_trusted(market: Market, wide: tuple[Deal, list[Node]]) -> None:
+    deal, _ = wide
+    new = takers(market, 4)
+    market.replace(deal, 0, new[0], by=client)
+    for slot in (1, 2, 3):
+        market.replace(deal, slot, new[slot])
+    assert [market.column(deal, slot).replacer == ZERO for slot in range(4)][:2] == [True, False]
+
+
+def test_who_moves_ones_own_column_is_a_stranger_too(
+    market: Market, wide: tuple[Deal, list[Node]]
+) -> None:
+    """A move that earns no fee is counted: the client did not make it."""
+    deal, held = wide
+    new = takers(market, 4)
+    for slot in range(3):
+        outcome = market.replace(deal, slot, new[slot], by=held[slot].owner)
+        assert outcome.one("ColumnReplaced").replacer == ZERO
+    with refused("storage: too many unproven moves"):
+        market.replace(deal, 3, new[3])
+
+
+def test_without_spare_columns_only_the_client_moves(
+    market: Market, nodes: list[Node], spare: Node
+) -> None:
+    deal = market.open(nodes[:1])
+    market.notice(nodes[0])
+    with refused("storage: too many unproven moves"):
+        market.replace(deal, 0, spare)
+    market.replace(deal, 0, spare, by=client)
+
+
 def test_a_moved_column_pays_both_for_what_they_proved(
     market: Market, deal: Deal, nodes: list[Node], spare: Node
 ) -> None:
@@ -282,8 +453,10 @@ def test_a_moved_column_keeps_its_stake_until_it_is_decided(
 def test_a_moved_column_of_a_sound_node_is_finished_soon(
     market: Market, deal: Deal, nodes: list[Node], spare: Node
 ) -> None:
-    market.replace(deal, 0, spare, by=client)
+    market.notice(nodes[0])
+    market.replace(deal, 0, spare)
     assert market.state(nodes[0]).columns == 1
+    market.pass_by()
     market.storage.send("finish_rail", 1, sender=watcher.address)
     state = market.state(nodes[0])
     assert (state.columns, state.bytes, state.locked) == (0, 0, 0)
@@ -376,6 +549,7 @@ def test_a_proven_repair_is_paid_when_its_column_is_finished(
     market.replace(deal, 0, spare)
     market.live_periods(4, [*nodes[1:], spare])
     market.chain.warp_to(deal.term_end)
+    market.pass_by()
     outcome = market.finish(deal)
     assert outcome.one("RepairPaid").replacer == watcher.address
     assert market.world.funds(watcher.address) == FEE
@@ -393,6 +567,8 @@ def test_no_fee_for_moving_ones_own(
         (2, market.node("other"), nodes[2].key),
     ):
         assert market.replace(deal, slot, target, by=by).one("ColumnReplaced").replacer == ZERO
+        market.live_periods(1, [*nodes, spare, sister])
+        market.pass_by()
     assert market.deal(deal).repairs_done == 0
 
 
@@ -437,6 +613,7 @@ def test_a_node_leaves_after_notice(market: Market, deal: Deal, nodes: list[Node
     assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
     with refused("storage: column is not active"):
         exit(market, deal, 0, nodes[0].key)
+    market.pass_by()
     market.finish(deal)
     assert market.state(nodes[0]).columns == 0
     assert market.rail(1).accepted == 4 * PERIOD
@@ -452,6 +629,7 @@ def test_an_empty_slot_is_filled_by_anyone(
     market.chain.warp(2 * PERIOD)
     exit(market, deal, 0, nodes[0].key)
     exit(market, deal, 1, nodes[1].key)
+    market.pass_by()
     market.finish(deal, 1)
     market.replace(deal, 0, spare)
     market.replace(deal, 1, other)
@@ -461,6 +639,7 @@ def test_an_empty_slot_is_filled_by_anyone(
     market.storage.send("close", deal.id, sender=client.address)
     closed = market.chain.now
     market.chain.warp(LOCKUP)
+    market.pass_by()
     for slot in range(3):
         assert not market.finish(deal, slot).named("DealClosed")
     assert market.deal(deal).reserve == 0
@@ -501,6 +680,9 @@ def test_a_column_is_finished_when_its_term_is_over(market: Market, nodes: list[
     with refused("storage: column is active"):
         market.finish(deal)
     market.chain.warp(1)
+    with refused("storage: rounds are undecided"):
+        market.finish(deal)
+    market.pass_by()
     outcome = market.finish(deal)
     assert outcome.one("ColumnEnded").reason == 2
     assert market.column(deal).ended_at == deal.term_end
@@ -515,7 +697,7 @@ def test_a_column_is_finished_when_its_term_is_over(market: Market, nodes: list[
 def test_the_last_column_gives_the_reserve_back(market: Market, nodes: list[Node]) -> None:
     deal = market.open(nodes, periods=3)
     market.live_periods(2, nodes)
-    market.to_period(market.period + 1)
+    market.to_period(market.period + 2)
     for slot in (0, 1):
         market.finish(deal, slot)
     assert market.deal(deal).reserve == 2 * FEE
@@ -533,7 +715,7 @@ def test_the_last_column_gives_the_reserve_back(market: Market, nodes: list[Node
 def test_no_reserve_gives_nothing_back(market: Market, nodes: list[Node]) -> None:
     deal = market.open(nodes[:1], periods=3, mandate={"repairs": 0})
     market.live_periods(2, nodes)
-    market.to_period(market.period + 1)
+    market.to_period(market.period + 2)
     assert not market.finish(deal).named("Sent")
 
 
@@ -568,7 +750,7 @@ def test_rounds_must_be_decided_first(market: Market, nodes: list[Node]) -> None
     deal = market.open(nodes, periods=3)
     market.live_periods(1, nodes)
     market.next_round()
-    market.to_period(market.period + 1)
+    market.to_period(market.period + 2)
     with refused("storage: rounds are undecided"):
         market.finish(deal)
     market.prove_all(nodes)
@@ -576,16 +758,42 @@ def test_rounds_must_be_decided_first(market: Market, nodes: list[Node]) -> None
     assert market.rail(1).accepted == PERIOD
 
 
-def test_the_round_of_the_ends_period_need_not_be_waited_for(
-    market: Market, nodes: list[Node]
+def test_the_round_of_the_ends_period_is_waited_for(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
 ) -> None:
-    deal = market.open(nodes, periods=3)
-    market.live_periods(2, nodes)
+    """A node that lost a column is not let off by a move within the period that it owes."""
     market.next_round()
-    assert market.finish(deal).one("ColumnFinished").deal == deal.id
-    assert market.pdp.call("owed", nodes[0].set_id) == 0
+    market.prove_all(nodes[1:])
     market.late()
-    assert market.pdp.call("owed", nodes[0].set_id) == 1
+    locked = market.state(nodes[0]).locked
+    market.replace(deal, 0, spare)
+    assert market.pdp.call("decided_until", nodes[0].set_id) == market.start(market.period)
+    for _ in range(2):
+        with refused("storage: rounds are undecided"):
+            market.storage.send("finish_rail", 1, sender=watcher.address)
+        assert market.state(nodes[0]).locked == locked
+        miss(market, [*nodes[1:], spare])
+    assert market.evaluate(nodes[0]).one("NodeFailed").slashed == locked // 2
+    market.storage.send("finish_rail", 1, sender=watcher.address)
+
+
+def test_the_round_of_the_ends_period_is_decided_when_it_is_answered(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    market.notice(nodes[0])
+    market.replace(deal, 0, spare)
+    end = market.storage.call("column_of", 1).ended_at
+    border = market.start(market.period + 1)
+    assert border - PERIOD <= end < border
+    market.chain.warp_to(border - 1)
+    with refused("storage: rounds are undecided"):
+        market.storage.send("finish_rail", 1, sender=watcher.address)
+    market.chain.warp(1)
+    with market.chain.anchor():
+        market.storage.send("finish_rail", 1, sender=watcher.address)
+    market.round()  # the next period's round does not ask for the piece
+    market.late()
+    market.storage.send("finish_rail", 1, sender=watcher.address)
 
 
 def test_a_closed_deals_columns_finish_at_the_term_at_the_latest(
@@ -596,7 +804,7 @@ def test_a_closed_deals_columns_finish_at_the_term_at_the_latest(
     market.storage.send("close", deal.id, sender=client.address)
     assert market.column(deal).ended_at > deal.term_end
     market.live_periods(2, nodes)
-    market.to_period(market.period + 1)
+    market.to_period(market.period + 2)
     outcome = market.finish(deal)
     assert outcome.one("ColumnEnded").reason == 2
     assert market.rail(1).closed

@@ -226,6 +226,7 @@ def test_a_node_that_left_comes_back(market: Market, node: Node) -> None:
     market.storage.send("exit", deal.id, 0, sender=node.address)
     with refused("faults: already joined"):
         market.join(node)
+    market.pass_by()
     market.finish(deal)
     assert market.join(node) == node.set_id
     assert market.state(node).notice_at == 0
@@ -551,7 +552,7 @@ def test_nobody_earns_by_slashing_themselves(market: Market, node: Node) -> None
 def test_a_sound_column_brings_no_compensation(market: Market, node: Node) -> None:
     deal = market.open([node], periods=3)
     market.live_periods(2, [node])
-    market.to_period(market.period + 1)
+    market.to_period(market.period + 2)
     assert market.finish(deal).one("ColumnFinished").compensation == 0
 
 
@@ -627,9 +628,8 @@ def expire(market: Market, id: int) -> Outcome:
 
 def test_silence_is_a_fault(market: Market, node: Node, held: Deal) -> None:
     spot(market, held)
-    market.chain.warp(PERIOD // 4 + 1)
-    with refused("faults: too late"):
-        market.faults.send("answer_spot", 1, held.roots[0].proof(3), sender=node.address)
+    market.live_periods(1, [node])
+    market.pass_by()
     ether, tokens = market.chain.ether(watcher.address), market.world.balance(watcher.address)
     locked = market.state(node).locked
     outcome = expire(market, 1)
@@ -645,10 +645,59 @@ def test_silence_is_a_fault(market: Market, node: Node, held: Deal) -> None:
     assert market.state(node).misses_charged == 0
 
 
+def test_silence_while_nothing_runs_is_no_fault(market: Market, node: Node, held: Deal) -> None:
+    """The network is off for days from the challenge on: nobody could have answered."""
+    spot(market, held)
+    market.chain.warp(5 * PERIOD)
+    with refused("faults: no round since"):
+        expire(market, 1)
+    market.next_round()
+    with market.chain.anchor():
+        market.chain.warp_to(market.start(market.period + 1) - 1)
+        with refused("faults: no round since"):
+            expire(market, 1)
+        market.chain.warp(1)
+        assert expire(market, 1).named("FaultsCharged")
+    proof = held.roots[0].proof(3)
+    market.faults.send("answer_spot", 1, proof, sender=node.address)
+    market.pass_by()
+    with refused("faults: no such challenge"):
+        expire(market, 1)
+
+
+def test_the_round_of_a_challenges_own_period_counts_if_it_comes_later(
+    market: Market, node: Node, held: Deal
+) -> None:
+    with market.chain.anchor():
+        market.next_round()
+        spot(market, held)
+        market.pass_by()
+        with refused("faults: no round since"):
+            expire(market, 1)
+    market.pass_by()
+    spot(market, held)
+    market.round()
+    market.prove_all([node])
+    market.pass_by()
+    assert expire(market, 1).named("FaultsCharged")
+
+
+def test_an_answer_is_good_until_the_challenge_is_expired(
+    market: Market, node: Node, held: Deal
+) -> None:
+    spot(market, held)
+    market.live_periods(3, [node])
+    before = market.chain.ether(node.address)
+    proof = held.roots[0].proof(3)
+    market.faults.send("answer_spot", 1, proof, sender=watcher.address)
+    assert market.chain.ether(node.address) - before == SPOT_GAS * GWEI // 10
+
+
 def test_silence_costs_once_a_period(market: Market, node: Node, held: Deal) -> None:
     for _ in range(3):
         spot(market, held)
-    market.chain.warp(PERIOD // 4 + 1)
+    market.live_periods(1, [node])
+    market.pass_by()
     assert expire(market, 1).named("FaultsCharged")
     assert not expire(market, 2).named("FaultsCharged")
     market.to_period(market.period + 1)
@@ -659,7 +708,8 @@ def test_silence_costs_once_a_period(market: Market, node: Node, held: Deal) -> 
 def test_the_periods_of_silence_are_the_beacons(market: Market, node: Node, held: Deal) -> None:
     for _ in range(2):
         spot(market, held)
-    market.chain.warp_to(market.start(market.period + 1) - 1)
+    market.live_periods(1, [node])
+    market.chain.warp_to(market.start(market.period + 2) - 1)
     assert expire(market, 1).named("FaultsCharged")
     market.chain.warp(1)
     assert expire(market, 2).named("FaultsCharged")
@@ -670,8 +720,10 @@ def test_silence_is_no_fault_where_the_piece_was_taken_away(
 ) -> None:
     other = market.node("two")
     spot(market, held)
+    market.notice(node)
     market.replace(held, 0, other, by=client)
-    market.chain.warp(PERIOD // 4 + 1)
+    market.live_periods(1, [node])
+    market.pass_by()
     assert not expire(market, 1).named("FaultsCharged")
     assert market.chain.ether(market.faults.address) == 0
 
@@ -683,7 +735,8 @@ def test_silence_of_a_failed_node_costs_no_more(market: Market, node: Node, held
     market.late()
     market.evaluate(node)
     assert market.state(node).failed
-    market.chain.warp(PERIOD // 4 + 1)
+    market.next_round()
+    market.pass_by()
     assert not expire(market, 1).named("FaultsCharged")
 
 
@@ -695,7 +748,8 @@ def test_a_challenger_that_takes_no_refund_blocks_nothing(
     data = market.faults.data("spot_challenge", held.id, 0, 1)
     due = SPOT_GAS * GWEI // 10
     stubborn.send("run", market.faults.address, data, sender=alice.address, value=due)
-    market.chain.warp(PERIOD // 4 + 1)
+    market.live_periods(1, [node])
+    market.pass_by()
     before = market.chain.ether(alice.address)
     assert expire(market, 1).named("FaultsCharged")
     assert market.chain.ether(alice.address) == before

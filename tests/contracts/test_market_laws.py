@@ -44,6 +44,7 @@ class Column:
     size: int
     ended_at: int | None = None
     finished: bool = False
+    moved: bool = False
 
     @property
     def end(self) -> int:
@@ -207,6 +208,7 @@ class MarketLaws(RuleBasedStateMachine):
         owed = self.in_debt(column.node)
         sound = column.node not in (self.failed | self.leaving) and not owed
         by = self.owners[deal.id] if by_client else watcher
+        natural = self.now + LOCKUP if sound else self.now
         if column.ended_at is None and sound and not by_client:
             with refused("storage: column is sound"):
                 self.market.replace(deal, column.slot, self.nodes[targets[0]], by=by)
@@ -215,11 +217,25 @@ class MarketLaws(RuleBasedStateMachine):
             with refused("storage: no repairs left"):
                 self.market.replace(deal, column.slot, self.nodes[targets[0]], by=by)
             return
+        if not by_client and self.proven(column) < 1:
+            with refused("storage: too many unproven moves"):
+                self.market.replace(deal, column.slot, self.nodes[targets[0]], by=by)
+            return
         self.market.replace(deal, column.slot, self.nodes[targets[0]], by=by)
         if column.ended_at is None:
-            column.ended_at = self.now
+            column.ended_at = natural
         self.remember(deal, column.slot, targets[0])
+        self.columns[-1].moved = not by_client
         self.notice_failures()
+
+    def proven(self, column: Column) -> int:
+        """Other columns of the deal that no stranger moved without a good round since."""
+        others = [
+            self.current(column.deal, slot)
+            for slot in range(len(column.deal.roots))
+            if slot != column.slot
+        ]
+        return sum(c.ended_at is None and (not c.moved or self.earned(c) > 0) for c in others)
 
     def repairs_left(self, column: Column) -> int:
         """What the mandate still pays for, with what this move would give back."""
@@ -255,7 +271,7 @@ class MarketLaws(RuleBasedStateMachine):
         """Whether a round of the column's time is not resolved for good."""
         boundary = end - (end - self.market.start(0)) % PERIOD
         decided = self.market.pdp.call("decided_until", self.nodes[column.node].set_id)
-        return bool(decided < boundary)
+        return bool(decided < boundary + PERIOD)
 
     @precondition(lambda self: self.columns)
     @rule(data=st.data())

@@ -548,7 +548,7 @@ def test_a_deal_is_prolonged_by_all_its_nodes(market: Market, nodes: list[Node])
         market.finish(deal)
     market.round()
     market.prove_all(nodes)
-    market.to_period(market.period + 1)
+    market.to_period(market.period + 2)
     market.finish(deal)
     assert market.rail(1).accepted == 4 * PERIOD
 
@@ -717,9 +717,9 @@ def test_a_contract_is_a_client_like_any_other(
 def test_a_contract_moves_columns_for_itself(
     market: Market, nodes: list[Node], caller: Puppet
 ) -> None:
-    deal = market.open(nodes[:1])
+    deal = market.open(nodes[:2])
     market.notice(nodes[0])
-    moved = market.acceptance(nodes[1], deal.roots[0], deal.term_end, mover=caller.address)
+    moved = market.acceptance(nodes[2], deal.roots[0], deal.term_end, mover=caller.address)
     outcome = caller.act(market.storage, "replace", deal.id, 0, moved)
     assert outcome.one("ColumnReplaced").replacer == caller.address
 

@@ -48,6 +48,7 @@ class Deals:
         self.hidden = 0
         self._collected = 0
         self._due: Counter[tuple[str, int, int]] = Counter()
+        self._unearned: set[int] = set()
         self._handlers: dict[str, Callable[[Event], None]] = {
             "DealOpened": self._opened, "ColumnOpened": self._column_opened,
             "ColumnReplaced": self._replaced, "ColumnEnded": self._ended,
@@ -109,6 +110,7 @@ class Deals:
         spot = event.spot(CHECK)
         spot.same("reserves collected without a deal", expected=0, found=self._collected)
         spot.same("repairs and refunds, due and not sent", expected={}, found=left)
+        spot.same("repairs paid without a good round", expected=set(), found=self._unearned)
         self._due.clear()
 
     def _opened(self, event: Event) -> None:
@@ -239,10 +241,23 @@ class Deals:
         if column.replacer != ZERO_ADDRESS:
             deal.repairs_done += 1
             self._check_mandate(event, deal)
+        mover = self._mover(event, deal)
+        column.moved = mover not in (None, deal.client)
+        if column.moved:
             spot = event.spot(CHECK)
             spot.same("a column that may be moved", expected=True, found=old.movable)
+            self._check_proven(event, deal, column)
+        elif not old.movable:
+            self._unearned.discard(old.rail)
         deal.present[column.slot] = column
         self._counts["repairs"] += 1
+
+    def _check_proven(self, event: Event, deal: Deal, column: Column) -> None:
+        """Differs unless k columns stay that no stranger moved without a good round since."""
+        others = [c for c in deal.present.values() if c.slot != column.slot and c.state == ACTIVE]
+        sound = [c for c in others if not c.moved or c.claimed or self._seconds(c, event.time)]
+        enough = len(sound) >= deal.k
+        event.spot(CHECK).same("k columns that are proven", expected=True, found=enough)
 
     def _check_mandate(self, event: Event, deal: Deal) -> None:
         expiry, repairs = deal.mandate("expiry"), deal.mandate("repairs")
@@ -254,8 +269,10 @@ class Deals:
     def _ended(self, event: Event) -> None:
         column = self._column(event)
         event.same(CHECK, "node", column.node)
+        reason = event.number("reason")
         if column.state == ACTIVE:
-            column.movable = event.number("reason") != REPLACED or self._movable(event, column)
+            column.movable = reason != REPLACED or self._movable(event, column)
+        column.abandoned = reason == ABANDONED
         column.ended_at = self._payments.rails[column.rail].end_at
         column.state = ENDED
         expected = self._expected_end(event, column)
@@ -266,7 +283,7 @@ class Deals:
         reason = event.number("reason")
         rail = self._payments.rails[column.rail]
         deal = self.deals[column.deal]
-        if reason == CLOSED:
+        if reason == CLOSED or (reason == REPLACED and not column.movable):
             return rail.natural_end
         wanted = event.time
         if reason in (TERM, FAILED, ABANDONED):
@@ -290,6 +307,7 @@ class Deals:
         over = min(column.ended_at or MAX_UINT, deal.term_end) <= event.time
         spot = event.spot(CHECK)
         spot.same("a column that is over", expected=True, found=over)
+        spot.same("rounds decided", expected=True, found=self._is_decided(event, column))
         column.state = FINISHED
         share = self._faults.release(event, column.node, size=deal.size, locked=column.locked)
         event.same(CHECK, "compensation", share)
@@ -299,6 +317,14 @@ class Deals:
         deal.unfinished -= 1
         if deal.unfinished == 0:
             self._refund(event, deal)
+
+    def _is_decided(self, event: Event, column: Column) -> bool:
+        """Whether every round up to that of the period in which a column ended is resolved, or it
+        was left behind for so long that anyone may clear it."""
+        border = self._beacon.start(self._beacon.period_of(self._end_of(column)) + 1)
+        decided = self._proofs.decided(column.set_id, event.time) >= border
+        left = column.ended_at + self.parameters["cleanup_window"] < event.time
+        return decided or column.abandoned or left
 
     def _refund(self, event: Event, deal: Deal) -> None:
         rest = deal.reserve()
@@ -325,8 +351,8 @@ class Deals:
         event.same(CHECK, "replacer", column.replacer)
         spot = event.spot(CHECK)
         spot.same("a move paid twice", expected=False, found=column.claimed)
-        earned = self._seconds(column, event.time) > 0
-        spot.same("a good round since the move", expected=True, found=earned)
+        if not self._seconds(column, event.time):
+            self._unearned.add(column.rail)
         fee = deal.mandate("repair_fee")
         if fee is not None:
             event.same(CHECK, "amount", fee)

@@ -42,12 +42,15 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A spot challenge that waits for its answer; ``challenger`` is None where it is not known."""
+    """A spot challenge that waits for its answer, made when there were ``round`` rounds;
+    ``challenger`` is None where it is not known.
+    """
 
     node: Address
     piece_id: int
     leaf: int
     deadline: int
+    round: int
     challenger: Address | None
 
 
@@ -240,12 +243,11 @@ class Faults:
         direct = event.transaction.to == self._contracts["faults"]
         challenger = event.transaction.sender() if direct else None
         deadline, leaf = event.number("deadline"), event.number("leaf")
-        self._spots[event.number("id")] = Spot(name, piece_id, leaf, deadline, challenger)
+        rounds = len(self._beacon.rounds)
+        self._spots[event.number("id")] = Spot(name, piece_id, leaf, deadline, rounds, challenger)
 
     def _answered(self, event: Event) -> None:
         spot = self._spot(event)
-        in_time = event.time <= spot.deadline
-        event.spot(CHECK).same("an answer in time", expected=True, found=in_time)
         proof = _given_proof(event)
         if proof is not None:
             piece = self._proofs.sets[self.nodes[spot.node].set_id].pieces[spot.piece_id]
@@ -256,7 +258,7 @@ class Faults:
 
     def _expired(self, event: Event) -> None:
         spot = self._spot(event)
-        late = event.time > spot.deadline
+        late = event.time > spot.deadline and self._beacon.ended(event.time) > spot.round
         event.spot(CHECK).same("a challenge that is over", expected=True, found=late)
         node = self.nodes[spot.node]
         piece = self._proofs.sets[node.set_id].pieces[spot.piece_id]

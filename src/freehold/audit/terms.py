@@ -36,6 +36,8 @@ class Column:
     replacer: Address = ZERO_ADDRESS
     claimed: bool = False
     movable: bool = True
+    moved: bool = False
+    abandoned: bool = False
 
 
 @dataclass(slots=True)

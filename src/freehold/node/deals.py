@@ -78,6 +78,11 @@ class Deals:
         )
         return None if row is None else _column(row)
 
+    def of(self, rail: int) -> HeldColumn | None:
+        """The column that a rail pays for, if it is ours."""
+        row = self._database.row(_SELECT + " WHERE rail = ?", (rail,))
+        return None if row is None else _column(row)
+
     def add(self, column: HeldColumn, root: bytes) -> bool:
         """Record a column; False when it was known. The acceptance it came from is used up."""
         with self._database.write():
@@ -225,7 +230,7 @@ class Follower:
         return is_cleared(self._chain, self._chain.faults.set_of(self._node), piece_id)
 
     def _ended(self, event: Event) -> None:
-        column = self._deals.at(event.number("deal"), event.number("slot"))
+        column = self._deals.of(event.number("rail"))
         if column is not None and column.state == ACTIVE:
             self._check(column)
 

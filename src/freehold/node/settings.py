@@ -80,7 +80,9 @@ class Settings:
     pieces; ``watcher_allowance`` is what one registered watcher may read a day. Every piece is
     read again each ``scrub_every``, at ``scrub_rate`` bytes a second. Rails are settled each
     ``settle_every``, which should be less than the lockup period; columns of a client whose
-    deposit has been empty for ``dry_patience`` are left. A body that stalls for ``body_timeout``
+    deposit has been empty for ``dry_patience`` are left. The piece of a column that was moved to
+    another node is kept until that one has proven a round, at most ``keep_moved`` periods: twice
+    what a new network lets a node owe before it fails. A body that stalls for ``body_timeout``
     ends its request. Below ``gas_reserve`` native coins the node warns.
     """
 
@@ -110,6 +112,7 @@ class Settings:
     scrub_every: int = 7 * DAY
     settle_every: int = 3 * DAY
     dry_patience: int = DAY
+    keep_moved: int = 6
     body_timeout: int = 30
     connections: int = 256
     gas_reserve: int = money.UNIT // 20
@@ -146,6 +149,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
     "scrub_every": span,
     "settle_every": span,
     "dry_patience": span,
+    "keep_moved": count,
     "body_timeout": span,
     "connections": count,
     "gas_reserve": money.parse,
@@ -232,6 +236,7 @@ _BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("scrub_every", MINUTE, 365 * DAY),
     ("settle_every", 1, 30 * DAY),
     ("dry_patience", 0, 365 * DAY),
+    ("keep_moved", 0, 1000),
     ("body_timeout", 1, HOUR),
     ("connections", 8, 65_536),
 )

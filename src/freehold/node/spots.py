@@ -58,11 +58,19 @@ class Spots:
     def _look(self, event: Event) -> None:
         number = event.number("id")
         column = self._deals.at(event.number("deal"), event.number("slot"))
-        if column is None or number in self._done or event.number("deadline") <= self._chain.now():
+        if column is None or number in self._done:
             return
-        if not self._chain.index.events("faults", "SpotAnswered", where={"id": number}, limit=1):
+        if not self._is_over(number):
             self._answer(event, column.cid)
         self._done.add(number)
+
+    def _is_over(self, number: int) -> bool:
+        """Whether a challenge was answered or expired: until then an answer is good, however late
+        after a time in which the whole network stood still."""
+        return any(
+            self._chain.index.events("faults", name, where={"id": number}, limit=1)
+            for name in ("SpotAnswered", "SpotExpired")
+        )
 
     def _answer(self, event: Event, cid: str) -> None:
         try:

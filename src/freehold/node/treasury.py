@@ -11,7 +11,7 @@ from freehold.domain import money
 from freehold.domain.clock import Clock
 from freehold.domain.errors import RefusedError
 from freehold.domain.ids import Address
-from freehold.ledger.contracts.storage import FINISHED
+from freehold.ledger.contracts.storage import FINISHED, Column
 from freehold.ledger.values import Receipt
 from freehold.node.deals import Deals, HeldColumn, is_cleared
 from freehold.node.logs import fields
@@ -34,6 +34,7 @@ class _Rounds:
 
     settled_at: int = 0
     settle_from: int = 0
+    endings_from: int = 0
     clients_from: int = 0
 
 
@@ -117,25 +118,47 @@ class Treasury:
         """Settle and finish columns that are over; forget those that need nothing more."""
         failed = self._chain.faults.node_state(self._node).failed
         over = list(self._deals.all()) if failed else self._deals.over(self._chain.now())
-        for column in over[:ENDINGS_A_STEP]:
-            if self._cleared(column):
-                self._deals.forget(column.rail)
-                _log.info("a column is finished", extra=fields(deal=column.deal, slot=column.slot))
-            else:
-                self._finish(column)
+        later = [column for column in over if column.rail > self._rounds.endings_from]
+        for column in later[:ENDINGS_A_STEP]:
+            self._wind_up(column)
+            self._rounds.endings_from = column.rail
+        if len(later) <= ENDINGS_A_STEP:
+            self._rounds.endings_from = 0
 
-    def _cleared(self, column: HeldColumn) -> bool:
-        """Whether the chain neither asks for this piece nor owes for it any more."""
+    def _wind_up(self, column: HeldColumn) -> None:
         set_id = self._chain.faults.set_of(self._node)
-        return self._is_finished(column) and is_cleared(self._chain, set_id, column.piece_id)
+        found = self._chain.storage.column_of(column.rail)
+        if found.state != FINISHED:
+            if self._is_decided(column, found, set_id):
+                act = partial(self._chain.storage.finish_rail, column.rail)
+                self._count(self._attempt("finish", column.rail, act))
+        elif is_cleared(self._chain, set_id, column.piece_id) and not self._wanted(column, found):
+            self._deals.forget(column.rail)
+            _log.info("a column is finished", extra=fields(deal=column.deal, slot=column.slot))
 
-    def _is_finished(self, column: HeldColumn) -> bool:
-        return self._chain.storage.column_of(column.rail).state == FINISHED
+    def _is_decided(self, column: HeldColumn, found: Column, set_id: int) -> bool:
+        """Whether all rounds up to that of the period in which the column ended are resolved."""
+        end = min(found.ended_at or column.term_end, column.term_end)
+        beacon = self._chain.beacon
+        border = beacon.period_start(beacon.period_of(end) + 1)
+        return self._chain.pdp.decided_until(set_id) >= border
 
-    def _finish(self, column: HeldColumn) -> None:
-        if not self._is_finished(column):
-            act = partial(self._chain.storage.finish_rail, column.rail)
-            self._count(self._attempt("finish", column.rail, act))
+    def _wanted(self, column: HeldColumn, found: Column) -> bool:
+        """Whether a column that was moved away may still be needed: its new node has shown nothing.
+
+        Whoever moved it may have moved it to a node that does not have it. Then this one is a
+        source that others can fall back on, for a bounded time.
+        """
+        now, beacon = self._chain.now(), self._chain.beacon
+        patience = self._settings.keep_moved * (beacon.period_start(1) - beacon.period_start(0))
+        if now >= min(found.ended_at + patience, column.term_end):
+            return False
+        present = self._chain.storage.column(column.deal, column.slot)
+        if present.rail == column.rail or self._chain.storage.deal(column.deal).closed_at:
+            return False
+        there = self._chain.faults.set_of(present.node)
+        rounds = beacon.round_count()
+        return not self._chain.pdp.good_rounds(there, present.first_round, rounds)
 
     # --- vouchers --------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from freehold.domain.errors import AccessError, ConflictError, IntegrityError, N
 from freehold.domain.keys import Key
 from freehold.ledger.contracts.beacon import Round
 from freehold.ledger.contracts.pdp import Spot
-from freehold.ledger.contracts.storage import ACTIVE, ENDED
+from freehold.ledger.contracts.storage import ACTIVE, ENDED, FINISHED
 from freehold.markets.storage import proof
 from freehold.markets.storage.piece import Piece, leaf_count
 from freehold.node.acceptance import LATE
@@ -23,6 +23,7 @@ from freehold.node.leaving import LEFT
 from freehold.node.refusals import QuarantinedError, QuotaError
 from freehold.node.scrubber import Scrubber
 from freehold.node.tls import Certificate
+from freehold.node.treasury import ENDINGS_A_STEP
 from unit.node.test_store import put
 from unit.node.world import CLIENT, NODE, NOW, STRANGER, World, event, make
 
@@ -141,16 +142,18 @@ def test_a_closed_set_is_left_alone(world: World, piece: Piece) -> None:
 
 def test_a_spot_challenge_is_answered_once(world: World, piece: Piece) -> None:
     open_deal(world, piece)
-    for number, deal, deadline in ((5, 1, NOW + 60), (6, 2, NOW + 60), (7, 1, NOW)):
+    late = NOW - 10**6  # the network stood still since: the answer is good until it is expired
+    for number, deal, deadline in ((5, 1, NOW + 60), (6, 2, NOW + 60), (7, 1, late), (8, 1, late)):
         world.chain.index.log.append(
             event(
                 "SpotChallenged", contract="faults", id=number, deal=deal, slot=0, leaf=3,
                 deadline=deadline, prepaid=1,
             )
         )  # fmt: skip
+    world.chain.index.log.append(event("SpotExpired", contract="faults", id=8))
     for reached in (101, 102, 103):
         world.node.spots.step(reached)
-    assert [number for number, _ in world.chain.faults.answered] == [5]
+    assert [number for number, _ in world.chain.faults.answered] == [5, 7]
     assert proof.verify(piece.root, piece.height, 3, world.chain.faults.answered[0][1])
 
 
@@ -195,7 +198,9 @@ def test_a_deal_is_followed_from_opening_to_the_end(world: World, piece: Piece) 
     assert (column.cid, column.client, column.state) == (piece.cid, CLIENT.address, ACTIVE)
     chain = world.chain
     chain.storage.columns[1] = replace(chain.storage.columns[1], state=ENDED)
-    chain.index.log.append(event("ColumnEnded", 2, deal=1, slot=0, node=NODE.address, reason=1))
+    chain.index.log.append(
+        event("ColumnEnded", 2, deal=1, slot=0, node=NODE.address, rail=1, reason=1)
+    )
     chain.index.reached += 1
     world.node.follower.step()
     assert [c.state for c in world.node.deals.all()] == [ENDED]
@@ -234,6 +239,77 @@ def test_an_ending_that_a_reorganisation_undid_is_forgotten(world: World, piece:
     assert [c.state for c in world.node.deals.all()] == [ACTIVE]
 
 
+def test_a_column_is_finished_once_its_rounds_are_decided(world: World, piece: Piece) -> None:
+    """Not before: the chain would refuse, and the gas would be lost."""
+    open_deal(world, piece)
+    chain, period = world.chain, world.chain.beacon.period
+    chain.storage.columns[1] = replace(chain.storage.columns[1], state=ENDED, ended_at=NOW + 90)
+    world.node.deals.set_state(1, ENDED)
+    chain.pdp.decided = NOW + 2 * period - 1
+    world.node.treasury.finish_ended()
+    assert chain.storage.finished == []
+    chain.pdp.decided += 1
+    world.node.treasury.finish_ended()
+    assert chain.storage.finished == [1]
+
+
+def moved_away(world: World, piece: Piece) -> None:
+    """Our column is finished and its removal applied; another node has the slot."""
+    open_deal(world, piece)
+    chain = world.chain
+    old = replace(chain.storage.columns[1], state=FINISHED, ended_at=NOW)
+    chain.storage.columns[1] = old
+    chain.storage.columns[2] = replace(old, node=STRANGER.address, rail=2, state=ACTIVE)
+    chain.pdp.pieces[1].removed = 2
+    world.node.deals.set_state(1, FINISHED)
+
+
+def test_a_moved_column_is_kept_until_its_new_node_has_proven(world: World, piece: Piece) -> None:
+    """Whoever moved it may have moved it to a node without the bytes: ours may be the last."""
+    moved_away(world, piece)
+    world.node.treasury.finish_ended()
+    assert world.node.store.bound(piece.cid)
+    used = world.node.store.usage().used
+    assert used >= piece.raw_size
+    world.chain.pdp.good = 1
+    world.node.treasury.finish_ended()
+    assert not world.node.store.bound(piece.cid)
+
+
+def test_a_moved_column_is_not_kept_for_ever(world: World, piece: Piece) -> None:
+    moved_away(world, piece)
+    world.clock.time = NOW + world.node.settings.keep_moved * world.chain.beacon.period - 1
+    world.node.treasury.finish_ended()
+    assert world.node.store.bound(piece.cid)
+    world.clock.time += 1
+    world.node.treasury.finish_ended()
+    assert not world.node.store.bound(piece.cid)
+
+
+def test_a_moved_column_of_a_closed_deal_is_not_kept(world: World, piece: Piece) -> None:
+    moved_away(world, piece)
+    deals = world.chain.storage.deals
+    deals[1] = replace(deals[1], closed_at=NOW)
+    world.node.treasury.finish_ended()
+    assert not world.node.store.bound(piece.cid)
+
+
+def test_columns_that_wait_hold_up_no_others(world: World, piece: Piece) -> None:
+    for number in range(1, ENDINGS_A_STEP + 3):
+        open_deal(world, piece, rail=number, deal=number)
+        world.node.deals.set_state(number, ENDED)
+        column = world.chain.storage.columns[number]
+        waits = number <= ENDINGS_A_STEP
+        world.chain.storage.columns[number] = replace(
+            column, state=ENDED, ended_at=NOW + (10**6 if waits else 0)
+        )
+        world.node.deals.set_term(number, NOW + 10**7)
+    world.chain.pdp.decided = NOW + 10**5
+    for _ in range(2):
+        world.node.treasury.finish_ended()
+    assert world.chain.storage.finished == [ENDINGS_A_STEP + 1, ENDINGS_A_STEP + 2]
+
+
 def test_a_renewal_moves_the_term(world: World, piece: Piece) -> None:
     open_deal(world, piece)
     world.chain.index.log.append(event("DealRenewed", 2, deal=1, term_end=NOW + 10**6))
@@ -246,7 +322,9 @@ def test_a_column_that_came_back_keeps_its_new_rail(world: World, piece: Piece) 
     open_deal(world, piece)
     chain = world.chain
     chain.storage.columns[1] = replace(chain.storage.columns[1], state=ENDED)
-    chain.index.log.append(event("ColumnEnded", 2, deal=1, slot=0, node=NODE.address, reason=5))
+    chain.index.log.append(
+        event("ColumnEnded", 2, deal=1, slot=0, node=NODE.address, rail=1, reason=5)
+    )
     chain.index.reached += 1
     world.node.follower.step()
     open_deal(world, piece, rail=9)

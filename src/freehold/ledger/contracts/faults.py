@@ -40,12 +40,16 @@ class NodeState:
 
 @dataclass(frozen=True, slots=True)
 class SpotChallenge:
-    """One leaf of one piece that a node must show; ``prepaid`` in wei."""
+    """One leaf of one piece that a node must show; ``prepaid`` in wei.
+
+    It can be expired once the deadline is past and the period of a round from ``round`` on is over.
+    """
 
     node: Address
     piece_id: int
     leaf: int
     deadline: int
+    round: int
     challenger: Address
     prepaid: int
 
@@ -85,7 +89,7 @@ class Faults(Contract):
         return self._send("spot_challenge", deal, slot, leaf_index, value=value)
 
     def answer_spot(self, challenge: int, proof: bytes) -> Receipt:
-        """Answer a spot challenge with the leaf and its siblings."""
+        """Answer a spot challenge with the leaf and its siblings; until it is expired."""
         return self._send("answer_spot", challenge, proof)
 
     def expire_spot(self, challenge: int) -> Receipt:
