@@ -20,6 +20,8 @@ VERSION = 1
 LIVE, MINED, REFUSED, DROPPED = "live", "mined", "refused", "dropped"
 """States of a row: handed in or about to be; in a block; reverted in a block; out of the race
 (replaced by a bumped copy or another transaction of the same nonce, or never accepted)."""
+KEPT, KEPT_TAGGED = 7 * 86_400, 366 * 86_400
+"""Seconds for which settled rows are kept: for a reorganisation; for a retry of the same tag."""
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS sent (
@@ -209,12 +211,13 @@ class Book:
         with self._guard():
             return self._select("tag = ?", tag)[::-1]
 
-    def prune(self, *, before: int) -> None:
-        """Forget settled rows without a tag that are older than a moment."""
+    def prune(self, *, now: int) -> None:
+        """Forget settled rows that no reorganisation and no retry asks for any more."""
         with self._turn():
             self._db.execute(
-                "DELETE FROM sent WHERE scope = ? AND state <> ? AND tag IS NULL AND at < ?",
-                (self._scope, LIVE, before),
+                "DELETE FROM sent WHERE scope = ? AND state <> ? AND "
+                "at < CASE WHEN tag IS NULL THEN ? ELSE ? END",
+                (self._scope, LIVE, now - KEPT, now - KEPT_TAGGED),
             )
 
     def _select(self, where: str, *values: str | int) -> list[Row]:

@@ -30,6 +30,8 @@ DEFAULT_TIP = 10**9
 _TIP_AGE = 60.0
 _TRIES = 8
 _FILLER_GAS = 21_000
+_PRUNED_EACH = 64
+"""Nonces from one pruning of the book to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class Sender:
         row, undone = self._book.reserve(
             draft, first_free=self._first_free, sign=self._sign, tag=tag, at=self._clock.now()
         )
+        if row.nonce % _PRUNED_EACH == 0:
+            self._book.prune(now=self._clock.now())
         for each in undone:
             self._settle_or_hand_in(each)
         return row

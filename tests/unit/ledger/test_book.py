@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from freehold.domain.errors import VersionError
-from freehold.ledger.book import DROPPED, MINED, Book, Draft, Row
+from freehold.ledger.book import DROPPED, KEPT, KEPT_TAGGED, MINED, Book, Draft, Row
 from unit.ledger.fake_chain import address
 
 DRAFT = Draft(address(1), b"data", 5, 21_000, 10, 1)
@@ -81,14 +81,27 @@ def test_threads_and_connections_never_share_a_nonce(tmp_path: Path) -> None:
     assert sorted(row.nonce for row in rows) == list(range(60))
 
 
-def test_old_settled_rows_are_forgotten(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("tag", "kept"), [(None, KEPT), ("deal", KEPT_TAGGED)])
+def test_old_settled_rows_are_forgotten_and_live_ones_never(
+    tmp_path: Path, tag: str | None, kept: int
+) -> None:
     book = Book(tmp_path / "b.sqlite", "me")
-    kept, gone = reserve(book, tag="kept"), reserve(book)
-    for row in (kept, gone):
-        book.settle(row, MINED)
-    book.prune(before=100)
-    assert [row.tag for row in book.tagged("kept")] == ["kept"]
-    assert reserve(book).nonce == 1
+    row, live = reserve(book, tag=tag), reserve(book, tag="live")
+    book.settle(row, MINED)
+    book.prune(now=row.at + kept)
+    assert rows_of(tmp_path) == [row.nonce, live.nonce]
+    book.prune(now=row.at + kept + 1)
+    assert rows_of(tmp_path) == [live.nonce]
+    book.prune(now=row.at + 10 * KEPT_TAGGED)
+    assert [each.nonce for each in book.live()] == [live.nonce]
+
+
+def rows_of(folder: Path) -> list[int]:
+    db = sqlite3.connect(folder / "b.sqlite")
+    try:
+        return [nonce for (nonce,) in db.execute("SELECT nonce FROM sent ORDER BY nonce")]
+    finally:
+        db.close()
 
 
 def test_foreign_and_newer_files_are_refused(tmp_path: Path) -> None:

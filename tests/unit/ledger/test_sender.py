@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from freehold.domain.errors import (
 )
 from freehold.domain.ids import keccak
 from freehold.domain.keys import Key
-from freehold.ledger.book import LIVE, REFUSED, Book, Draft
+from freehold.ledger.book import KEPT, LIVE, REFUSED, Book, Draft
 from freehold.ledger.rpc import Rpc
 from freehold.ledger.sender import Patience, Sender
 from freehold.ledger.transaction import CREATION
@@ -93,6 +95,18 @@ def test_transactions_are_mined_in_order(world: World) -> None:
     receipts = [sender.send(address(9), bytes([n]), value=n) for n in range(5)]
     assert [each.block for each in receipts] == [1, 2, 3, 4, 5]
     assert [(t.nonce, t.value) for t in world.chain.transactions()] == [(n, n) for n in range(5)]
+
+
+def test_the_book_forgets_what_is_long_settled(world: World) -> None:
+    sender = world.sender()
+    for _ in range(65):
+        sender.send(address(9), b"")
+    world.clock.time += KEPT + 1_000
+    for _ in range(64):
+        sender.send(address(9), b"")
+    with closing(sqlite3.connect(world.folder / "book.sqlite")) as db:
+        nonces = [nonce for (nonce,) in db.execute("SELECT nonce FROM sent ORDER BY nonce")]
+    assert nonces == list(range(65, 129)), "and those that a reorganisation may ask for are kept"
 
 
 def test_a_deployment_names_its_contract(world: World) -> None:
