@@ -64,6 +64,7 @@ def _store(home: Path, file: Path, scratch: Path) -> None:
     small = scratch / "small.txt"
     small.write_text("small")
     assert native(home, "put", str(small))["pending"] is False
+    _store_together(home, scratch)
     native(home, "get", "mail/letter.txt", str(scratch / "back"))
     assert (scratch / "back").read_bytes() == file.read_bytes()
     info = native(home, "info", "mail/letter.txt")
@@ -73,6 +74,26 @@ def _store(home: Path, file: Path, scratch: Path) -> None:
     rows = native(home, "ls")["rows"]
     assert [row["name"] for row in rows] == ["mail/letter.txt"]  # type: ignore[attr-defined]
     assert native(home, "get", "files/tiny.txt", code=1)["kind"] == "NotFoundError"
+
+
+def _store_together(home: Path, scratch: Path) -> None:
+    """A folder's small files share one deal; what is pending waits for the next put."""
+    folder = scratch / "trip"
+    folder.mkdir()
+    for name in ("a", "b", "c"):
+        (folder / name).write_text(name)
+    rows = native(home, "put", str(folder))["rows"]
+    assert len({row["deal"] for row in rows}) == 1  # type: ignore[attr-defined]
+    waiting = native(home, "put", str(folder / "a"), "later/a", "--pending")
+    assert (waiting["pending"], waiting["deal"]) == (True, 0)
+    listed = native(home, "ls", "later")["rows"]
+    assert [row["pending"] for row in listed] == [True]  # type: ignore[attr-defined]
+    sent = native(home, "put", "--flush")["rows"]
+    assert [(r["name"], r["pending"]) for r in sent] == [("later/a", False)]  # type: ignore[attr-defined]
+    odd = native(home, "put", str(folder / "a"), "bad name//x", code=2)
+    assert "bucket/key" in str(odd["remedy"])
+    for name in ("files/trip/a", "files/trip/b", "files/trip/c", "later/a"):
+        native(home, "rm", name)
 
 
 def _recover(home: Path, other: Path, file: Path, scratch: Path) -> None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freehold.cli.amounts import brief, moment
-from freehold.cli.objects import parse_span
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client
+from freehold.cli.spans import parse_span
 from freehold.domain.errors import NotFoundError, UnavailableError
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Objects: put, get, ls, rm, mv, info, share, recover."""
+"""Objects: get, ls, rm, mv, info, share, recover; put is a file of its own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.amounts import brief
-from freehold.cli.amounts import span as span_text
 from freehold.cli.home import find_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.plain import plain
+from freehold.cli.put import put
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import new_password, open_client
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
@@ -24,110 +23,20 @@ if TYPE_CHECKING:
     from freehold.client.catalog import Unread
     from freehold.client.client import Client
     from freehold.client.objects import Delivery
-    from freehold.client.quote import Quote
-    from freehold.client.results import ColumnInfo, DealInfo, PutResult
+    from freehold.client.results import ColumnInfo, DealInfo
     from freehold.client.sharing import Shared
     from freehold.markets.storage.manifest import Put
 
-PRESETS = {"4/6": (4, 6), "10/14": (10, 14), "20/30": (20, 30)}
-_SPANS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-
 NameArgument = Annotated[str, typer.Argument(help="Name on the network, such as docs/plan.pdf.")]
-PresetOption = Annotated[
-    str | None, typer.Option("--preset", help="Columns needed / kept: 4/6, 10/14 or 20/30.")
-]
-TermOption = Annotated[str | None, typer.Option("--term", help="How long to keep it: 90d, 12h.")]
+
+_NAME_MAX = 255
+"""Bytes that file systems take as a file's name."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     for verb in (put, get, ls, rm, mv, info, share, recover):
         app.command()(verb)
-
-
-def parse_preset(text: str | None) -> tuple[int, int] | None:
-    """The (k, n) of a preset; UsageError for anything else."""
-    if text is None:
-        return None
-    if text not in PRESETS:
-        raise UsageError(f"{text!r} is not a preset", remedy=f"Choose one of {', '.join(PRESETS)}.")
-    return PRESETS[text]
-
-
-def parse_span(text: str | None) -> int | None:
-    """Seconds of a span such as 90d; UsageError for anything else."""
-    if text is None:
-        return None
-    number, unit = text[:-1], text[-1:]
-    if unit not in _SPANS or not number.isascii() or not number.isdigit() or not int(number):
-        raise UsageError(f"{text!r} is not a span of time", remedy="Write it like 90d or 12h.")
-    return int(number) * _SPANS[unit]
-
-
-def put(
-    file: Annotated[Path, typer.Argument(help="File to store, or - for standard input.")],
-    name: Annotated[str | None, typer.Argument(help="Name on the network.")] = None,
-    *,
-    preset: PresetOption = None,
-    term: TermOption = None,
-    quote: Annotated[bool, typer.Option("--quote", help="Only say what it would cost.")] = False,
-    home: HomeOption = None,
-    password_file: PasswordFileOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Store a file: sealed here, spread over nodes of different owners, opened on the ledger."""
-    screen = Screen(as_json)
-    piped = str(file) == "-"
-    target = name or ("" if piped else f"files/{file.name}")
-    _check_source(file, target, piped=piped)
-    shape, span = parse_preset(preset), parse_span(term)
-    with cancellable(), open_client(home, password_file) as client:
-        if quote:
-            size = file.stat().st_size
-            _show_quote(screen, client.quote(size, preset=shape, term=span))
-            return
-        source = sys.stdin.buffer if piped else file
-        total = 0 if piped else file.stat().st_size
-        with screen.progress(plain(target), total) as advance:
-            result = client.put(source, target, preset=shape, term=span, progress=advance)
-            if result.pending:
-                result = next((r for r in client.flush() if r.name == target), result)
-    _show_put(screen, target, result)
-
-
-def _check_source(file: Path, target: str, *, piped: bool) -> None:
-    if not target:
-        raise UsageError("standard input has no name", remedy="Give the name as second argument.")
-    if not piped and not file.is_file():
-        raise UsageError(f"{file} is not a file", remedy="Name a file that exists, or -.")
-
-
-def _show_quote(screen: Screen, quote: Quote) -> None:
-    screen.emit(
-        {
-            "size": quote.size, "stored": quote.stored, "k": quote.k, "n": quote.n,
-            "term": quote.term, "price": quote.price, "lockup": quote.lockup,
-            "reserve": quote.reserve, "deposit": quote.deposit, "gas": quote.gas,
-            "gas_fee": quote.gas_fee, "nodes": list(quote.nodes),
-        }
-    )  # fmt: skip
-    screen.facts(
-        f"{quote.size:,} bytes for {span_text(quote.term)}",
-        {
-            "columns": f"{quote.k} of {quote.n}, {quote.stored:,} bytes in all",
-            "price for the term": f"{brief(quote.price)} tokens",
-            "locked while it lasts": f"{brief(quote.lockup)} tokens",
-            "set aside for repairs": f"{brief(quote.reserve)} tokens",
-            "to deposit first": f"{brief(quote.deposit)} tokens",
-            "gas": f"{quote.gas:,} ({brief(quote.gas_fee)} coins)",
-        },
-    )
-
-
-def _show_put(screen: Screen, name: str, result: PutResult) -> None:
-    screen.emit({"name": name, "size": result.size, "pending": result.pending, "deal": result.deal})
-    where = "waits for its pack" if result.pending else f"deal {result.deal}"
-    screen.say(f"[green]✓[/] {plain(name)}  {result.size:,} bytes  {where}")
 
 
 def get(
@@ -173,7 +82,7 @@ def local_file(name: str, *, shared: bool) -> Path:
     overwrite a file, since it is they who chose the name.
     """
     last = name.rpartition("/")[2]
-    if last in ("", ".", "..") or not last.isprintable():
+    if last in ("", ".", "..") or not last.isprintable() or len(last.encode()) > _NAME_MAX:
         raise UsageError(
             f"{name!r} does not end in a file name", remedy="Say where to write it: get NAME FILE."
         )
@@ -284,7 +193,10 @@ def mv(
     as_json: JsonOption = False,
 ) -> None:
     """Rename an object, without moving its bytes."""
+    from freehold.markets.storage import names
+
     screen = Screen(as_json)
+    names.check_new(new)
     with cancellable(), open_client(home, password_file) as client:
         client.mv(old, new)
         client.flush()

@@ -14,6 +14,7 @@ from freehold.domain.errors import AccessError, UnavailableError
 
 if TYPE_CHECKING:
     from freehold.client.client import Client
+    from freehold.client.options import Options
     from freehold.domain.keys import Key
     from freehold.ledger.ledger import Ledger
 
@@ -54,7 +55,9 @@ def ask_password(prompt: str) -> str:
 
 
 @contextmanager
-def open_client(root: Path | None, password_file: Path | None = None) -> Iterator[Client]:
+def open_client(
+    root: Path | None, password_file: Path | None = None, options: Options | None = None
+) -> Iterator[Client]:
     """The client of the home's wallet on the home's network."""
     from freehold.cli.wallets import WalletFolder
     from freehold.client.client import Client
@@ -65,7 +68,7 @@ def open_client(root: Path | None, password_file: Path | None = None) -> Iterato
     folder.address()
     wallet = folder.unlock(read_password(home, password_file), network_id=network.network_id)
     with _answering(home):
-        client = Client.open(network, wallet, folder.state)
+        client = Client.open(network, wallet, folder.state, options=options)
     with client:
         yield client
 

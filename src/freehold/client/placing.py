@@ -35,6 +35,10 @@ class Placing:
             policy=self.policy,
         )
 
+    def repair_fee(self, columns: int) -> int:
+        """What a repair of a deal of ``columns`` columns is paid at the present price of gas."""
+        return self.policy.fee(columns, self._chain.funds().gas_price)
+
     def barred(self) -> set[Address]:
         """Nodes that may take nothing new, as of now."""
         return {c.node for c in self._peers.candidates(fresh=True) if c.barred}

@@ -61,6 +61,7 @@ class _Work:
     pieces: dict[int, Piece] = field(default_factory=dict)
     acceptances: dict[int, Acceptance] = field(default_factory=dict)
     failures: list[FreeholdError] = field(default_factory=list)
+    repair_fee: int = 0
 
 
 class Putter:
@@ -99,7 +100,7 @@ class Putter:
             legs = {slot: Leg(slot, node.node) for slot, node in enumerate(placement.chosen)}
             intent = self._intent(draft)
             self._journal.save_intent(intent, list(legs.values()))
-            work = _Work(draft, legs, list(placement.spares))
+            work = _Work(draft, legs, list(placement.spares), repair_fee=quote.repair_fee)
             return intent, self._complete(work, source, timing, progress)
 
     def resume(
@@ -176,7 +177,7 @@ class Putter:
         blueprint = Blueprint(layout, intent.head[PREFIX_LENGTH:], intent.object_id, key)
         draft = Draft(intent.name, intent.source, blueprint, intent.term_end)
         legs = self._journal.legs(intent.object_id)
-        work = _Work(draft, legs, [])
+        work = _Work(draft, legs, [], repair_fee=self._placing.repair_fee(layout.n))
         for slot, leg in legs.items():
             if leg.cid:
                 work.pieces[slot] = parse_cid(leg.cid)
@@ -368,7 +369,7 @@ class Putter:
                 min_stake=stake_needed(layout.total, self._chain.terms()),
                 per_owner=policy.per_owner,
                 expiry=work.draft.term_end,
-                repair_fee=policy.repair_fee,
+                repair_fee=work.repair_fee,
                 repairs=policy.repairs,
             ),
             locator=b"",

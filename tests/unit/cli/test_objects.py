@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from freehold.cli.objects import local_file, parse_preset, parse_span
+from freehold.cli.objects import local_file
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen
+from freehold.cli.spans import parse_preset, parse_span
 from freehold.domain.errors import ConflictError, UsageError
 
 

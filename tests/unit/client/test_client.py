@@ -221,7 +221,7 @@ def test_the_quote_is_what_the_nodes_ask(world: World) -> None:
     quote = client.quote(10 * 2**20, term=86_400)
     column = quote.stored // 6
     assert quote.price == 6 * (10**18 * column * 86_400 // (2**40 * 2_592_000))
-    assert quote.reserve == Policy().reserve
+    assert quote.reserve == Policy().repairs * Policy().fee(6, quote.funds.gas_price)
     assert len(set(quote.nodes)) == 6
 
 

@@ -29,6 +29,26 @@ def test_keys_may_be_as_odd_as_s3_allows(name: str) -> None:
     assert names.check(name) == name
 
 
+@pytest.mark.parametrize(
+    "name", ["b/k", "b/a b/c.txt", "b/.bashrc", "b/é 漢", "b/at 9\u202fAM", "b/a..b"]
+)
+def test_plain_names_are_new_names(name: str) -> None:
+    assert names.check_new(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "bad name//x", "b/", "b/a/", "b/..", "b/../k", "../k", "b/./k", "b/ k", "b/k ", "b/a\nb",
+        "b/\x1b[2J", "b/\x7f", "b/\u202egpj.exe", "b/\u2028", "b/" + "x" * 256, "b", "/k",
+    ],
+)  # fmt: skip
+def test_names_that_mislead_are_no_new_names(name: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        names.check_new(name)
+    assert "bucket/key" in caught.value.remedy
+
+
 @pytest.mark.parametrize("prefix", ["", "/", "/a", "b\0", "b" * 1153])
 def test_what_names_no_directory_is_refused(prefix: str) -> None:
     with pytest.raises(UsageError):
