@@ -632,6 +632,18 @@ def test_a_removal_counts_from_the_next_period(net: World, held: Prover) -> None
     assert net.prove(held, round_id).one("Proven").span == leaves_of(held, 0, 1)
 
 
+def test_nothing_leaves_in_the_very_first_period(chain: Chain) -> None:
+    world = World(chain)
+    assert world.period == 0
+    prover = world.create()
+    for seed in (1, 2):
+        world.add(prover, merkle.sample(seed, 300))
+    world.remove(prover, 0)
+    assert world.roll(prover) == 0
+    world.to_period(1)
+    assert world.roll(prover) == 1
+
+
 def test_a_resolved_period_lets_its_removals_go(net: World, held: Prover) -> None:
     net.prove(held, net.round())
     net.remove(held, 2)
