@@ -29,7 +29,8 @@ from freehold.ledger.devnet import engine
 from freehold.ledger.devnet.chain import Chain
 from freehold.ledger.devnet.disk import FolderDisk
 from freehold.ledger.devnet.home import CHAIN_ID, FOLDER, Home, Lock, create_or_open
-from freehold.ledger.devnet.machine import DumpPolicy, Machine
+from freehold.ledger.devnet.machine import Machine
+from freehold.ledger.devnet.saver import DumpPolicy
 from freehold.ledger.devnet.server import Server
 
 _log = logging.getLogger("freehold.devnet")

@@ -12,7 +12,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from freehold.domain.clock import Clock
@@ -25,6 +24,7 @@ from freehold.ledger.devnet.disk import Disk
 from freehold.ledger.devnet.home import Home
 from freehold.ledger.devnet.journal import Block, Journal, Record, Skew, parse, without_refused
 from freehold.ledger.devnet.replay import Replay, reread_hashes
+from freehold.ledger.devnet.saver import DumpPolicy, Saver
 from freehold.ledger.devnet.seals import Seal, seal_of
 from freehold.ledger.values import Header
 from freehold.ledger.wire import Json
@@ -36,18 +36,6 @@ _REVIVALS = 5
 
 Outcome = str | EngineRefusal
 """A transaction's hash, or why the engine did not take it."""
-
-
-@dataclass(frozen=True, slots=True)
-class DumpPolicy:
-    """When to dump: after so many journal records, bytes or seconds, which bound how long a
-    replay takes, and never so often that dumping takes more than one part in ``share`` of the
-    time."""
-
-    records: int = 500
-    bytes: int = 2**20
-    seconds: float = 300.0
-    share: float = 20.0
 
 
 class Machine:
@@ -72,8 +60,8 @@ class Machine:
         self._binary = binary
         self._disk = disk
         self._clock = clock
-        self._policy = policy or DumpPolicy()
         self._monotonic = monotonic
+        self._saver = Saver(disk, policy or DumpPolicy(), monotonic=monotonic)
         self._engine: Anvil | None = None
         self._ready = False
         self._journal: Journal | None = None
@@ -81,9 +69,6 @@ class Machine:
         self._seals: list[Seal] = []
         self._skew = 0
         self._last_time = 0
-        self._dumped_at = 0.0
-        self._dump_seconds = 0.0
-        self._saving: asyncio.Task[None] | None = None
         self._revivals = 0
         self.failed = asyncio.Event()
 
@@ -115,7 +100,7 @@ class Machine:
             "records": 0 if journal is None else journal.count,
             "bytes": 0 if journal is None else journal.sound,
             "skew": self._skew,
-            "dump_seconds": round(self._dump_seconds, 4),
+            "dump_seconds": round(self._saver.seconds, 4),
             "restarts": self._revivals,
         }
 
@@ -123,7 +108,7 @@ class Machine:
         """Dump what is new, then end the engine."""
         if self._engine is not None and self._engine.alive and self._unsaved():
             await self._dump()
-        await self._saved()
+        await self._saver.saved()
         if self._engine is not None:
             await self._engine.kill()
         if self._journal is not None:
@@ -247,28 +232,20 @@ class Machine:
     async def dump(self) -> None:
         """Dump now and wait until it is on the disk."""
         await self._dump()
-        await self._saved()
+        await self._saver.saved()
 
     # --- dumps -----------------------------------------------------------------------------------
 
     def _dump_due(self) -> bool:
-        if not self._unsaved() or self._journal is None:
-            return False
-        if self._saving is not None and not self._saving.done():
-            return False
-        waited = self._monotonic() - self._dumped_at
-        if waited < self._dump_seconds * self._policy.share:
-            return False
-        policy, journal = self._policy, self._journal
-        full = journal.count >= policy.records or journal.sound >= policy.bytes
-        return full or waited >= policy.seconds
+        journal = self._journal
+        return journal is not None and journal.count > 0 and self._saver.due(journal)
 
     async def _dump(self) -> None:
         """Take the state, switch to a new journal, write the state behind the next blocks.
 
         Until the state is on the disk, the dump before it and both journals stand for it.
         """
-        await self._saved()
+        await self._saver.saved()
         begun = self._monotonic()
         state = wire.data(await self._told("anvil_dumpState"))
         head = await self._head()
@@ -279,21 +256,7 @@ class Machine:
         self._journal = journal
         self._refused.clear()
         dump = dumps.Dump(number, head.number, head.hash, self._skew, state)
-        self._saving = asyncio.create_task(self._save(dump, begun))
-
-    async def _save(self, dump: dumps.Dump, begun: float) -> None:
-        try:
-            await asyncio.to_thread(dumps.save, self._disk, dump)
-            await asyncio.to_thread(dumps.prune, self._disk)
-        except (OSError, IntegrityError) as error:
-            _log.error("dump %d was not saved, its journals stand for it: %s", dump.number, error)
-        self._dumped_at = self._monotonic()
-        self._dump_seconds = self._dumped_at - begun
-
-    async def _saved(self) -> None:
-        if self._saving is not None:
-            await self._saving
-            self._saving = None
+        self._saver.save(dump, begun=begun)
 
     async def _head(self) -> Header:
         return wire.header(await self._told("eth_getBlockByNumber", "latest", False))
@@ -314,7 +277,7 @@ class Machine:
         replayed = await self._replay(0 if dump is None else dump.number)
         await self._drain()
         await self._tell_time()
-        self._dumped_at = self._monotonic()
+        self._saver.rest()
         if replayed:
             # So that the next start need not do it again.
             await self.dump()

@@ -18,7 +18,8 @@ from freehold.ledger.devnet.anvil import EngineError, EngineRefusal
 from freehold.ledger.devnet.chain import BusyError, Chain
 from freehold.ledger.devnet.home import Home, create_or_open
 from freehold.ledger.devnet.journal import Record
-from freehold.ledger.devnet.machine import DumpPolicy, Machine, Outcome
+from freehold.ledger.devnet.machine import Machine, Outcome
+from freehold.ledger.devnet.saver import DumpPolicy
 from freehold.ledger.transaction import CREATION, sign
 from unit.ledger.devnet.lossy_disk import Crash, LossyDisk
 
