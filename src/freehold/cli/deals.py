@@ -8,10 +8,11 @@ import typer
 
 from freehold.cli.amounts import brief, moment
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client
 from freehold.cli.spans import parse_span
-from freehold.domain.errors import NotFoundError, UnavailableError
+from freehold.domain.errors import NotFoundError
 
 if TYPE_CHECKING:
     from freehold.client.client import Client
@@ -77,6 +78,10 @@ def renew(
     deal: DealArgument,
     term: Annotated[str, typer.Option("--term", help="New term from now: 90d, 12h.")] = "30d",
     *,
+    move: Annotated[
+        bool,
+        typer.Option("--move", help="First move the columns whose nodes do not sign to others."),
+    ] = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
@@ -85,16 +90,22 @@ def renew(
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
         _require_open(client, deal)
-        try:
-            transaction = client.renew(deal, parse_span(term) or 0)
-        except UnavailableError as error:
-            raise UnavailableError(
-                error.message,
-                remedy="Every node must sign the new term: try again when this one answers, or "
-                "when the watcher has moved its column.",
-            ) from error
-    screen.emit({"deal": deal, "transaction": transaction})
+        moved = _move_unwilling(client, screen, deal, parse_span(term) or 0) if move else {}
+        transaction = client.renew(deal, parse_span(term) or 0)
+    screen.emit({"deal": deal, "transaction": transaction, "moved": moved})
     screen.say(f"[green]✓[/] deal {deal} goes on for {term}")
+
+
+def _move_unwilling(client: Client, screen: Screen, deal: int, term: int) -> dict[str, str]:
+    """Move columns whose nodes object to a new term; nodes by column. A refused move is raised:
+    what moved before it stays moved."""
+    moved: dict[str, str] = {}
+    for objection in client.objections(deal, term):
+        with screen.waiting(f"moving column {objection.slot}: {plain(objection.reason)}"):
+            done = client.repair(deal, objection.slot)
+        moved[str(objection.slot)] = done.node
+        screen.say(f"[dim]·[/] column {objection.slot} moved to {done.node}")
+    return moved
 
 
 @app.command()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
 
-from freehold.client import accepting
 from freehold.client.catalog import Catalog, Page, Unread, Version
 from freehold.client.chain import Chain
 from freehold.client.journal import Journal
@@ -22,6 +20,7 @@ from freehold.client.putting import Putter
 from freehold.client.quote import Quote
 from freehold.client.reading import Library
 from freehold.client.removing import Removing
+from freehold.client.renewing import Objection, Renewing
 from freehold.client.repair import Repaired, Repairer
 from freehold.client.reserving import Reservations
 from freehold.client.results import ColumnInfo, DealInfo, ObjectInfo, PutResult
@@ -35,6 +34,7 @@ from freehold.client.token import Identity
 from freehold.client.upload import Progress, silent
 from freehold.client.view import Named, View
 from freehold.client.wallet import Wallet
+from freehold.domain.closing import Closing
 from freehold.domain.errors import FreeholdError, NotFoundError
 from freehold.domain.ids import Address
 from freehold.domain.network import Network
@@ -48,7 +48,7 @@ APPROVAL = 2**200
 """Approved rate and lockup when a deposit names none: the deposit itself is the limit."""
 
 
-class Client:
+class Client(Closing):
     """An account's objects. Threads may share a client, processes the ``state`` folder."""
 
     def __init__(
@@ -124,17 +124,6 @@ class Client:
             raise
         client._ledger = ledger
         return client
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close files and connections; promises that wait for a pack stay in the journal."""
@@ -329,21 +318,15 @@ class Client:
     def renew(self, deal: int, term: int) -> str:
         """Extend a deal to ``term`` seconds from now; the transaction's hash.
 
-        Every node must accept; raises the first refusal.
+        NotRenewedError names every node that did not sign; then nothing was renewed.
         """
-        term_end = self.chain.now() + term
-        acceptances = [
-            accepting.accept(
-                self.peers.session(column.record.node),
-                self.chain.network,
-                parties=accepting.own(self.chain, column.deal.token),
-                piece=column.piece,
-                term_end=term_end,
-                now=self.chain.now(),
-            )
-            for column in self.library.columns(deal).values()
-        ]
-        return self.chain.renew(deal, term_end, acceptances)
+        renewing = Renewing(self.chain, self.peers, self.library)
+        return renewing.renew(deal, self.chain.now() + term)
+
+    def objections(self, deal: int, term: int) -> tuple[Objection, ...]:
+        """The nodes that would not sign a term of ``term`` seconds from now; nothing is renewed."""
+        renewing = Renewing(self.chain, self.peers, self.library)
+        return renewing.objections(deal, self.chain.now() + term)
 
     def close_deal(self, deal: int) -> str:
         """End a deal: what it holds is gone; the transaction's hash."""
