@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from freehold.domain.errors import UnavailableError, VersionError
+from freehold.ledger.turns import turn
 
 BUSY_SECONDS = 30.0
 Cell = int | str | bytes | None
@@ -119,17 +120,8 @@ class Journal:
     @contextmanager
     def write(self) -> Iterator[None]:
         """A transaction, durable when the block ends; nested blocks join the outer one."""
-        with self._lock, self._typed():
-            if self._db.in_transaction:
-                yield
-                return
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._lock, self._typed(), turn(self._db):
+            yield
 
     def run(self, statement: str, values: Sequence[Cell] = ()) -> int:
         """Execute a change; how many rows it touched."""

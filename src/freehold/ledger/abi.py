@@ -209,9 +209,8 @@ def pack_all(parameters: Sequence[Parameter], args: Sequence[object], what: str)
 
 def pack(parameter: Parameter, value: object) -> object:
     """A value as eth_abi wants it; structs may be dataclasses, mappings or sequences."""
-    array = _ARRAY.fullmatch(parameter.kind)
-    if array is not None:
-        inner = Parameter(parameter.name, array["inner"], parameter.fields)
+    inner = _element(parameter)
+    if inner is not None:
         return [pack(inner, item) for item in _sequence(value)]
     if not parameter.fields:
         return value
@@ -221,6 +220,12 @@ def pack(parameter: Parameter, value: object) -> object:
         return tuple(pack(field, value[field.name]) for field in parameter.fields)
     items = _sequence(value)
     return tuple(pack(f, item) for f, item in zip(parameter.fields, items, strict=True))
+
+
+def _element(parameter: Parameter) -> Parameter | None:
+    """What an array holds; None for everything else."""
+    array = _ARRAY.fullmatch(parameter.kind)
+    return array and Parameter(parameter.name, array["inner"], parameter.fields)
 
 
 def _sequence(value: object) -> Sequence[object]:
@@ -242,9 +247,8 @@ def unpack_all(parameters: Sequence[Parameter], data: bytes, what: str) -> list[
 
 
 def _unpack(parameter: Parameter, value: object) -> Value:
-    array = _ARRAY.fullmatch(parameter.kind)
-    if array is not None:
-        inner = Parameter(parameter.name, array["inner"], parameter.fields)
+    inner = _element(parameter)
+    if inner is not None:
         return [_unpack(inner, item) for item in _sequence(value)]
     if parameter.fields:
         items = zip(parameter.fields, _sequence(value), strict=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from freehold.domain.errors import UnavailableError, VersionError
 from freehold.domain.ids import Address
+from freehold.ledger.turns import turn
 
 VERSION = 1
 LIVE, MINED, REFUSED, DROPPED = "live", "mined", "refused", "dropped"
@@ -125,14 +126,8 @@ class Book:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        with self._guard():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._db.execute("ROLLBACK")
-                raise
-            self._db.execute("COMMIT")
+        with self._guard(), turn(self._db):
+            yield
 
     def reserve(
         self,

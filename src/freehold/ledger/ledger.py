@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import TracebackType
 
 import httpx2
 
 from freehold.domain.clock import Clock, SystemClock
+from freehold.domain.closing import Closing
 from freehold.domain.errors import (
     AccessError,
     InsufficientFundsError,
@@ -43,7 +43,7 @@ from freehold.ledger.wire import RpcRefusal
 _LACKING = ("insufficient", "balance", "funds", "allowance")
 
 
-class Ledger:
+class Ledger(Closing):
     """One network as one account sees it; thread-safe. Open it with ``Ledger.open``.
 
     Reads raise UnavailableError (chain down, RPCs disagree), IntegrityError (wrong chain or
@@ -124,17 +124,6 @@ class Ledger:
         except BaseException:
             rpc.close()
             raise
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close connections and files."""

@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 import httpx2
 
+from freehold.domain.closing import Closing
 from freehold.domain.errors import FreeholdError, IntegrityError, UnavailableError, UsageError
 from freehold.ledger import wire
 from freehold.ledger.wire import Json, RpcRefusal, WireError
@@ -37,7 +37,7 @@ class Endpoint:
     suspect: str = ""
 
 
-class Pool:
+class Pool(Closing):
     """One or more JSON-RPC URLs of one chain.
 
     A call goes to the first URL that answers, each tried ``rounds`` times with growing pauses;
@@ -72,17 +72,6 @@ class Pool:
             Endpoint(url, httpx2.Client(timeout=timeout, transport=transport, trust_env=False))
             for url in dict.fromkeys(urls)
         ]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from freehold.domain.errors import IntegrityError, UnavailableError, VersionError
+from freehold.ledger.turns import turn
 from freehold.node.refusals import DiskFullError
 
 VERSION = 1
@@ -99,18 +100,8 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[None]:
         """A transaction: everything inside is written, durably, or nothing is. Nests."""
-        with self._lock, self._typed():
-            if self._connection.in_transaction:
-                yield
-                return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._lock, self._typed(), turn(self._connection):
+            yield
 
     def run(self, statement: str, values: Sequence[Cell] = ()) -> int:
         """Run one statement; returns how many rows it changed."""

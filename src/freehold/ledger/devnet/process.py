@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from freehold.domain import errors
+from freehold.domain.closing import Closing
 from freehold.domain.errors import ConflictError, FreeholdError, IntegrityError, UnavailableError
 from freehold.domain.keys import Key
 from freehold.ledger.devnet import engine
@@ -29,7 +29,7 @@ _detached: list[subprocess.Popen[bytes]] = []
 
 
 @dataclass(slots=True)
-class Devnet:
+class Devnet(Closing):
     """A running devnet; stop it with ``stop``, or use it as a context manager."""
 
     home: Home
@@ -183,15 +183,8 @@ class Devnet:
             "lost.",
         )
 
-    def __enter__(self) -> Devnet:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End it, as ``stop``."""
         self.stop()
 
 
