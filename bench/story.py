@@ -237,7 +237,8 @@ class Story:
         proof = piece.proof(piece.leaves // 3)
         receipt = net.on.faults.send("answer_spot", 1, proof, by=node.key.address)
         self.note("answer", receipt)
-        net.chain.warp(PERIOD // 2)
+        self.round("")
+        net.to_period(net.period + 1)
         self.note("expire", net.on.faults.send("expire_spot", 2, by=keeper.address))
 
     def end(self, deal: Deal) -> None:

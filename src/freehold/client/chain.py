@@ -119,6 +119,9 @@ class Chain(Protocol):
     def column(self, deal: int, slot: int) -> Column:
         """One column of a deal."""
 
+    def former(self, deal: int) -> Sequence[tuple[int, Address]]:
+        """Slots of a deal and nodes that held them before they were moved, newest first."""
+
     def find(self, object_id: bytes) -> int | None:
         """The deal that the account opened for an object, if any."""
 

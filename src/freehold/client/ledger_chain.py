@@ -157,6 +157,12 @@ class LedgerChain:
         """One column of a deal."""
         return self._ledger.storage.column(deal, slot)
 
+    def former(self, deal: int) -> Sequence[tuple[int, Address]]:
+        """Slots of a deal and nodes that held them before they were moved, newest first."""
+        self._ledger.index.sync()
+        moves = list(self._events("ColumnReplaced", {"deal": deal}))
+        return [(move.number("slot"), move.address("old_node")) for move in reversed(moves)]
+
     def find(self, object_id: bytes) -> int | None:
         """The deal that the account opened for an object, if any."""
         self._ledger.recover()

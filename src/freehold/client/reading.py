@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from freehold.client.catalog import Page
 from freehold.client.chain import Chain
@@ -122,6 +122,23 @@ class Library:
             for slot in range(record.n)
             if (column := self._chain.column(deal, slot)).state != FINISHED
         }
+
+    def former(self, deal: int) -> list[RemoteColumn]:
+        """The columns of a deal on nodes that they were moved away from, newest first.
+
+        A node keeps what was moved until its new node has proven it, for a bounded time.
+        """
+        record = self._chain.deal(deal)
+        return [
+            RemoteColumn(
+                slot,
+                record,
+                replace(self._chain.column(deal, slot), node=node),
+                self._peers,
+                self._cheques,
+            )
+            for slot, node in self._chain.former(deal)
+        ]
 
     def page(self, deal: int, accept: Callable[[Page], object]) -> Page:
         """The head of a deal's columns that ``accept`` takes, from whichever node gives it.

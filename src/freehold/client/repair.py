@@ -2,13 +2,14 @@
 
 No key is needed: ciphertext suffices, and the root on the chain says whether it is right. When
 it is not, the columns that were read are hashed, those that lie are left out, and it is tried
-once more.
+once more. Where fewer than k columns can be read, nodes that held one before it was moved are
+asked: it may have been moved to a node that never had it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -71,11 +72,10 @@ class Repairer:
             raise ConflictError(
                 f"deal {deal} has no live column {slot}", remedy="List its columns with `info`."
             )
-        piece = columns[slot].piece
         failures: list[FreeholdError] = []
         for node in self._targets(record, columns, slot, target)[:TARGETS]:
             try:
-                acceptance, liars = self._place(record, columns, slot, node, piece)
+                acceptance, liars = self._place(deal, columns[slot], node)
             except (NotEnoughShardsError, IntegrityError):
                 raise
             except FreeholdError as error:
@@ -125,19 +125,14 @@ class Repairer:
         )
 
     def _place(
-        self,
-        record: Deal,
-        columns: Mapping[int, RemoteColumn],
-        slot: int,
-        node: Address,
-        piece: Piece,
+        self, deal: int, column: RemoteColumn, node: Address
     ) -> tuple[Acceptance, tuple[int, ...]]:
         session = self._peers.session(node)
         try:
-            return self._accept(record, session, piece), ()
+            return self._accept(column.deal, session, column.piece), ()
         except FreeholdError:
-            liars = self._copy(record, columns, slot, session)
-        return self._accept(record, session, piece), liars
+            liars = self._copy(deal, column, session)
+        return self._accept(column.deal, session, column.piece), liars
 
     def _accept(self, record: Deal, session: Session, piece: Piece) -> Acceptance:
         return accepting.accept(
@@ -149,21 +144,15 @@ class Repairer:
             now=self._chain.now(),
         )
 
-    def _copy(
-        self, record: Deal, columns: Mapping[int, RemoteColumn], slot: int, session: Session
-    ) -> tuple[int, ...]:
+    def _copy(self, deal: int, column: RemoteColumn, session: Session) -> tuple[int, ...]:
         """Send the column to ``session``; the slots that turned out to lie."""
-        sources = {
-            s: column
-            for s, column in columns.items()
-            if s != slot and column.record.state == ACTIVE
-        }
-        sources, layout = _readable(sources, record)
+        bad: set[tuple[int, Address]] = set()
         liars: set[int] = set()
         while True:
             failed: set[int] = set()
+            sources, layout = self._sources(deal, column, bad)
             try:
-                self._send(record, columns[slot], layout, _watched(sources, failed), session)
+                self._send(column, layout, _watched(sources, failed), session)
                 return tuple(sorted(liars))
             except IntegrityError:
                 failed |= {s for s in sources if s not in failed and not sources[s].audit()}
@@ -173,16 +162,30 @@ class Repairer:
             except FreeholdError:
                 if not failed:
                     raise
-            sources = {s: column for s, column in sources.items() if s not in failed}
+            bad |= {(s, sources[s].record.node) for s in failed}
+
+    def _sources(
+        self, deal: int, column: RemoteColumn, bad: set[tuple[int, Address]]
+    ) -> tuple[dict[int, RemoteColumn], ColumnLayout]:
+        """Columns to regenerate one from: present ones, and former ones where those do not do."""
+        active = [c for c in self._library.columns(deal).values() if c.record.state == ACTIVE]
+        present = _others(active, column, bad)
+        try:
+            return _readable(present, column.deal)
+        except NotEnoughShardsError:
+            former = _others(self._library.former(deal), column, bad)
+            if not former:
+                raise
+            return _readable([*present, *former], column.deal)
 
     def _send(
         self,
-        record: Deal,
         column: RemoteColumn,
         layout: ColumnLayout,
         sources: Mapping[int, Reader],
         session: Session,
     ) -> None:
+        record = column.deal
         path = f"/upload/{accepting.begin(session, record.size)}"
         committer, offset = Committer(), 0
         with ThreadPoolExecutor(2 * layout.k + 1) as pool:
@@ -253,22 +256,32 @@ def _plan(layout: ColumnLayout) -> Iterator[tuple[int, int]]:
             yield start + at, min(REPAIR_BLOCK, length - at)
 
 
+def _others(
+    columns: Iterable[RemoteColumn], lost: RemoteColumn, bad: set[tuple[int, Address]]
+) -> list[RemoteColumn]:
+    """Columns in other slots than the lost one, on nodes that did not turn out bad."""
+    return [c for c in columns if c.slot != lost.slot and (c.slot, c.record.node) not in bad]
+
+
 def _readable(
-    sources: Mapping[int, RemoteColumn], record: Deal
+    columns: Iterable[RemoteColumn], record: Deal
 ) -> tuple[dict[int, RemoteColumn], ColumnLayout]:
-    """The columns that answer with a prefix of the deal's shape, and the layout they share."""
+    """The columns that answer with a prefix of the deal's shape, the first of each slot, and the
+    layout they share."""
     found: dict[int, RemoteColumn] = {}
     layouts: Counter[ColumnLayout] = Counter()
     of: dict[int, ColumnLayout] = {}
     reasons: list[str] = []
-    for slot, column in sources.items():
+    for column in columns:
+        if column.slot in found:
+            continue
         try:
             layout = ColumnLayout.parse(column.fetch(0, min(PREFIX_LENGTH, record.size)))
         except FreeholdError as error:
             reasons.append(error.message)
             continue
         if (layout.k, layout.n, layout.total) == (record.k, record.n, record.size):
-            found[slot], of[slot] = column, layout
+            found[column.slot], of[column.slot] = column, layout
             layouts[layout] += 1
     if len(found) < record.k:
         raise NotEnoughShardsError(

@@ -446,6 +446,7 @@ class FakeLedger:
     cheques: dict[int, Cheque] = field(default_factory=dict)
     payers: dict[int, Address] = field(default_factory=dict)
     barred: dict[Address, str] = field(default_factory=dict)
+    moves: list[tuple[int, int, Address]] = field(default_factory=list)
     time: int = NOW
     refuse_open: Callable[[OpenRequest], str | None] = field(default=lambda request: None)
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -507,6 +508,9 @@ class FakeChain:
 
     def column(self, deal: int, slot: int) -> Column:
         return self.ledger.columns[deal, slot]
+
+    def former(self, deal: int) -> Sequence[tuple[int, Address]]:
+        return [(slot, node) for d, slot, node in reversed(self.ledger.moves) if d == deal]
 
     def find(self, object_id: bytes) -> int | None:
         for i, deal in self.ledger.opened.items():
@@ -579,6 +583,7 @@ class FakeChain:
 
     def replace(self, deal: int, slot: int, acceptance: Acceptance, *, tag: str) -> str:
         old = self.ledger.columns[deal, slot]
+        self.ledger.moves.append((deal, slot, old.node))
         self.ledger.columns[deal, slot] = replace(
             old, node=acceptance.node, price=acceptance.price, replacer=self.account
         )

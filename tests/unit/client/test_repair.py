@@ -10,7 +10,7 @@ import pytest
 
 from freehold.client.client import Client
 from freehold.domain.errors import CapacityError, ConflictError, NotEnoughShardsError
-from unit.client.fakes import World
+from unit.client.fakes import FakeNode, World
 
 SIZE = 700_000
 
@@ -82,6 +82,50 @@ def test_below_k_columns_there_is_nothing_to_do(world: World, client: Client) ->
         world.by_address(world.ledger.columns[1, slot].node).stop()
     with pytest.raises(NotEnoughShardsError, match="of the 4 columns"):
         client.repair(1, 0)
+
+
+def moved_to_liar(world: World, slot: int, number: int) -> FakeNode:
+    """A stranger moves a column to a node that has signed for bytes that it does not have."""
+    liar = world.add_node(number)
+    ledger = world.ledger
+    ledger.moves.append((1, slot, ledger.columns[1, slot].node))
+    ledger.columns[1, slot] = replace(ledger.columns[1, slot], node=liar.key.address)
+    return liar
+
+
+def test_former_nodes_stand_in_for_new_ones_that_have_nothing(world: World, client: Client) -> None:
+    """Two of six columns moved to liars and one node lost: three are left, and three former."""
+    for slot in (0, 1):
+        moved_to_liar(world, slot, 6 + slot)
+    lost = world.by_address(world.ledger.columns[1, 2].node)
+    [piece] = lost.pieces.items()
+    lost.stop()
+    spare = world.add_node(8)
+    assert client.repair(1, 2, target=spare.key.address).liars == ()
+    assert dict([piece]) == spare.pieces
+
+
+def test_a_former_node_is_no_help_where_it_lies_too(world: World, client: Client) -> None:
+    for slot in (0, 1):
+        former = world.by_address(world.ledger.columns[1, slot].node)
+        moved_to_liar(world, slot, 6 + slot)
+        former.pieces = {cid: b"x" * len(piece) for cid, piece in former.pieces.items()}
+    world.by_address(world.ledger.columns[1, 2].node).stop()
+    world.add_node(8)
+    with pytest.raises(NotEnoughShardsError):
+        client.repair(1, 2)
+
+
+def test_former_nodes_are_asked_when_a_present_one_turns_out_to_lie(
+    world: World, client: Client
+) -> None:
+    liar = moved_to_liar(world, 0, 6)
+    for slot in (1, 2):
+        world.by_address(world.ledger.columns[1, slot].node).stop()
+    [(cid, piece)] = world.by_address(world.ledger.moves[0][2]).pieces.items()
+    liar.pieces = {cid: piece[:50_000] + b"x" + piece[50_001:]}
+    world.add_node(7)
+    assert client.repair(1, 1).liars == (0,)
 
 
 def test_owners_of_other_columns_are_no_target(world: World, client: Client) -> None:
