@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from freehold.client.chain import Chain
 from freehold.client.peers import number, signature
-from freehold.client.session import Session
+from freehold.client.session import Body, Session
 from freehold.domain.errors import AccessError, IntegrityError, NotFoundError
 from freehold.domain.ids import Address
 from freehold.domain.keys import recover
@@ -29,9 +29,9 @@ class UploadChannel:
     path: str
     held: int = 0
 
-    def send(self, offset: int, data: memoryview, *, meanwhile: Callable[[], None]) -> None:
+    def send(self, offset: int, body: Body) -> None:
         """Append to the upload."""
-        self.session.send(self.path, offset, data, meanwhile=meanwhile)
+        self.session.send(self.path, offset, body)
 
 
 def begin(session: Session, size: int) -> str:

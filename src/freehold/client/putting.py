@@ -6,9 +6,10 @@ cleaned by the next: nothing is acknowledged before the chain has the deal, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 
 from freehold.client import accepting
@@ -22,7 +23,7 @@ from freehold.client.quote import stake_needed
 from freehold.client.reserving import Reservations
 from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
-from freehold.client.upload import Blueprint, Outcome, Progress, silent, spread
+from freehold.client.upload import Blueprint, Progress, Sealer, silent, spread
 from freehold.control.placement import Candidate
 from freehold.domain.errors import (
     ConflictError,
@@ -197,13 +198,17 @@ class Putter:
                     continue
             if source.fingerprint() != work.draft.fingerprint:
                 raise changed(work.draft.name)
-            channels = self._channels(work, missing)
-            outcomes = spread(
-                source, work.draft.blueprint, channels, timing=timing, progress=progress
-            )
-            self._hashed(work, outcomes)
-            with timing.stage("network"):
-                self._each(self._finish, work, [s for s, o in outcomes.items() if o.piece])
+            with Sealer(source, work.draft.blueprint, timing=timing) as sealer:
+                outcomes = spread(
+                    sealer,
+                    self._channels(work, missing),
+                    then=partial(self._finish, work),
+                    timing=timing,
+                    progress=progress,
+                )
+            for slot, outcome in outcomes.items():
+                if outcome.error is not None:
+                    self._move(work, slot, outcome.error)
         if not self._open_slots(work):
             return self._open(work)
         raise self._gave_up(work)
@@ -259,17 +264,11 @@ class Putter:
         self._keep(work, replace(leg, upload=upload))
         return UploadChannel(session, f"/upload/{upload}")
 
-    def _hashed(self, work: _Work, outcomes: Mapping[int, Outcome]) -> None:
-        for slot, outcome in outcomes.items():
-            if outcome.piece is None:
-                self._move(work, slot, outcome.error or _lost(slot))
-                continue
-            work.pieces[slot] = outcome.piece
-            self._keep(work, replace(work.legs[slot], cid=outcome.piece.cid))
-
-    def _finish(self, work: _Work, slot: int) -> None:
-        leg, piece = work.legs[slot], work.pieces[slot]
+    def _finish(self, work: _Work, slot: int, piece: Piece) -> None:
+        """Make a column that was sent whole a piece of its node, and get it accepted."""
+        leg = work.legs[slot]
         session = self._peers.session(address(leg.node))
+        self._keep(work, replace(leg, cid=piece.cid))
         accepting.finish(session, leg.upload, piece.cid)
         self._accept(work, slot, piece)
 
@@ -397,7 +396,3 @@ def _saved(leg: Leg) -> Acceptance:
 
     node: Address = address(leg.node)
     return accepting.parse_acceptance(json.loads(leg.acceptance), node)
-
-
-def _lost(slot: int) -> UnavailableError:
-    return UnavailableError(f"column {slot} was not sent", remedy="Put the object again.")

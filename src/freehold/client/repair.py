@@ -19,7 +19,7 @@ from freehold.client.chain import Chain
 from freehold.client.peers import Peers
 from freehold.client.quote import stake_needed
 from freehold.client.reading import Library, RemoteColumn
-from freehold.client.session import Session
+from freehold.client.session import Body, Session
 from freehold.control.placement import Candidate, Need, place
 from freehold.domain.errors import (
     ConflictError,
@@ -192,7 +192,7 @@ class Repairer:
             chosen = sorted(sources)[: layout.k]
             readers = {s: _Ahead(sources[s], _plan(layout), pool) for s in chosen}
             for block in regenerate(layout, column.slot, readers):
-                sending = pool.submit(session.send, path, offset, memoryview(block))
+                sending = pool.submit(session.send, path, offset, Body.of(memoryview(block)))
                 committer.update(block)
                 sending.result()
                 offset += len(block)

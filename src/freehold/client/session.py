@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
@@ -87,11 +87,24 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stream:
-    """A large body, and what to do between sending it and reading the answer."""
+class Body:
+    """A large body of ``length`` bytes, made while it is sent.
 
-    data: memoryview
-    errands: list[Callable[[], None]]
+    ``parts(at)`` gives its bytes from ``at`` on, each part until the next is asked for; it is
+    called again after a broken connection.
+    """
+
+    length: int
+    parts: Callable[[int], Iterable[memoryview]]
+
+    @classmethod
+    def of(cls, data: memoryview) -> Body:
+        """A body that lies in memory."""
+        return cls(data.nbytes, lambda at: (data[at:],))
+
+    def after(self, at: int) -> Body:
+        """What is left of it behind its first ``at`` bytes."""
+        return Body(self.length - at, lambda start: self.parts(at + start))
 
 
 class Session:
@@ -133,25 +146,14 @@ class Session:
 
         return self.retried(head)
 
-    def send(
-        self,
-        path: str,
-        offset: int,
-        data: memoryview,
-        *,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Append ``data`` to an upload that holds ``offset`` bytes, resuming where it broke off.
-
-        ``meanwhile`` is done once, while the node works on what was sent.
-        """
-        end, at = offset + data.nbytes, offset
-        errands = [meanwhile]
+    def send(self, path: str, offset: int, body: Body) -> None:
+        """Append ``body`` to an upload that holds ``offset`` bytes, resuming where it broke off."""
+        end, at = offset + body.length, offset
 
         def patch() -> None:
             nonlocal at
             try:
-                self._patch(path, at, data[at - offset :], errands)
+                self._patch(path, at, body.after(at - offset))
             except DroppedError:
                 at = self.offset(path)
                 if not offset <= at <= end:
@@ -160,7 +162,6 @@ class Session:
                     raise
 
         self.retried(patch)
-        _run_errands(errands)
 
     def read(
         self,
@@ -212,27 +213,25 @@ class Session:
         with self._open(request) as (_, response):
             return _json(_body(response, self.peer), self.peer)
 
-    def _patch(
-        self, path: str, offset: int, data: memoryview, errands: list[Callable[[], None]]
-    ) -> None:
+    def _patch(self, path: str, offset: int, body: Body) -> None:
         headers = {
             "Upload-Offset": str(offset),
-            "Content-Length": str(data.nbytes),
+            "Content-Length": str(body.length),
             "Content-Type": "application/octet-stream",
         }
         request = Request("PATCH", path, headers=headers)
-        with self._open(request, _Stream(data, errands)) as (_, response):
+        with self._open(request, body) as (_, response):
             response.read(ANSWER_MAX)
 
     @contextmanager
     def _open(
-        self, request: Request, stream: _Stream | None = None
+        self, request: Request, body: Body | None = None
     ) -> Iterator[tuple[PinnedConnection, HTTPResponse]]:
         connection, reused = self._take()
         response: HTTPResponse | None = None
         keep = False
         try:
-            response = self._exchange(connection, request, stream)
+            response = self._exchange(connection, request, body)
             if response.status >= 300:
                 self._refuse(response)
             yield connection, response
@@ -248,9 +247,9 @@ class Session:
             self._give(connection, keep=keep)
 
     def _exchange(
-        self, connection: PinnedConnection, request: Request, stream: _Stream | None
+        self, connection: PinnedConnection, request: Request, body: Body | None
     ) -> HTTPResponse:
-        connection.limit(request.length + (stream.data.nbytes if stream else 0))
+        connection.limit(request.length + (body.length if body else 0))
         connection.putrequest(request.method, request.path, skip_accept_encoding=True)
         token = self._identity.token(
             audience=self.peer.node, method=request.method, path=request.path, body=request.body
@@ -258,14 +257,13 @@ class Session:
         connection.putheader("Authorization", token)
         if request.body:
             connection.putheader("Content-Type", "application/json")
-        if stream is None and request.method in ("POST", "PUT", "PATCH"):
+        if body is None and request.method in ("POST", "PUT", "PATCH"):
             connection.putheader("Content-Length", str(len(request.body)))
         for name, value in request.headers.items():
             connection.putheader(name, value)
         connection.endheaders(request.body or None)
-        if stream is not None:
-            _pour(connection, stream.data)
-            _run_errands(stream.errands)
+        if body is not None:
+            _pour(connection, body)
         return connection.getresponse()
 
     def _refuse(self, response: HTTPResponse) -> NoReturn:
@@ -306,15 +304,11 @@ class Session:
         )
 
 
-def _run_errands(errands: list[Callable[[], None]]) -> None:
-    while errands:
-        errands.pop()()
-
-
-def _pour(connection: PinnedConnection, data: memoryview) -> None:
+def _pour(connection: PinnedConnection, body: Body) -> None:
     """Send a body; a node that refuses it early has its answer read, not its reset reported."""
     try:
-        connection.sock.sendall(data)
+        for part in body.parts(0):
+            connection.sock.sendall(part)
     except (BrokenPipeError, ConnectionResetError):
         connection.hurry(1.0)
 

@@ -1,31 +1,38 @@
-"""The way in: segments are read, sealed and spread, and every column streams to its node.
+"""The way in: segments are read and sealed, and every column streams to its node.
 
-Reading, sealing and coding run on the caller's thread; each column has a thread that sends its
-shard and hashes it (both without the interpreter's lock). At most two segments are in flight,
-in two buffers that are used in turn, so memory does not grow with the object: twice 64 MiB and
-the parity.
+Reading and sealing run ahead on a thread of their own; each column has a thread that computes
+its shard part by part, hashes the part and sends it while it is still in the processor's cache
+(all without the interpreter's lock). Two segments are in memory, in two buffers that are used in
+turn, so memory does not grow with the object: twice 64 MiB, and a MiB a column.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock, Thread
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
+from freehold.client.session import Body
 from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
 from freehold.domain.errors import FreeholdError
 from freehold.markets.storage.column import ColumnLayout
+from freehold.markets.storage.commp import UNIT_RAW
 from freehold.markets.storage.erasure import Code, room
 from freehold.markets.storage.piece import Committer, Piece
 from freehold.markets.storage.seal import seal_into
 
 IN_FLIGHT = 2
+PART = 16 * UNIT_RAW
+"""Bytes of a column that are computed, hashed and sent at a time: about a MiB."""
 Progress = Callable[[int, int], None]
 """``progress(done, total)`` in bytes of all columns; called from several threads in turn."""
+Then = Callable[[int, Piece], None]
+"""``then(slot, piece)``: what is done with a column that was sent, on the column's thread."""
 
 
 def silent(done: int, total: int) -> None:
@@ -54,11 +61,8 @@ class Channel(Protocol):
     def held(self) -> int:
         """Bytes that need not be sent again."""
 
-    def send(self, offset: int, data: memoryview, *, meanwhile: Callable[[], None]) -> None:
-        """Append ``data``; FreeholdError when the node cannot take it.
-
-        ``meanwhile`` is done exactly once, while the node works.
-        """
+    def send(self, offset: int, body: Body) -> None:
+        """Append ``body``; FreeholdError when the node cannot take it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,75 +73,117 @@ class Outcome:
     error: FreeholdError | None
 
 
+class Sealer:
+    """Reads and seals the segments of an object, ahead of those who send them.
+
+    It works from ``with`` on; iterate over it once. IntegrityError instead of the last segment
+    when the source changed meanwhile: nothing that was sent may then be used, for its key may
+    not seal other bytes.
+    """
+
+    def __init__(self, source: Source, blueprint: Blueprint, *, timing: Timing) -> None:
+        self.blueprint = blueprint
+        self._source, self._timing = source, timing
+        self._free: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._sealed: SimpleQueue[Segment | BaseException] = SimpleQueue()
+        self._thread = Thread(target=self._run, name="seal", daemon=True)
+
+    def __enter__(self) -> Self:
+        layout = self.blueprint.layout
+        for _ in range(min(IN_FLIGHT, layout.segments)):
+            self._free.put(room(layout.k * layout.shard_length(0)))
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: BaseException | TracebackType | type[BaseException] | None) -> None:
+        self._free.put(None)
+        self._thread.join()
+
+    def __iter__(self) -> Iterator[Segment]:
+        for _ in range(self.blueprint.layout.segments):
+            found = self._sealed.get()
+            if isinstance(found, BaseException):
+                raise found
+            yield found
+
+    def _run(self) -> None:
+        try:
+            self._seal_all()
+        except BaseException as error:  # noqa: BLE001 - raised again by who iterates
+            self._sealed.put(error)
+
+    def _seal_all(self) -> None:
+        before = self._source.fingerprint()
+        last = self.blueprint.layout.segments - 1
+        for index in range(last + 1):
+            buffer = self._free.get()
+            if buffer is None:
+                return
+            data = self._seal(index, buffer)
+            if index == last and self._source.fingerprint() != before:
+                raise changed("the source")
+            self._sealed.put(Segment(index, data, partial(self._free.put, buffer)))
+
+    def _seal(self, index: int, buffer: memoryview) -> memoryview:
+        """Segment ``index``, read and sealed in ``buffer``, with zeros up to a multiple of k."""
+        layout = self.blueprint.layout
+        plain = buffer[: layout.plain_length(index)]
+        with self._timing.stage("disk"):
+            _read(self._source, index * layout.segment_length, plain)
+        with self._timing.stage("seal"):
+            sealed = seal_into(
+                buffer,
+                plain,
+                key=self.blueprint.key,
+                object_id=self.blueprint.object_id,
+                index=index,
+                count=layout.segments,
+            )
+        whole = buffer[: layout.k * layout.shard_length(index)]
+        whole[sealed.nbytes :] = bytes(whole.nbytes - sealed.nbytes)
+        return whole
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A sealed segment, a multiple of k bytes long; ``free`` gives its memory back."""
+
+    index: int
+    data: memoryview = field(repr=False)
+    free: Callable[[], None] = field(repr=False)
+
+
 def spread(
-    source: Source,
-    blueprint: Blueprint,
+    sealer: Sealer,
     channels: Mapping[int, Channel],
     *,
+    then: Then,
     timing: Timing,
     progress: Progress = silent,
 ) -> dict[int, Outcome]:
     """Send the columns of ``channels`` (by slot) and return what became of each.
 
-    One failing column does not stop the others. IntegrityError when the source changes meanwhile;
-    then nothing that was sent may be used, for its key may not seal other bytes.
+    One failing column, or ``then`` of one, does not stop the others.
     """
-    before = source.fingerprint()
+    blueprint = sealer.blueprint
     meter = _Meter(progress, blueprint.layout.total * len(channels))
-    lanes = {slot: _Lane(channel, timing, meter) for slot, channel in channels.items()}
+    lanes = [
+        _Lane(slot, blueprint, channel, then=then, timing=timing, meter=meter)
+        for slot, channel in channels.items()
+    ]
     try:
-        _feed(source, blueprint, lanes, timing)
+        for segment in sealer:
+            latch = _Latch(len(lanes), segment.free)
+            for lane in lanes:
+                lane.give(segment, latch.drop)
     except BaseException:
-        for lane in lanes.values():
+        for lane in lanes:
             lane.stop()
         raise
     finally:
-        for lane in lanes.values():
+        for lane in lanes:
             lane.finish()
-    if source.fingerprint() != before:
-        raise changed("the source")
-    return {slot: lane.outcome() for slot, lane in lanes.items()}
-
-
-def _feed(source: Source, blueprint: Blueprint, lanes: Mapping[int, _Lane], timing: Timing) -> None:
-    layout = blueprint.layout
-    code = Code(layout.k, layout.n)
-    free: SimpleQueue[memoryview] = SimpleQueue()
-    for _ in range(min(IN_FLIGHT, layout.segments)):
-        free.put(room(layout.k * layout.shard_length(0)))
-    for lane in lanes.values():
-        lane.give(memoryview(blueprint.head), lambda: None)
-    for index in range(layout.segments):
-        buffer = free.get()
-        sealed = _seal(source, blueprint, index, buffer, timing)
-        with timing.stage("erasure"):
-            shards = code.encode(sealed)
-        latch = _Latch(len(lanes), partial(free.put, buffer))
-        for slot, lane in lanes.items():
-            lane.give(shards[slot], latch.drop)
-        del sealed, shards
-
-
-def _seal(
-    source: Source, blueprint: Blueprint, index: int, buffer: memoryview, timing: Timing
-) -> memoryview:
-    """Segment ``index``, read and sealed in ``buffer``, with zeros up to a multiple of k."""
-    layout = blueprint.layout
-    plain = buffer[: layout.plain_length(index)]
-    with timing.stage("disk"):
-        _read(source, index * layout.segment_length, plain)
-    with timing.stage("seal"):
-        sealed = seal_into(
-            buffer,
-            plain,
-            key=blueprint.key,
-            object_id=blueprint.object_id,
-            index=index,
-            count=layout.segments,
-        )
-    whole = buffer[: layout.k * layout.shard_length(index)]
-    whole[sealed.nbytes :] = bytes(whole.nbytes - sealed.nbytes)
-    return whole
+    return {lane.slot: lane.outcome() for lane in lanes}
 
 
 def _read(source: Source, offset: int, into: memoryview) -> None:
@@ -174,21 +220,35 @@ class _Meter:
 
 
 class _Lane:
-    """One column's thread: it sends first, so that the node works while the client hashes."""
+    """One column's thread."""
 
-    def __init__(self, channel: Channel, timing: Timing, meter: _Meter) -> None:
-        self._channel, self._timing, self._meter = channel, timing, meter
-        self._queue: SimpleQueue[tuple[memoryview, Callable[[], None]] | None] = SimpleQueue()
-        self._committer = Committer()
+    def __init__(
+        self,
+        slot: int,
+        blueprint: Blueprint,
+        channel: Channel,
+        *,
+        then: Then,
+        timing: Timing,
+        meter: _Meter,
+    ) -> None:
+        self.slot = slot
+        self._layout, self._head = blueprint.layout, blueprint.head
+        self._code = Code(self._layout.k, self._layout.n)
+        self._channel, self._then = channel, then
+        self._timing, self._meter = timing, meter
+        self._queue: SimpleQueue[tuple[Segment, Callable[[], None]] | None] = SimpleQueue()
+        self._committer = Committer(self._layout.total)
+        self._spare = room(PART if slot >= self._layout.k else 0)
+        self._piece: Piece | None = None
         self._error: FreeholdError | None = None
         self._crash: BaseException | None = None
-        self._at = 0
         self._stopped = False
         self._thread = Thread(target=self._run, name="column", daemon=True)
         self._thread.start()
 
-    def give(self, block: memoryview, done: Callable[[], None]) -> None:
-        self._queue.put((block, done))
+    def give(self, segment: Segment, done: Callable[[], None]) -> None:
+        self._queue.put((segment, done))
 
     def stop(self) -> None:
         self._stopped = True
@@ -200,36 +260,69 @@ class _Lane:
     def outcome(self) -> Outcome:
         if self._crash is not None:
             raise self._crash
-        if self._error is not None:
-            return Outcome(None, self._error)
-        with self._timing.stage("hash"):
-            return Outcome(self._committer.finish(), None)
+        return Outcome(None if self._error else self._piece, self._error)
 
     def _run(self) -> None:
         while (item := self._queue.get()) is not None:
-            block, done = item
-            try:
-                if not (self._stopped or self._error or self._crash):
-                    self._take(block)
-            except FreeholdError as error:
-                self._error = error
-            except BaseException as error:  # noqa: BLE001 - raised again by ``outcome``
-                self._crash = error
-            finally:
-                del item, block
-                done()
+            segment, done = item
+            self._guarded(partial(self._take, segment))
+            del item, segment
+            done()
+        self._guarded(self._end)
 
-    def _take(self, block: memoryview) -> None:
-        skip = max(0, min(block.nbytes, self._channel.held - self._at))
-        hashing = partial(self._hash, block)
-        if skip < block.nbytes:
+    def _guarded(self, step: Callable[[], None]) -> None:
+        if self._stopped or self._error or self._crash:
+            return
+        try:
+            step()
+        except FreeholdError as error:
+            self._error = error
+        except BaseException as error:  # noqa: BLE001 - raised again by ``outcome``
+            self._crash = error
+
+    def _take(self, segment: Segment) -> None:
+        """Send what the node lacks of a segment's shard; the head goes before the first."""
+        base = self._layout.shard_offset(segment.index)
+        start = base if segment.index else 0
+        stop = base + self._layout.shard_length(segment.index)
+        held = min(max(start, self._channel.held), stop)
+        self._pass(segment, start, held)
+        if held < stop:
+            body = Body(stop - held, lambda at: self._parts(segment, held + at, stop))
             with self._timing.stage("network"):
-                self._channel.send(self._at + skip, block[skip:], meanwhile=hashing)
-        else:
-            hashing()
-        self._at += block.nbytes
-        self._meter.add(block.nbytes)
+                self._channel.send(held, body)
+        self._pass(segment, self._committer.size, stop)
 
-    def _hash(self, block: memoryview) -> None:
+    def _pass(self, segment: Segment, start: int, stop: int) -> None:
+        """Hash what the node has already."""
+        for _ in self._parts(segment, start, stop):
+            continue
+
+    def _parts(self, segment: Segment, at: int, stop: int) -> Iterator[memoryview]:
+        """The column's bytes from ``at`` to ``stop``, hashed when they come by first."""
+        if at < min(len(self._head), stop):
+            yield self._seen(at, memoryview(self._head)[at:stop])
+            at = len(self._head)
+        base = self._layout.shard_offset(segment.index)
+        while at < stop:
+            end = min(at - at % PART + PART, stop)
+            with self._timing.stage("erasure"):
+                part = self._code.part(
+                    segment.data, self.slot, slice(at - base, end - base), self._spare
+                )
+            yield self._seen(at, part)
+            at = end
+
+    def _seen(self, at: int, part: memoryview) -> memoryview:
+        fresh = at + part.nbytes - self._committer.size
+        if fresh > 0:
+            with self._timing.stage("hash"):
+                self._committer.update(part[part.nbytes - fresh :])
+            self._meter.add(fresh)
+        return part
+
+    def _end(self) -> None:
         with self._timing.stage("hash"):
-            self._committer.update(block)
+            self._piece = self._committer.finish()
+        with self._timing.stage("network"):
+            self._then(self.slot, self._piece)

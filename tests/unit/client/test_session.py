@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from freehold.client.connection import ImposterError, Peer, Timeouts
-from freehold.client.session import DueError, Retry, Session
+from freehold.client.session import Body, DueError, Retry, Session
 from freehold.client.token import Identity
 from freehold.domain.errors import (
     AccessError,
@@ -149,10 +150,16 @@ def test_an_upload_goes_on_where_it_broke_off(world: World) -> None:
     upload = str(made.ask("POST", "/upload", {"size": 400_000})["id"])
     data = secrets.token_bytes(400_000)
     node.cut_after, node.cuts_left = 131_072, 2
-    hashed: list[int] = []
-    made.send(f"/upload/{upload}", 0, memoryview(data), meanwhile=lambda: hashed.append(1))
+    asked: list[int] = []
+
+    def parts(at: int) -> Iterator[memoryview]:
+        asked.append(at)
+        for start in range(at, len(data), 100_000):
+            yield memoryview(data)[start : start + 100_000]
+
+    made.send(f"/upload/{upload}", 0, Body(len(data), parts))
     assert bytes(node.uploads[upload]) == data
-    assert hashed == [1]
+    assert asked == sorted(asked)
     assert [method for method, _ in node.calls].count("PATCH") == 3
 
 
@@ -160,7 +167,7 @@ def test_an_upload_that_was_lost_is_an_integrity_error(world: World) -> None:
     node = world.nodes[0]
     made = session(world, node)
     upload = str(made.ask("POST", "/upload", {"size": 400_000})["id"])
-    made.send(f"/upload/{upload}", 0, memoryview(bytes(100_000)))
+    made.send(f"/upload/{upload}", 0, Body.of(memoryview(bytes(100_000))))
 
     def lose(method: str, path: str) -> None:
         if method == "HEAD":
@@ -168,7 +175,7 @@ def test_an_upload_that_was_lost_is_an_integrity_error(world: World) -> None:
 
     node.before, node.cut_after, node.cuts_left = lose, 0, 1
     with pytest.raises(IntegrityError, match="holds 50000 bytes"):
-        made.send(f"/upload/{upload}", 100_000, memoryview(bytes(100_000)))
+        made.send(f"/upload/{upload}", 100_000, Body.of(memoryview(bytes(100_000))))
 
 
 def stored(node: FakeNode, size: int = 300_000) -> tuple[str, bytes]:

@@ -68,6 +68,21 @@ class Code:
         self._combine(rows, shards, parity)
         return shards + parity
 
+    def part(self, data: memoryview, index: int, span: slice, into: memoryview) -> memoryview:
+        """The bytes ``span`` of shard ``index`` of ``data``, whose length is a multiple of k.
+
+        A view of ``data``, or computed ``into`` memory for that many bytes: while a shard is
+        sent part by part, its parity needs no memory of its own.
+        """
+        size = self.shard_length(len(data))
+        self._check_index(index)
+        parts = [data[i * size : (i + 1) * size][span] for i in range(self.k)]
+        if index < self.k:
+            return parts[index]
+        target = into[: len(parts[0])]
+        self._combine(galois.coding_matrix(self.k, self.n)[index : index + 1], parts, [target])
+        return target
+
     def decode(self, shards: Mapping[int, Buffer], length: int) -> memoryview:
         """The ``length`` bytes of data from any k shards by index, in memory of their own.
 

@@ -111,3 +111,15 @@ def test_an_index_outside_the_code_is_refused(index: int) -> None:
         code.decode({0: b"ab", index: b"cd"}, 4)
     with pytest.raises(UsageError):
         code.rebuild({0: b"ab", 1: b"cd"}, index)
+
+
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (4, 6), (10, 14)])
+def test_parts_of_shards_are_the_same_shards(k: int, n: int) -> None:
+    code, data = Code(k, n), bytes(range(250)) * 2 * k
+    spare = memoryview(bytearray(70))
+    for index, shard in enumerate(code.encode(data)):
+        parts = [
+            bytes(code.part(memoryview(data), index, slice(at, min(at + 70, 500)), spare))
+            for at in range(0, 500, 70)
+        ]
+        assert b"".join(parts) == bytes(shard)
