@@ -57,6 +57,19 @@ def redeem(world: World, rail: int, amount: int, signature: bytes | None = None)
     return world.payments.send("redeem", rail, amount, signed, sender=mallory.address)
 
 
+def nothing_works(world: World, rail: int, reason: str) -> None:
+    """Whatever is done with a voucher is refused for that reason."""
+    acts: list[Callable[[], object]] = [
+        lambda: redeem(world, rail, 200),
+        lambda: world.payments.send("finish_voucher", rail, sender=alice.address),
+        lambda: world.payments.send("close_voucher", rail, sender=alice.address),
+        lambda: world.payments.send("add_collateral", rail, 1, sender=alice.address),
+    ]
+    for act in acts:
+        with refused(reason):
+            act()
+
+
 def lockup(world: World) -> int:
     return int(world.payments.call("account", world.token.address, alice.address).lockup)
 
@@ -178,15 +191,7 @@ def test_the_collateral_goes_back_after_the_delay(rich: World, rail: int) -> Non
     rich.payments.send(
         "withdraw", rich.token.address, alice.address, HELD - 150, sender=alice.address
     )
-    acts: list[Callable[[], object]] = [
-        lambda: redeem(rich, rail, 200),
-        lambda: rich.payments.send("finish_voucher", rail, sender=alice.address),
-        lambda: rich.payments.send("close_voucher", rail, sender=alice.address),
-        lambda: rich.payments.send("add_collateral", rail, 1, sender=alice.address),
-    ]
-    for act in acts:
-        with refused("payments: voucher is closed"):
-            act()
+    nothing_works(rich, rail, "payments: voucher is closed")
 
 
 def test_a_voucher_keeps_the_delay_of_its_opening(rich: World, rail: int) -> None:
@@ -218,15 +223,7 @@ def test_a_rail_of_a_market_is_no_voucher(rich: World) -> None:
     rail = market.act(
         rich.payments, "open_rail", rich.token.address, alice.address, bob.address, 0, 0, 100
     ).value
-    acts: list[Callable[[], object]] = [
-        lambda: redeem(rich, rail, 1),
-        lambda: rich.payments.send("close_voucher", rail, sender=alice.address),
-        lambda: rich.payments.send("finish_voucher", rail, sender=alice.address),
-        lambda: rich.payments.send("add_collateral", rail, 1, sender=alice.address),
-    ]
-    for act in acts:
-        with refused("payments: not a voucher"):
-            act()
+    nothing_works(rich, rail, "payments: not a voucher")
 
 
 def test_collateral_can_be_added_while_rails_run(rich: World, rail: int) -> None:

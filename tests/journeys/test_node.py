@@ -20,8 +20,6 @@ from pathlib import Path
 import pytest
 
 from freehold.client.token import Identity
-from freehold.domain.clock import SystemClock
-from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
@@ -30,15 +28,13 @@ from freehold.domain.typed import CONSENT
 from freehold.ledger import keystore
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.contracts.storage import ACTIVE, FINISHED, Acceptance, Mandate, OpenRequest
-from freehold.ledger.deploy import deploy
-from freehold.ledger.devnet import engine
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.plan import JOURNEY, DeployPlan
 from freehold.markets.storage.piece import commit
 from freehold.node.daemon import request_leave
 from freehold.node.keeper import Keeper
 from freehold.node.tls import ensure_certificate
+from unit.ledger.founding import found, installed_engine
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
 
@@ -130,25 +126,14 @@ class NodeProcess:
 
 @pytest.fixture(scope="module")
 def devnet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    try:
-        engine.install()
-    except UnavailableError as error:
-        pytest.skip(f"no engine for a devnet: {error.message}")
+    installed_engine()
     with Devnet.start(tmp_path_factory.mktemp("devnet"), admin=True) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def network(devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Network:
-    return deploy(
-        DeployPlan("node journey", JOURNEY, {devnet.funder.address: 10**6 * UNIT}),
-        rpc_urls=[devnet.url],
-        chain_id=devnet.chain_id,
-        key=devnet.funder,
-        state=tmp_path_factory.mktemp("deploy"),
-        random=secrets.token_bytes,
-        clock=SystemClock(),
-    )
+    return found(devnet, tmp_path_factory.mktemp("deploy"))
 
 
 @pytest.fixture

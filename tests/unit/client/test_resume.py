@@ -13,6 +13,7 @@ import pytest
 from freehold.client.chain import Opened
 from freehold.client.client import Client
 from freehold.client.packer import Limits
+from freehold.client.wallet import Wallet
 from freehold.domain.errors import CapacityError, FreeholdError, RefusedError, UnavailableError
 from freehold.ledger.contracts.storage import Acceptance, OpenRequest
 from unit.client.fakes import OPTIONS, FakeChain, World
@@ -60,8 +61,8 @@ def patches(world: World) -> int:
     return sum(method == "PATCH" for node in world.nodes for method, _ in node.calls)
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_a_put_killed_at_its_opening_opens_once(world: World, source: Path, when: str) -> None:
+def killed_at_opening(world: World, source: Path, when: str) -> Wallet:
+    """A wallet whose put of ``source`` died right before or after its deal opened."""
     wallet = world.wallet()
     chain = DyingChain(world.ledger, wallet.account)
     chain.die = when
@@ -69,6 +70,12 @@ def test_a_put_killed_at_its_opening_opens_once(world: World, source: Path, when
     with pytest.raises(Killed):
         first.put(source, "b/x")
     dead(first)
+    return wallet
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_put_killed_at_its_opening_opens_once(world: World, source: Path, when: str) -> None:
+    wallet = killed_at_opening(world, source, when)
     sent = patches(world)
     second = world.client(wallet)
     assert second.put(source, "b/x").deal == 1
@@ -81,13 +88,7 @@ def test_a_put_killed_at_its_opening_opens_once(world: World, source: Path, when
 def test_resume_needs_no_bytes_once_every_node_accepted(
     world: World, source: Path, when: str
 ) -> None:
-    wallet = world.wallet()
-    chain = DyingChain(world.ledger, wallet.account)
-    chain.die = when
-    first = world.client(wallet, chain=chain)
-    with pytest.raises(Killed):
-        first.put(source, "b/x")
-    dead(first)
+    wallet = killed_at_opening(world, source, when)
     second = world.client(wallet)
     data = source.read_bytes()
     source.unlink()
@@ -130,13 +131,7 @@ def test_a_put_killed_while_sending_goes_on_where_it_stopped(
 
 
 def test_changed_bytes_are_never_sealed_with_the_old_key(world: World, source: Path) -> None:
-    wallet = world.wallet()
-    chain = DyingChain(world.ledger, wallet.account)
-    chain.die = "before"
-    first = world.client(wallet, chain=chain)
-    with pytest.raises(Killed):
-        first.put(source, "b/x")
-    dead(first)
+    wallet = killed_at_opening(world, source, "before")
     world.ledger.time += 4_000
     source.write_bytes(secrets.token_bytes(SIZE))
     second = world.client(wallet)
@@ -160,13 +155,7 @@ def test_a_source_that_changes_while_it_is_read_is_refused(world: World, source:
 
 
 def test_expired_acceptances_are_asked_for_again(world: World, source: Path) -> None:
-    wallet = world.wallet()
-    chain = DyingChain(world.ledger, wallet.account)
-    chain.die = "before"
-    first = world.client(wallet, chain=chain)
-    with pytest.raises(Killed):
-        first.put(source, "b/x")
-    dead(first)
+    wallet = killed_at_opening(world, source, "before")
     world.ledger.time += 4_000
     sent = patches(world)
     second = world.client(wallet)

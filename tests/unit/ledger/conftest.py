@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from freehold.domain.clock import SystemClock
-from freehold.domain.errors import UnavailableError
 from freehold.domain.keys import Key
-from freehold.domain.money import UNIT
 from freehold.domain.network import Network
-from freehold.ledger.deploy import deploy
-from freehold.ledger.devnet import engine
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.plan import JOURNEY, DeployPlan
+from unit.ledger.founding import found, installed_engine
 
 
 @pytest.fixture(scope="session")
 def anvil() -> Path:
     """The devnet's engine, fetched where it is missing."""
-    try:
-        return engine.install()
-    except UnavailableError as error:
-        pytest.skip(f"no engine for a devnet: {error.message}")
+    return installed_engine()
 
 
 @pytest.fixture(scope="session")
@@ -39,15 +30,7 @@ def devnet(anvil: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[De
 @pytest.fixture(scope="session")
 def network(devnet: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Network:
     """A network whose tokens the devnet's funder owns."""
-    return deploy(
-        DeployPlan("test", JOURNEY, {devnet.funder.address: 10**6 * UNIT}),
-        rpc_urls=[devnet.url],
-        chain_id=devnet.chain_id,
-        key=devnet.funder,
-        state=tmp_path_factory.mktemp("deploy"),
-        random=secrets.token_bytes,
-        clock=SystemClock(),
-    )
+    return found(devnet, tmp_path_factory.mktemp("deploy"))
 
 
 @pytest.fixture
