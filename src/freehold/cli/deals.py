@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freehold.cli.amounts import brief, moment
+from freehold.cli.objects import fates_of, state_of
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
@@ -17,6 +19,9 @@ from freehold.domain.errors import NotFoundError
 if TYPE_CHECKING:
     from freehold.client.client import Client
     from freehold.client.results import DealInfo
+    from freehold.domain.ids import Address
+
+_GONE = frozenset({"lost", "ended", "finished"})
 
 app = typer.Typer(name="deal", help="Deals with nodes.", no_args_is_help=True)
 DealArgument = Annotated[int, typer.Argument(help="Deal number.", min=1)]
@@ -32,8 +37,8 @@ def list_deals(
     """List the account's deals."""
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
-        deals = client.deals()
-    rows = [_row(deal) for deal in deals]
+        deals, fates = client.deals(), fates_of(client)
+    rows = [_row(deal, fates) for deal in deals]
     screen.emit(rows)
     screen.table(
         f"{len(rows)} deals",
@@ -49,14 +54,15 @@ def list_deals(
     )  # fmt: skip
 
 
-def _row(deal: DealInfo) -> dict[str, object]:
+def _row(deal: DealInfo, fates: Mapping[Address, str]) -> dict[str, object]:
     record = deal.record
     return {
         "deal": deal.id,
         "object_id": "0x" + record.object_id.hex(),
         "k": record.k,
         "n": record.n,
-        "alive": sum(column.active for column in deal.columns),
+        "alive": sum(state_of(c, fates) not in _GONE for c in deal.columns),
+        "lost": sum(state_of(c, fates) == "lost" for c in deal.columns),
         "size": record.size,
         "term_end": record.term_end,
         "repairs_done": record.repairs_done,

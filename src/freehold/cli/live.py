@@ -98,7 +98,7 @@ def _table(view: View) -> RenderableType:
     table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
     for column in ("node", "process", "market"):
         table.add_column(column, no_wrap=True)
-    for column in ("cols", "holds", "proved", "missed", "stake", "earned"):
+    for column in ("cols", "holds", "proved", "missed", "stake", "balance"):
         table.add_column(column, justify="right", no_wrap=True)
     for node in view.seen.nodes:
         table.add_row(
@@ -106,11 +106,11 @@ def _table(view: View) -> RenderableType:
             _process(view, node),
             f"[{_COLOURS.get(node.state, 'yellow')}]{node.state}[/]",
             str(node.columns),
-            size(node.bytes),
+            f"[red]{node.lost} lost[/]" if node.lost else size(node.bytes),
             str(node.proven),
             str(node.missed),
             brief(node.stake),
-            brief(node.earned),
+            brief(node.balance),
         )
     return table
 

@@ -33,6 +33,8 @@ from freehold.node.settings import load
 
 READY = "ready.json"
 WATCHER_NAME = "watcher"
+LEDGER_NAME = "ledger"
+DOWN = "stopped with the network"
 GENESIS = 100_000_000 * UNIT
 STAKE = 1_000 * UNIT
 ALLOWANCE = 10_000 * UNIT
@@ -136,9 +138,14 @@ class LocalNetwork:
         try:
             devnet = Devnet.attach(self.home.root)
         except FreeholdError:
-            return stopped
+            return self._noted(stopped)
         devnet.stop()
-        return [*stopped, "ledger"]
+        return self._noted([*stopped, LEDGER_NAME])
+
+    def _noted(self, stopped: list[str]) -> list[str]:
+        for name in stopped:
+            processes.note_stop(self.home, name, DOWN)
+        return stopped
 
     def add_node(self, network: Network, devnet: Devnet) -> str:
         """Found one more node of one more owner and start it; its name."""

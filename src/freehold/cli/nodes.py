@@ -146,6 +146,7 @@ def stop(name: NodeName = "node", *, home: HomeOption = None, as_json: JsonOptio
         raise NotFoundError(f"{name} does not run", remedy="Start it with `freehold node start`.")
     with cancellable():
         processes.stop(child)
+        processes.note_stop(target, name, "stopped by `freehold node stop`")
     screen.emit({"node": name, "stopped": True})
     screen.say(f"[green]✓[/] {name} stopped")
 
@@ -176,10 +177,12 @@ def status(
         {
             "process": "runs" if runs else "stopped",
             "market": "left" if _has_left(view, runs=runs) else view.state,
-            "endpoint": view.endpoint, "columns": view.columns, "bytes": f"{view.bytes:,}",
+            "endpoint": view.endpoint,
+            "columns": f"{view.lost} lost" if view.lost else view.columns,
+            "bytes": f"{view.bytes:,}",
             "rounds proved": view.proven, "rounds missed": view.missed,
             "stake": f"{brief(view.stake)} tokens",
-            "payout account": f"{brief(view.earned)} tokens",
+            "payout account": f"{brief(view.balance)} tokens",
             "gas": f"{brief(gas)} coins",
         },
     )  # fmt: skip

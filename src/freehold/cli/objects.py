@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from freehold.client.objects import Delivery
     from freehold.client.results import ColumnInfo, DealInfo
     from freehold.client.sharing import Shared
+    from freehold.domain.ids import Address
     from freehold.markets.storage.manifest import Put
 
 NameArgument = Annotated[str, typer.Argument(help="Name on the network, such as docs/plan.pdf.")]
@@ -215,9 +216,11 @@ def info(
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
         found = client.info(name)
+        fates = fates_of(client)
     from freehold.cli.live import names_of
 
-    columns = [] if found.deal is None else [_column(found.deal, c) for c in found.deal.columns]
+    deal = found.deal
+    columns = [] if deal is None else [_column(deal, c, fates) for c in deal.columns]
     screen.emit(
         {
             **_row(found.named.put, pending=found.named.pending, version=found.named.sequence),
@@ -239,7 +242,21 @@ def info(
     )
 
 
-def _column(deal: DealInfo, column: ColumnInfo) -> dict[str, object]:
+def fates_of(client: Client) -> dict[Address, str]:
+    """Why nodes may take nothing new, by node; none for those that may."""
+    return {record.peer.node: record.barred for record in client.chain.nodes() if record.barred}
+
+
+def state_of(column: ColumnInfo, fates: Mapping[Address, str]) -> str:
+    """One word for where a column stands: the ledger's, and its node's standing."""
+    fate = fates.get(column.record.node, "") if column.active else ""
+    for sign, state in (("failed", "lost"), ("owes", "late"), ("gave notice", "leaving")):
+        if fate.startswith(sign):
+            return state
+    return ("", "active", "ended", "finished")[column.record.state]
+
+
+def _column(deal: DealInfo, column: ColumnInfo, fates: Mapping[Address, str]) -> dict[str, object]:
     from freehold.markets.storage.piece import cid_from
 
     record = column.record
@@ -247,7 +264,7 @@ def _column(deal: DealInfo, column: ColumnInfo) -> dict[str, object]:
         "slot": column.slot,
         "node": record.node,
         "cid": cid_from(record.root, deal.record.size, deal.record.height),
-        "state": ("", "active", "ended", "finished")[record.state],
+        "state": state_of(column, fates),
         "price": record.price,
         "rail": record.rail,
     }

@@ -76,6 +76,7 @@ def start(
 
 def keep(home: Home, name: str, pid: int) -> Child:
     """Write down that the running process ``pid`` is this home's ``name``."""
+    (home.run / f"{name}.stopped").unlink(missing_ok=True)
     child = Child(name, pid, start_mark(pid) or "")
     record = {"pid": child.pid, "started": child.started}
     write_whole(home.run / f"{name}.json", json.dumps(record).encode())
@@ -90,6 +91,20 @@ def find(home: Home, name: str) -> Child | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return child if child.alive() else None
+
+
+def note_stop(home: Home, name: str, why: str) -> None:
+    """Write down that ``name`` was stopped on purpose, until it starts again."""
+    home.run.mkdir(parents=True, exist_ok=True)
+    write_whole(home.run / f"{name}.stopped", why.encode())
+
+
+def why_stopped(home: Home, name: str) -> str:
+    """Why ``name`` was stopped on purpose; empty when nobody did."""
+    try:
+        return (home.run / f"{name}.stopped").read_text()
+    except FileNotFoundError:
+        return ""
 
 
 def running(home: Home) -> list[Child]:

@@ -158,10 +158,7 @@ def doctor(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     screen.table(
         "doctor",
         ("", "what", "found", "remedy"),
-        [
-            ("[green]✓[/]" if f.good else "[red]✗[/]", f.what, f.found, "" if f.good else f.remedy)
-            for f in findings
-        ],
+        [(finding.mark, finding.what, finding.found, finding.advice) for finding in findings],
     )
     if not all(finding.good for finding in findings):
         raise typer.Exit(1)

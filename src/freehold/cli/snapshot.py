@@ -15,7 +15,11 @@ READERS = 4
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """One storage node: bytes and columns under deal, rounds, stake and earnings in base units."""
+    """One storage node: bytes and columns that it holds under deals, rounds, and in base units its
+    stake and the balance of its payout account, from which its owner may have withdrawn.
+
+    A node that failed holds nothing: its columns are ``lost`` until they are moved or closed.
+    """
 
     node: Address
     owner: Address
@@ -27,7 +31,8 @@ class NodeView:
     proven: int
     missed: int
     stake: int
-    earned: int
+    balance: int
+    lost: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,12 +105,13 @@ def _view(ledger: Ledger, node: Address, proven: Mapping[int, int]) -> NodeView 
         state=_state(
             retired=entry.retired, failed=state.failed, owed=owed, leaving=bool(state.notice_at)
         ),
-        bytes=state.bytes,
-        columns=state.columns,
+        bytes=0 if state.failed else state.bytes,
+        columns=0 if state.failed else state.columns,
         proven=proven[state.set_id],
         missed=_missed(ledger, node, state.set_id),
         stake=ledger.staking.active(node),
-        earned=ledger.payments.status(token, entry.payout).funds,
+        balance=ledger.payments.status(token, entry.payout).funds,
+        lost=state.columns if state.failed else 0,
     )
 
 

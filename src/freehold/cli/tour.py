@@ -25,6 +25,7 @@ from freehold.ledger.values import Event
 NAME = "tour/voyage.bin"
 SIZE = 2 * 2**20
 KILLED = 2
+KILLED_BY_TOUR = "killed by `freehold tour`"
 POLL = 0.5
 
 
@@ -74,6 +75,7 @@ class Tour:
             child = processes.find(self.home, name)
             if child is not None:
                 processes.kill(child)
+                processes.note_stop(self.home, name, KILLED_BY_TOUR)
         self.screen.tell(
             f"[bold]2.[/] Killed {' and '.join(victims.values())}, as a power cut would."
         )

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from freehold.cli import run
+from freehold.cli import doctor, processes, run
 from freehold.cli.doctor import Finding, examine
 from freehold.cli.home import Home
 from freehold.cli.live import names_of
 from freehold.cli.local import node_key, write_settings
 from freehold.cli.session import open_ledger
+from freehold.cli.tour import KILLED_BY_TOUR
 from freehold.domain.errors import ConflictError, UnavailableError, UsageError
-from freehold.domain.ids import checksum
+from freehold.domain.ids import Address, checksum
 from freehold.domain.network import CONTRACTS, Network
 
 
@@ -56,6 +58,46 @@ def test_a_network_of_this_machine_is_started_by_up(home: Home) -> None:
     everything = found(home)
     assert everything["ledger"].remedy == "Start it with `freehold up`."
     assert everything["watcher"].remedy.endswith("watcher.log, then `freehold up`.")
+
+
+def test_what_somebody_stopped_is_no_defect(home: Home) -> None:
+    processes.note_stop(home, "attic", "stopped by `freehold node stop`")
+    attic = found(home)["attic"]
+    assert (attic.good, attic.deliberate) == (True, True)
+    assert attic.found == "stopped by `freehold node stop`"
+    assert attic.advice == "Start it with `freehold node start attic`."
+    processes.keep(home, "attic", os.getpid())
+    assert processes.why_stopped(home, "attic") == ""
+    assert found(home)["attic"].found == "runs"
+
+
+def test_a_network_that_was_put_down_is_no_defect(home: Home) -> None:
+    home.devnet.mkdir()
+    processes.note_stop(home, "ledger", "stopped with the network")
+    ledger = found(home)["ledger"]
+    assert ledger.good
+    assert "freehold up" in ledger.advice
+
+
+@pytest.mark.parametrize("deliberate", [True, False])
+def test_a_node_that_failed_is_a_defect_unless_somebody_killed_it(
+    home: Home, deliberate: bool
+) -> None:
+    if deliberate:
+        processes.note_stop(home, "attic", KILLED_BY_TOUR)
+    finding = doctor.examine_node(home, home.node("attic"), fates(home, doctor.FAILED))
+    assert (finding.good, finding.deliberate) == (deliberate, deliberate)
+    assert "lost or moved" in finding.found
+    assert ("Nothing" if deliberate else "freehold node init") in finding.advice
+
+
+def test_a_node_that_left_need_not_run(home: Home) -> None:
+    finding = doctor.examine_node(home, home.node("attic"), fates(home, doctor.LEFT))
+    assert (finding.good, finding.found) == (True, "stopped, and has left the network")
+
+
+def fates(home: Home, fate: str) -> dict[Address, str]:
+    return dict.fromkeys(names_of(home), fate)
 
 
 def test_up_founds_nothing_in_the_home_of_a_foreign_network(home: Home) -> None:
