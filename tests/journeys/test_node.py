@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ from freehold.domain.money import UNIT
 from freehold.domain.network import Network
 from freehold.domain.typed import CONSENT
 from freehold.ledger import keystore
-from freehold.ledger.contracts.registry import STORAGE
+from freehold.ledger.contracts.registry import SESSION_READ, STORAGE
 from freehold.ledger.contracts.storage import ACTIVE, FINISHED, Acceptance, Mandate, OpenRequest
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
@@ -271,6 +271,15 @@ def test_a_node_joins_stores_proves_earns_restarts_and_leaves(
     node.stop(signal.SIGKILL)
     node.start()
     assert node.ask("GET", f"/piece/{PIECE.cid}", identity=me) == (200, DATA)
+    guest = Key.draw(secrets.token_bytes)
+    asking = replace(me, key=guest, account=me.key.address)
+    assert node.ask("HEAD", f"/piece/{PIECE.cid}", identity=asking)[0] == 401
+    limits = {"scope": SESSION_READ, "cap": 0, "expiry": ledger.now() + 3_600}
+    ledger.registry.set_session(guest.address, **limits)
+    wait_for(
+        "the session key is heard of",
+        lambda: node.ask("HEAD", f"/piece/{PIECE.cid}", identity=asking)[0] == 200,
+    )
     after = ledger.pdp.next_round(set_id)
     wait_for("it proves again", lambda: ledger.pdp.next_round(set_id) > after)
     health = node.health()

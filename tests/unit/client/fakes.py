@@ -14,7 +14,6 @@ from functools import lru_cache
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -28,6 +27,7 @@ from freehold.client.options import Options
 from freehold.client.packer import Limits
 from freehold.client.session import Retry
 from freehold.client.wallet import Wallet
+from freehold.domain.closing import Closing
 from freehold.domain.errors import NotFoundError, RefusedError
 from freehold.domain.ids import ZERO_ADDRESS, Address, address, checksum, hex32
 from freehold.domain.keys import Key, recover
@@ -612,7 +612,7 @@ OPTIONS = Options(
 )
 
 
-class World:
+class World(Closing):
     """Nodes that run, and clients over them; leave it to stop everything."""
 
     def __init__(self, folder: Path, nodes: int = 6) -> None:
@@ -665,15 +665,8 @@ class World:
     def by_address(self, node: Address) -> FakeNode:
         return next(n for n in self.nodes if n.key.address == node)
 
-    def __enter__(self) -> World:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Stop everything."""
         for close in self.closing:
             close()
         for node in self.nodes:

@@ -69,6 +69,14 @@ def test_a_node_registers_with_its_consent(ledger: Ledger, devnet: Devnet) -> No
     assert ledger.registry.at(ledger.registry.count() - 1) == node.address
 
 
+def test_neither_an_account_without_code_nor_any_contract_has_signed(
+    ledger: Ledger, devnet: Devnet
+) -> None:
+    signature = devnet.funder.sign(bytes(32))
+    for account in (devnet.funder.address, ledger.token.address):
+        assert not ledger.wallet_signed(account, bytes(32), signature)
+
+
 def test_refusals_are_typed_and_name_the_call(ledger: Ledger) -> None:
     with pytest.raises(RefusedError, match=r"payments\.rail was refused: payments: no such rail"):
         ledger.payments.rail(10**6)
