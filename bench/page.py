@@ -7,10 +7,13 @@ from itertools import groupby, pairwise
 from math import log10
 from typing import TypeAlias
 
+from freehold.control.running import SHARE_BPS, least_bytes
+from freehold.domain.money import TIB, UNIT
+
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | None"
 
 PERIODS = 30
-SHARE = 0.05
+SHARE = SHARE_BPS / 10_000
 """Of pay: what proving may cost."""
 PRICE, FEE = 2.5, 0.005
 """USD a TiB-month, and the network's fee of it."""
@@ -56,7 +59,9 @@ def render(found: Json) -> str:
 
 def least_tib(proof_gas: float, gas_usd: float) -> float:
     """The least set, TiB, at a price of gas in USD."""
-    return PERIODS * proof_gas * gas_usd / (SHARE * PRICE * (1 - FEE))
+    monthly = round(PERIODS * proof_gas * gas_usd * UNIT)
+    price, fee = round(PRICE * UNIT), round(FEE * 10_000)
+    return least_bytes(monthly, price=price, fee_bps=fee) / TIB
 
 
 def _compared(found: Json) -> str:

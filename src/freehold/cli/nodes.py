@@ -14,13 +14,19 @@ from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.domain import money
-from freehold.domain.errors import ConflictError, NotFoundError
+from freehold.domain.errors import ConflictError, NotFoundError, UnavailableError
 from freehold.domain.files import PUBLIC, write_whole
 
 if TYPE_CHECKING:
     from freehold.cli.snapshot import NodeView
 
 app = typer.Typer(name="node", help="Nodes that you own.", no_args_is_help=True)
+CoinOption = Annotated[
+    str, typer.Option("--coin", help="Tokens that a coin of the chain is worth, to judge gas by.")
+]
+LossOption = Annotated[
+    bool, typer.Option("--yes", "-y", help="Go on where proving costs too much of the pay.")
+]
 NodeName = Annotated[str, typer.Argument(help="A name for the node on this machine.")]
 
 
@@ -64,12 +70,15 @@ def join(
     ] = None,
     stake: Annotated[str, typer.Option("--stake", help="Tokens to stake behind it.")] = "100",
     gas: Annotated[str, typer.Option("--gas", help="Coins to give the node for gas.")] = "1",
+    coin: CoinOption = "1",
+    yes: LossOption = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Register the node under this wallet, stake behind it, and join the storage market."""
     from freehold.cli.enlist import Enlistment, enlist
+    from freehold.cli.floor import measure
     from freehold.cli.local import folder_password, node_key
     from freehold.ledger.contracts.registry import STORAGE
 
@@ -77,12 +86,15 @@ def join(
     _adopt(target.descriptor, network)
     folder = _folder(target.node(name))
     with cancellable(), open_account(home, password_file) as ledger:
+        floor = measure(ledger, folder, coin=money.parse(coin))
+        floor.require(yes=yes)
+        screen.tell(f"[dim]·[/] {floor.text()}")
         key = node_key(folder / "key.json", folder_password(folder))
         lacking = money.parse(gas) - ledger.balance(key.address)
         if lacking > 0:
             ledger.transfer(key.address, lacking)
         enlist(ledger, key, Enlistment(roles=STORAGE, stake=money.parse(stake)))
-    screen.emit({"node": key.address})
+    screen.emit({"node": key.address, **floor.to_json()})
     screen.say(f"[green]✓[/] {key.address} is in; start it with `freehold node start {name}`")
 
 
@@ -115,6 +127,8 @@ def start(
     foreground: Annotated[
         bool, typer.Option("--foreground", help="Stay attached, as a service manager wants.")
     ] = False,
+    coin: CoinOption = "1",
+    yes: LossOption = False,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -124,6 +138,8 @@ def start(
     screen, target = Screen(as_json), open_home(home)
     folder = _folder(target.node(name))
     target.network()
+    with cancellable():
+        _check_floor(home, screen, folder, coin=money.parse(coin), yes=yes)
     if foreground:
         from freehold.node.__main__ import main
 
@@ -134,6 +150,24 @@ def start(
         local.await_ready(child)
     screen.emit({"node": name, "pid": child.pid})
     screen.say(f"[green]✓[/] {name} runs (process {child.pid})")
+
+
+def _check_floor(root: Path | None, screen: Screen, folder: Path, *, coin: int, yes: bool) -> None:
+    """Refuse a node that cannot earn its proofs, unless it holds something already: a node that is
+    kept from starting misses proofs, which costs its owner more than dear gas does."""
+    from freehold.cli.floor import measure
+    from freehold.cli.wallets import keystore_address
+
+    try:
+        with open_ledger(root) as ledger:
+            floor = measure(ledger, folder, coin=coin)
+            held = ledger.faults.node_state(keystore_address(folder / "key.json")).columns
+    except UnavailableError as error:
+        screen.tell(f"[yellow]what proving costs is not known now: {error.message}[/]")
+        return
+    floor.require(yes=yes or held > 0)
+    if floor.below:
+        screen.tell(f"[yellow]this node may run at a loss: {floor.text()}[/]")
 
 
 @app.command()
