@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import socket
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from freehold.cli.home import Home
 from freehold.cli.processes import Child
 from freehold.cli.wallets import WalletFolder
 from freehold.domain.clock import SystemClock
-from freehold.domain.errors import FreeholdError
+from freehold.domain.errors import CapacityError, FreeholdError
 from freehold.domain.files import PUBLIC, write_whole
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key, new_phrase
@@ -43,6 +44,9 @@ COINS = 1_000 * UNIT
 CAPACITY = "16GiB"
 COST = 2**12
 """Key stretching for unattended keys: their random password lies in the same folder."""
+
+_PORTS = range(20_000, 32_768)
+_TRIES = 500
 
 Say = Callable[[str], None]
 
@@ -99,6 +103,9 @@ class LocalNetwork:
         The watcher comes last, for it begins the next round: whoever must answer is there then.
         """
         self.say("starting the nodes and the watcher")
+        for folder in self.home.nodes():
+            if processes.find(self.home, folder.name) is None and keep_port(folder):
+                self.say(f"{folder.name} moves to another port: its own is taken")
         started = [self.start_node(folder.name) for folder in self.home.nodes()]
         for ready, child in enumerate(started, start=1):
             self.await_ready(child)
@@ -273,10 +280,41 @@ def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     write_whole(folder / "node.toml", lines.encode())
 
 
+def keep_port(folder: Path) -> bool:
+    """Give a stopped node another port when somebody else took its own; whether it did so.
+
+    The node tells the registry its new place by itself.
+    """
+    mine = load(folder, flags={}, environment={})
+    if mine.port == 0 or _is_free(mine.host, mine.port):
+        return False
+    written = tomllib.loads((folder / "node.toml").read_text())
+    texts = {name: str(value) for name, value in written.items()}
+    write_settings(folder, texts | {"port": str(_free_port())})
+    return True
+
+
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port below those that systems hand out to connections, or one of these could take it
+    while the node is off."""
+    for _ in range(_TRIES):
+        port = _PORTS.start + secrets.randbelow(len(_PORTS))
+        if _is_free("127.0.0.1", port):
+            return port
+    raise CapacityError(
+        f"no port between {_PORTS.start} and {_PORTS.stop} is free",
+        remedy="Stop what listens there, and start again.",
+    )
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+        return True
 
 
 def _ready_pid(path: Path) -> int | None:
