@@ -169,7 +169,7 @@ class Api:
 
     def _create(self, account: Address, size: int) -> Upload:
         self._parts.standing.check_open()
-        self._parts.standing.check_funds(account, size)
+        self._parts.standing.check_funds(account, size + self._parts.store.staged(account))
         return self._parts.uploads.create(account, size)
 
     async def upload_offset(self, request: Request) -> Response:

@@ -110,7 +110,8 @@ class Standing:
             )
 
     def check_funds(self, account: Address, size: int) -> None:
-        """InsufficientFundsError unless the account could pay for its first lockup.
+        """InsufficientFundsError unless the account could pay for the first lockup of all that it
+        has here without a deal: ``size`` bytes.
 
         It keeps strangers without money from filling the disk; watchers pass, because they
         store what others pay for.

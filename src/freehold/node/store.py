@@ -271,15 +271,19 @@ class Store:
         )
         return [text(row[0]) for row in rows]
 
-    def check_staged(self, account: Address, size: int, *, limit: int) -> None:
-        """QuotaError when the account's bytes that no deal pays for would pass ``limit``."""
-        staged = self._database.number(
+    def staged(self, account: Address) -> int:
+        """Bytes that the account is sending or has stored here and no deal pays for."""
+        return self._database.number(
             "SELECT coalesce((SELECT sum(size) FROM uploads WHERE account = ?1), 0) + "
             "coalesce((SELECT sum(p.size) FROM claims l JOIN pieces p ON p.cid = l.cid "
             "WHERE l.account = ?1 AND NOT EXISTS "
             "(SELECT 1 FROM columns c WHERE c.cid = p.cid)), 0)",
             (account,),
         )
+
+    def check_staged(self, account: Address, size: int, *, limit: int) -> None:
+        """QuotaError when the account's bytes that no deal pays for would pass ``limit``."""
+        staged = self.staged(account)
         if staged + size > limit:
             raise QuotaError(
                 f"{account} has {staged} bytes here that no deal pays for, of {limit} allowed",

@@ -11,6 +11,7 @@ import pytest
 
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key, recover
+from freehold.domain.money import cost
 from freehold.domain.typed import ACCEPTANCE, OFFER
 from freehold.markets.storage.piece import Piece, commit
 from unit.node.world import CLIENT, NODE, NOW, STRANGER, WATCHER, World, sign_voucher
@@ -130,6 +131,18 @@ def test_who_cannot_pay_cannot_fill_the_disk(http: Http) -> None:
     refused = http(STRANGER, "POST", "/upload", body={"size": 10**7})
     assert (refused.status_code, refused.json()["kind"]) == (409, "InsufficientFundsError")
     assert http(WATCHER, "POST", "/upload", body={"size": 10**7}).status_code == 201
+
+
+def test_the_same_money_stands_for_one_upload(http: Http) -> None:
+    price, lockup = http.world.node.settings.price, http.world.chain.storage.lockup_period
+    first_lockup = cost(price=price, size=10**7, seconds=lockup)
+    http.world.chain.payments.available[STRANGER.address] = first_lockup * 3 // 2
+    made = http(STRANGER, "POST", "/upload", body={"size": 10**7})
+    assert made.status_code == 201
+    again = http(STRANGER, "POST", "/upload", body={"size": 10**7})
+    assert (again.status_code, again.json()["kind"]) == (409, "InsufficientFundsError")
+    http(STRANGER, "DELETE", f"/upload/{made.json()['id']}")
+    assert http(STRANGER, "POST", "/upload", body={"size": 10**7}).status_code == 201
 
 
 def test_a_size_beyond_the_offer_is_refused(http: Http) -> None:
