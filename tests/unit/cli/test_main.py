@@ -4,11 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
 
-from freehold.cli.main import explain
+from freehold.cli.main import app, explain
 from freehold.domain.errors import NotFoundError
 
 HEAVY = ("web3", "numba", "torch", "llvmlite", "eth_account", "sqlalchemy", "fastapi", "numpy")
@@ -135,3 +138,19 @@ def test_a_node_is_made_once(tmp_path: Path) -> None:
     assert odd.returncode == 2
     assert "64GiB" in odd.stderr
     assert freehold("node", "start", "attic", home=home).returncode == 1
+
+
+def test_every_command_speaks_to_programs_and_of_any_home() -> None:
+    root = get_command(app)
+    found = dict(_commands(root, "freehold"))
+    assert len(found) > 25
+    for path, options in found.items():
+        assert {"--json", "--home"} <= options, path
+
+
+def _commands(command: object, path: str) -> Iterator[tuple[str, set[str]]]:
+    if isinstance(command, TyperGroup):
+        for name, child in command.commands.items():
+            yield from _commands(child, f"{path} {name}")
+    elif isinstance(command, TyperCommand):
+        yield path, {option for parameter in command.params for option in parameter.opts}
