@@ -189,13 +189,13 @@ class Scene:
 
     def open(self) -> None:
         client = self.rng.choice(CLIENTS)
-        n = self.rng.randint(1, 4)
+        n = self.rng.randint(1, 5)
         chosen = self.rng.sample(NODES, n)
         pieces = [merkle.sample(self.rng.randrange(10**6), SIZE) for _ in range(n)]
         term_end = self.now + self.rng.randint(3, 30) * PERIOD
         mandate = (PRICE * 2, 0, 2, term_end, self.rng.choice([0, 10**12]), self.rng.randint(0, 4))
         request = (
-            self.rng.randbytes(32), self.token.address, self.rng.randint(1, n), SIZE,
+            self.rng.randbytes(32), self.token.address, self.rng.randint(1, max(1, n - 2)), SIZE,
             pieces[0].height, [p.root for p in pieces], mandate, b"hint",
         )  # fmt: skip
         accepted = [
@@ -276,9 +276,14 @@ class Scene:
 
     def replace(self) -> None:
         number, slot, deal = self.weak_slot()
+        again = self.rng.random() < 0.2
+        if again and self.moved:
+            number, slot = self.moved[-1]
+            deal = self.storage.call("deal", number)
         client = next(c for c in CLIENTS if c.address == deal.client)
         piece = self._piece(self.storage.call("column", number, slot))
-        by = self.rng.choice([client, self.rng.choice(OWNERS), treasury, treasury, treasury])
+        others = [self.rng.choice(OWNERS), treasury, treasury, treasury]
+        by = client if again else self.rng.choice([client, *others])
         node = self.rng.choice(NODES)
         accepted = self.accept(node, client, piece, deal.term_end, mover=by)
         outcome = self.storage.send("replace", number, slot, accepted, sender=by.address)

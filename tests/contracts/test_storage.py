@@ -279,7 +279,7 @@ def test_a_wrong_request_is_refused(
 
 @pytest.mark.parametrize(
     ("size", "height"),
-    [(128, 2), (127, 3), (254, 4), (255, 3), (508, 5), (1017, 5)],
+    [(0, 2), (128, 2), (127, 3), (254, 4), (255, 3), (508, 5), (1017, 5)],
 )
 def test_size_must_need_its_height(
     market: Market, nodes: list[Node], size: int, height: int
