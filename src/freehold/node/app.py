@@ -8,7 +8,6 @@ import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 from typing import TypeVar
 
 from fastapi import FastAPI, Request
@@ -21,15 +20,16 @@ from freehold.domain.errors import FreeholdError, UsageError
 from freehold.domain.ids import Address, address
 from freehold.markets.storage.piece import parse_cid
 from freehold.node.acceptance import Acceptor
+from freehold.node.bodies import SLOWEST, Body, body_of, slow
 from freehold.node.logs import fields
 from freehold.node.metrics import CONTENT_TYPE, Metrics
 from freehold.node.offers import Offerer
 from freehold.node.ranges import requested
-from freehold.node.refusals import PaymentRequiredError, SlowClientError, TooLargeError, status_of
+from freehold.node.refusals import PaymentRequiredError, SlowClientError, status_of
 from freehold.node.settings import Settings
 from freehold.node.standing import Standing
 from freehold.node.store import Held, Store
-from freehold.node.streams import FileResponse, blocks, small_body
+from freehold.node.streams import FileResponse, small_body
 from freehold.node.tokens import Gate
 from freehold.node.uploads import OffsetError, Upload, Uploads, Writer
 from freehold.node.vouchers import Ticket, Till, parse_voucher
@@ -80,6 +80,23 @@ class Wish(BaseModel):
 
 
 B = TypeVar("B", bound=BaseModel)
+
+
+class _Job:
+    """At most one thing that is being done in another thread."""
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._running: asyncio.Future[None] | None = None
+
+    def start(self, call: Callable[[], None]) -> None:
+        self._running = asyncio.get_running_loop().run_in_executor(self._pool, call)
+
+    async def end(self) -> None:
+        """Wait for it; raises what it raised, once."""
+        running, self._running = self._running, None
+        if running is not None:
+            await asyncio.shield(running)
 
 
 class Api:
@@ -186,31 +203,47 @@ class Api:
 
     async def _fill(self, request: Request, writer: Writer) -> Upload:
         """Write the body; what arrived stays, also when the connection breaks."""
-        announced = request.headers.get("content-length")
-        pending: asyncio.Future[None] | None = None
+        body, job = body_of(request), _Job(self._parts.writers)
         try:
+            announced = request.headers.get("content-length")
             if announced is not None and _number(announced, "Content-Length") > writer.left:
-                raise TooLargeError(
-                    f"the body is longer than the {writer.left} bytes that are missing",
-                    remedy="Send what is missing, or start an upload with the true size.",
-                )
-            seconds = float(self._parts.settings.body_timeout)
-            async for block in blocks(request, size=writer.left, seconds=seconds):
-                if pending is not None:
-                    await pending
-                pending = asyncio.ensure_future(self._write(partial(writer.write, block)))
-                self._parts.metrics.received.inc(len(block))
-            if pending is not None:
-                await pending
+                raise writer.too_large()
+            await self._pour(body, writer, job)
         except BaseException:
-            await asyncio.shield(self._abandon(pending, writer))
+            await asyncio.shield(self._abandon(body, writer, job))
             raise
+        finally:
+            body.close()
         return await self._write(writer.close)
 
-    async def _abandon(self, pending: asyncio.Future[None] | None, writer: Writer) -> None:
-        if pending is not None:
-            await asyncio.wait([pending])
-        await self._write(writer.close)
+    async def _pour(self, body: Body, writer: Writer, job: _Job) -> None:
+        """Fill one block while the one before is hashed and written."""
+        seconds, loop = float(self._parts.settings.body_timeout), asyncio.get_running_loop()
+        deadline = loop.time() + seconds + writer.left / SLOWEST
+        while room := writer.room():
+            count = await body.fill(room, seconds=seconds)
+            await job.end()
+            job.start(writer.take(count))
+            body.filled = 0
+            self._parts.metrics.received.inc(count)
+            if count < len(room):
+                break
+            if loop.time() > deadline:
+                raise slow()
+        else:
+            if await body.fill(memoryview(bytearray(1)), seconds=seconds):
+                body.filled = 0
+                raise writer.too_large()
+        await job.end()
+
+    async def _abandon(self, body: Body, writer: Writer, job: _Job) -> None:
+        """Keep what arrived of the block that was being filled, too."""
+        try:
+            await job.end()
+            if body.filled:
+                await self._write(writer.take(body.filled))
+        finally:
+            await self._write(writer.close)
 
     async def drop_upload(self, request: Request) -> Response:
         account, name = await self._admit(request), request.path_params["id"]

@@ -11,6 +11,7 @@ import errno
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from freehold.domain.files import sync_folder
@@ -24,14 +25,16 @@ BLOCK = 2**20
 class BlockFile:
     """The file of one upload, written at its end by one thread at a time.
 
-    Its last block is filled up with zeros on the disk; ``trim`` takes them off. Memory is one
-    block between the first ``write`` and the next ``sync``. Failures are those of ``disk``.
+    Bytes are put into ``room`` and then declared by ``take``, whose job writes them. There are
+    two blocks in turn, so that one is filled while the other is written. Their memory is given
+    back by ``sync``. On the disk the last block is filled up with zeros, which ``trim`` cuts
+    off. Failures are those of ``disk``.
     """
 
     def __init__(self, path: Path, length: int) -> None:
         """Stand behind the first ``length`` bytes of ``path``, which is made if need be."""
         self._path = path
-        self._block: mmap.mmap | None = None
+        self._blocks: list[memoryview] = []
         with disk(path):
             self._direct = getattr(os, "O_DIRECT", 0)
             self._handle = self._open()
@@ -46,44 +49,54 @@ class BlockFile:
                 raise
         self._filled = len(self._tail)
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Append ``data``; durable after the next ``sync``."""
-        view = memoryview(data)
-        block = self._opened()
-        while view.nbytes:
-            part = view[: BLOCK - self._filled]
-            block[self._filled : self._filled + part.nbytes] = part
-            self._filled += part.nbytes
-            view = view[part.nbytes :]
-            if self._filled == BLOCK:
-                self._put(block, BLOCK)
-                self._start += BLOCK
-                self._filled = 0
+    def room(self) -> memoryview:
+        """Memory for the next bytes, at least one and at most a block."""
+        if not self._blocks:
+            self._blocks = [memoryview(mmap.mmap(-1, BLOCK)) for _ in range(2)]
+            self._blocks[0][: self._filled] = self._tail
+        return self._blocks[0][self._filled :]
 
-    def sync(self) -> None:
-        """Make everything that was written durable."""
-        if self._block is not None:
-            whole = self._filled // ALIGN * ALIGN
-            self._tail = self._block[whole : self._filled]
-            if self._filled:
-                padded = -(-self._filled // ALIGN) * ALIGN
-                self._block[self._filled : padded] = bytes(padded - self._filled)
-                self._put(self._block, padded)
-            self._start, self._filled = self._start + whole, len(self._tail)
-            self._block = None
+    def take(self, count: int) -> Callable[[], None] | None:
+        """``count`` bytes were put into the room: a job that writes the block, if it is full.
+
+        At most one job may wait; jobs run in order, and before ``sync``.
+        """
+        self._filled += count
+        if self._filled < BLOCK:
+            return None
+        block, start = self._blocks[0], self._start
+        self._blocks.reverse()
+        self._start, self._filled = start + BLOCK, 0
+        return lambda: self._put(block, start)
+
+    def flush(self) -> None:
+        """Make all blocks durable that were written."""
         with disk(self._path):
             os.fdatasync(self._handle)
+
+    def sync(self) -> None:
+        """Make everything that was taken durable."""
+        if self._blocks:
+            block, whole = self._blocks[0], self._filled // ALIGN * ALIGN
+            self._tail = bytes(block[whole : self._filled])
+            if self._filled:
+                padded = -(-self._filled // ALIGN) * ALIGN
+                block[self._filled : padded] = bytes(padded - self._filled)
+                self._put(block[:padded], self._start)
+            self._start, self._filled = self._start + whole, len(self._tail)
+            self._blocks = []
+        self.flush()
 
     def trim(self) -> None:
         """Cut off, durably, what fills the last block up; call it after ``sync``."""
         with disk(self._path):
             os.ftruncate(self._handle, self._start + self._filled)
-            os.fdatasync(self._handle)
+        self.flush()
 
     def close(self) -> None:
         """Close the file; what was not synced is lost."""
         os.close(self._handle)
-        self._block = None
+        self._blocks = []
 
     def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -95,25 +108,18 @@ class BlockFile:
             self._direct = 0
             return os.open(self._path, flags, 0o600)
 
-    def _opened(self) -> mmap.mmap:
-        if self._block is None:
-            self._block = mmap.mmap(-1, BLOCK)
-            self._block[: self._filled] = self._tail
-        return self._block
-
-    def _put(self, block: mmap.mmap, length: int) -> None:
-        view = memoryview(block)[:length]
+    def _put(self, block: memoryview, start: int) -> None:
         with disk(self._path):
             try:
-                self._put_at(view)
+                self._put_at(block, start)
             except OSError as error:
                 if not self._direct or error.errno != errno.EINVAL:
                     raise
                 self._direct = 0
                 flags = fcntl.fcntl(self._handle, fcntl.F_GETFL) & ~os.O_DIRECT
                 fcntl.fcntl(self._handle, fcntl.F_SETFL, flags)
-                self._put_at(view)
+                self._put_at(block, start)
 
-    def _put_at(self, view: memoryview) -> None:
-        os.lseek(self._handle, self._start, os.SEEK_SET)
-        write_all(self._handle, view)
+    def _put_at(self, block: memoryview, start: int) -> None:
+        os.lseek(self._handle, start, os.SEEK_SET)
+        write_all(self._handle, block)

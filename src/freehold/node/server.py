@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fastapi import FastAPI
+from httptools import HttpRequestParser
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from freehold.domain.errors import ConflictError
-from freehold.node.streams import BLOCK
+from freehold.node.bodies import EXTENSION, WireBody
 
 HEADER_SECONDS = 15.0
 LINGER_SECONDS = 30.0
-TRICKLE_SECONDS = 1.0
-"""How long the beginning of a block may wait for its rest."""
 IDLE_SECONDS = 60
 BACKLOG = 128
 SHUTDOWN_SECONDS = 10
@@ -28,8 +27,7 @@ SHUTDOWN_SECONDS = 10
 class ImpatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 that hangs up on a client whose request head, or refused body, takes too long.
 
-    It hands bodies over in blocks: to wake the application for every read of the socket costs
-    more than the read.
+    An application may take a body as a ``WireBody``, which then reads it past the parser.
     """
 
     _timer: asyncio.TimerHandle | None = None
@@ -42,24 +40,38 @@ class ImpatientProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._arm(HEADER_SECONDS)
         super().on_message_begin()
+        self.scope["extensions"] = {EXTENSION: {"take": self._take_body}}
 
     def on_headers_complete(self) -> None:
         self._disarm()
         self._receiving = True
         super().on_headers_complete()
 
-    def on_body(self, body: bytes) -> None:
+    def _take_body(self) -> WireBody | None:
+        """The body of the running request, which nobody has begun to read; None for one whose
+        length is not known, or that waits for its request to be continued."""
         cycle = self.cycle
-        if cycle.response_complete:
-            return
-        if not cycle.body:
-            self._disarm()
-            self._timer = self.loop.call_later(TRICKLE_SECONDS, cycle.message_event.set)
-        cycle.body += body
-        if len(cycle.body) >= BLOCK:
-            self._disarm()
-            self.flow.pause_reading()
-            cycle.message_event.set()
+        announced = next((v for name, v in self.headers if name == b"content-length"), b"")
+        if cycle.waiting_for_100_continue or not announced.isdigit() or not cycle.more_body:
+            return None
+        early = bytes(cycle.body)
+        cycle.body.clear()
+        body = WireBody(self, early, int(announced) - len(early))
+        self.pause_body()
+        self.transport.set_protocol(body)
+        return body
+
+    def pause_body(self) -> None:
+        self.flow.pause_reading()
+
+    def resume_body(self) -> None:
+        self.flow.resume_reading()
+
+    def end_body(self) -> None:
+        self.transport.set_protocol(self)
+        self.on_message_complete()
+        self.parser = HttpRequestParser(self)
+        self.flow.resume_reading()
 
     def on_message_complete(self) -> None:
         self._disarm()

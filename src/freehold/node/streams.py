@@ -4,73 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from concurrent.futures import Executor
 
 from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from freehold.node.bodies import StreamBody
 from freehold.node.ranges import Span
-from freehold.node.refusals import SlowClientError, TooLargeError
+from freehold.node.refusals import TooLargeError
 
 BLOCK = 2**20
-"""Bytes that are hashed or sent at once."""
-SLOWEST = 16 * 1024
-"""Bytes a second below which a transfer is cut off."""
+"""Bytes that are sent at once."""
 
 
 async def small_body(request: Request, *, limit: int, seconds: float) -> bytes:
     """The whole body of a JSON request; TooLargeError past ``limit`` bytes."""
-    parts = request.stream()
-    found = bytearray()
-    while True:
-        block = await _block(parts, seconds=seconds, most=limit + 1 - len(found))
-        if not block:
-            return bytes(found)
-        found += block
-        if len(found) > limit:
-            raise TooLargeError(
-                f"the body is longer than {limit} bytes", remedy="Send a shorter request."
-            )
-
-
-async def blocks(request: Request, *, size: int, seconds: float) -> AsyncIterator[bytes]:
-    """The body in blocks of about a MiB; SlowClientError when it stalls or trickles.
-
-    ``ClientDisconnect`` ends a body that breaks off; what is left of its last block is lost.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds + size / SLOWEST
-    parts = request.stream()
-    while block := await _block(parts, seconds=seconds, most=BLOCK):
-        yield block
-        if loop.time() > deadline:
-            raise _slow()
-
-
-async def _block(parts: AsyncIterator[bytes], *, seconds: float, most: int) -> bytes:
-    """At least ``most`` bytes joined, fewer only at the end of the body."""
-    loop = asyncio.get_running_loop()
-    found: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(seconds) as patience:
-            async for part in parts:
-                found.append(part)
-                size += len(part)
-                if size >= most:
-                    break
-                patience.reschedule(loop.time() + seconds)
-    except TimeoutError as error:
-        raise _slow() from error
-    return found[0] if len(found) == 1 else b"".join(found)
-
-
-def _slow() -> SlowClientError:
-    return SlowClientError(
-        "the body did not arrive in time", remedy="Resume the upload over a better connection."
-    )
+    found = memoryview(bytearray(limit + 1))
+    length = await StreamBody(request).fill(found, seconds=seconds)
+    if length > limit:
+        raise TooLargeError(
+            f"the body is longer than {limit} bytes", remedy="Send a shorter request."
+        )
+    return bytes(found[:length])
 
 
 class FileResponse(Response):

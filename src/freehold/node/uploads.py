@@ -11,6 +11,7 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -76,10 +77,26 @@ class _Session:
                 self.hasher.update(block)
                 left -= len(block)
 
-    def write(self, block: bytes | memoryview) -> None:
-        self._blocks.write(block)
-        self.offset += len(block)
-        self.hasher.update(block)
+    def room(self) -> memoryview:
+        return self._blocks.room()
+
+    def take(self, count: int) -> Callable[[], bool]:
+        """The job of ``BlockFile.take``, which also hashes; True if all is written behind it."""
+        data = self._blocks.room()[:count]
+        write = self._blocks.take(count)
+        self.offset += count
+
+        def job() -> bool:
+            self.hasher.update(data)
+            if write is not None:
+                write()
+            return write is not None
+
+        return job
+
+    def flush(self, reached: int) -> None:
+        self._blocks.flush()
+        self.synced = reached
 
     def sync(self) -> None:
         self._blocks.sync()
@@ -256,7 +273,7 @@ class Uploads:
         """
         try:
             session.sync()
-            self._record_offset(upload.id, session.synced)
+            self.record(upload.id, session.synced)
         except BaseException:
             self._forget(upload.id)
             raise
@@ -266,7 +283,8 @@ class Uploads:
         """Forget a session whose last write failed; called by the writer."""
         self._forget(upload.id)
 
-    def _record_offset(self, upload: str, offset: int) -> None:
+    def record(self, upload: str, offset: int) -> None:
+        """Remember that so many bytes are durable; called by the writer."""
         with self._database.write():
             self._database.run("UPDATE uploads SET offset = ? WHERE id = ?", (offset, upload))
 
@@ -282,7 +300,7 @@ class Uploads:
         file = self._store.incoming / upload.id
         offset = upload.offset if file.exists() and file.stat().st_size >= upload.offset else 0
         if offset != upload.offset:
-            self._record_offset(upload.id, offset)
+            self.record(upload.id, offset)
         return _Session(file, offset, self._hasher(upload.size))
 
     def _drop_idle(self, upload: str) -> None:
@@ -335,20 +353,44 @@ class Writer:
         """Bytes that the upload still lacks."""
         return self._upload.size - self._session.offset
 
-    def write(self, block: bytes | memoryview) -> None:
-        """Write and hash a block; TooLargeError past the promised size."""
-        if len(block) > self.left:
-            raise TooLargeError(
-                f"the body is longer than the {self._upload.size} bytes announced",
-                remedy="Start an upload with the true size.",
-            )
+    def room(self) -> memoryview:
+        """Memory for the next bytes of the upload: none once it is complete."""
+        return self._session.room()[: self.left]
+
+    def take(self, count: int) -> Callable[[], None]:
+        """``count`` bytes were put into the room: a job that hashes them and writes full blocks.
+
+        At most one job may wait; jobs run in order, and before ``close``.
+        """
+        return partial(self._run, self._session.take(count), self._session.offset)
+
+    def _run(self, job: Callable[[], bool], reached: int) -> None:
         try:
-            self._session.write(block)
-            if self._session.offset - self._session.synced >= CHECKPOINT:
-                self._uploads.acknowledge(self._upload, self._session)
+            if job() and reached - self._session.synced >= CHECKPOINT:
+                self._session.flush(reached)
+                self._uploads.record(self._upload.id, reached)
         except BaseException:
             self._broken = True
             raise
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take, hash and write ``data``; TooLargeError past the promised size."""
+        if len(data) > self.left:
+            raise self.too_large()
+        view = memoryview(data)
+        while view:
+            room = self.room()
+            part = view[: len(room)]
+            room[: len(part)] = part
+            self.take(len(part))()
+            view = view[len(part) :]
+
+    def too_large(self) -> TooLargeError:
+        """The error of a body that is longer than what is missing."""
+        return TooLargeError(
+            f"the body is longer than the {self.left} bytes that are missing",
+            remedy="Send what is missing, or start an upload with the true size.",
+        )
 
     def close(self) -> Upload:
         """Sync what was written, record it, and let others write; returns the new state.

@@ -13,6 +13,7 @@ from pathlib import Path
 from freehold.domain.clock import SystemClock
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import commit
+from freehold.node import blockfile
 from freehold.node import uploads as upload_module
 from freehold.node.database import Database
 from freehold.node.hashing import PieceHasher
@@ -53,7 +54,8 @@ def say(*words: object) -> None:
 
 
 def main(home: Path, seed: int) -> None:
-    upload_module.CHECKPOINT = 3 * BLOCK  # so that it happens in the middle of a request
+    # Small, so that they are passed in the middle of a request.
+    blockfile.BLOCK, upload_module.CHECKPOINT = 32 * 1024, 64 * 1024
     _, uploads, _ = open_store(home)
     draw = random.Random(seed)
     for number in range(10_000):

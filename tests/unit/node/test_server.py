@@ -24,10 +24,10 @@ from freehold.domain.errors import ConflictError
 from freehold.markets.storage.piece import commit
 from freehold.node import server
 from freehold.node.__main__ import main
+from freehold.node.bodies import body_of
 from freehold.node.daemon import request_leave
 from freehold.node.database import Database
 from freehold.node.server import listen, make_server
-from freehold.node.streams import BLOCK
 from freehold.node.tls import ensure_certificate, server_context
 from unit.node.world import CLIENT, NOW, World, network, sign_request
 
@@ -160,32 +160,63 @@ def test_a_body_that_stalls_is_refused_and_kept(served: Served) -> None:
     assert 0 < kept <= 2 * 2**20
 
 
-def test_a_body_comes_in_blocks_or_as_it_trickles_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+BODY = 2 * 2**20 + 12_345
+
+
+@pytest.fixture
+def bodies(tmp_path: Path) -> Iterator[tuple[int, list[bytes]]]:
+    """The port of a server that reads bodies in two parts, and what it has read."""
+    app, found = FastAPI(), list[bytes]()
+
+    @app.post("/whole")
+    async def whole(request: Request) -> None:
+        body = body_of(request)
+        for length in (BODY // 3, BODY):
+            view = memoryview(bytearray(length))
+            found.append(bytes(view[: await body.fill(view, seconds=30)]))
+        body.close()
+
+    @app.post("/part")
+    async def part(request: Request) -> None:
+        body = body_of(request)
+        view = memoryview(bytearray(1000))
+        found.append(bytes(view[: await body.fill(view, seconds=30)]))
+        body.close()
+
+    with serving(app, tmp_path) as (port, _):
+        yield port, found
+
+
+@pytest.mark.parametrize("size", [0, 1, BODY // 3, BODY])
+def test_bodies_of_known_length_follow_each_other(
+    bodies: tuple[int, list[bytes]], size: int
 ) -> None:
-    monkeypatch.setattr(server, "TRICKLE_SECONDS", 0.01)
-    parts: list[int] = []
-    app = FastAPI()
+    port, found = bodies
+    data = hashlib.shake_128(b"a body").digest(size)
+    with connect(port) as connection:
+        for path in ("/whole", "/part", "/whole"):
+            connection.sendall(head("POST", path, "", size) + data)
+            assert answer(connection)[0] == 200
+    assert b"".join(found) == data + data[:1000] + data
 
-    @app.post("/parts")
-    async def collect(request: Request) -> None:
-        async for part in request.stream():
-            parts.append(len(part))
 
-    with serving(app, tmp_path) as (port, _), connect(port) as connection:
-        connection.sendall(head("POST", "/parts", "", 100) + bytes(60))
-        deadline = time.monotonic() + 30
-        while not parts and time.monotonic() < deadline:
-            time.sleep(0.01)
-        connection.sendall(bytes(40))
+def test_a_body_of_unknown_length_is_read(bodies: tuple[int, list[bytes]]) -> None:
+    port, found = bodies
+    with connect(port) as connection:
+        line = "POST /whole HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n"
+        connection.sendall(line.encode() + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
         assert answer(connection)[0] == 200
-        assert (parts[0], sum(parts)) == (60, 100)
-        monkeypatch.setattr(server, "TRICKLE_SECONDS", 30.0)
-        parts.clear()
-        connection.sendall(head("POST", "/parts", "", len(DATA)) + DATA)
+    assert b"".join(found) == b"abcde"
+
+
+def test_a_request_that_wants_to_be_continued_is(bodies: tuple[int, list[bytes]]) -> None:
+    port, found = bodies
+    with connect(port) as connection:
+        connection.sendall(head("POST", "/whole", "", 3, Expect="100-continue"))
+        assert answer(connection)[0] == 100
+        connection.sendall(b"abc")
         assert answer(connection)[0] == 200
-        assert sum(parts) == len(DATA)
-        assert all(length >= BLOCK for length in parts[:2])
+    assert b"".join(found) == b"abc"
 
 
 def test_a_reader_that_stalls_is_cut_off_and_pays_for_what_it_took(served: Served) -> None:

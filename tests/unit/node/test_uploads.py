@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from freehold.domain.errors import ConflictError, IntegrityError, NotFoundError
 from freehold.markets.storage.piece import commit
+from freehold.node.blockfile import BLOCK
 from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
 from freehold.node.settings import MIB
 from freehold.node.uploads import OffsetError, Uploads
@@ -58,15 +59,15 @@ def test_any_cuts_and_restarts_give_the_same_piece(
 def test_a_long_request_is_made_durable_on_its_way(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("freehold.node.uploads.CHECKPOINT", 30)
-    made = world.node.uploads.create(ME, 50)
+    monkeypatch.setattr("freehold.node.uploads.CHECKPOINT", 2 * BLOCK)
+    made = world.node.uploads.create(ME, 4 * BLOCK)
     writer = world.node.uploads.write_from(made.id, ME, 0)
     offsets = []
-    for _ in range(5):
-        writer.write(bytes(10))
+    for _ in range(7):
+        writer.write(bytes(BLOCK // 2))
         offsets.append(world.node.uploads.find(made.id, ME).offset)
-    assert offsets == [0, 0, 30, 30, 30]
-    assert writer.close().offset == 50
+    assert offsets == [0, 0, 0, *[2 * BLOCK] * 4]
+    assert writer.close().offset == 7 * BLOCK // 2
 
 
 def test_two_writers_do_not_meet(world: World) -> None:
