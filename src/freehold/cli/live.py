@@ -106,13 +106,19 @@ def _table(view: View) -> RenderableType:
             _process(view, node),
             f"[{_COLOURS.get(node.state, 'yellow')}]{node.state}[/]",
             str(node.columns),
-            f"[red]{node.lost} lost[/]" if node.lost else size(node.bytes),
+            _holds(node),
             str(node.proven),
             str(node.missed),
             brief(node.stake),
             brief(node.balance),
         )
     return table
+
+
+def _holds(node: NodeView) -> str:
+    if node.lost:
+        return f"[red]{node.lost} lost[/]"
+    return f"{node.moved} moved" if node.moved and not node.columns else size(node.bytes)
 
 
 def _process(view: View, node: NodeView) -> str:

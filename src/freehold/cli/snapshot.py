@@ -11,6 +11,9 @@ from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.ledger import Ledger
 
 READERS = 4
+REPLACED = 5
+"""Why a column ended, in ColumnEnded: another node took it over."""
+_ENDED_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +21,8 @@ class NodeView:
     """One storage node: bytes and columns that it holds under deals, rounds, and in base units its
     stake and the balance of its payout account, from which its owner may have withdrawn.
 
-    A node that failed holds nothing: its columns are ``lost`` until they are moved or closed.
+    What was ``moved`` to other nodes is not held, though its records stand until somebody cleans
+    up; a node that failed holds nothing: what was not moved yet is ``lost``.
     """
 
     node: Address
@@ -33,6 +37,7 @@ class NodeView:
     stake: int
     balance: int
     lost: int = 0
+    moved: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +102,8 @@ def _view(ledger: Ledger, node: Address, proven: Mapping[int, int]) -> NodeView 
     state = ledger.faults.node_state(node)
     owed = ledger.pdp.owed(state.set_id) if state.set_id and not state.failed else 0
     token = ledger.network.contracts["token"]
+    moved = _moved(ledger, node) if state.columns else []
+    columns, held = state.columns - len(moved), state.bytes - sum(moved)
     return NodeView(
         node=node,
         owner=entry.owner,
@@ -105,14 +112,33 @@ def _view(ledger: Ledger, node: Address, proven: Mapping[int, int]) -> NodeView 
         state=_state(
             retired=entry.retired, failed=state.failed, owed=owed, leaving=bool(state.notice_at)
         ),
-        bytes=0 if state.failed else state.bytes,
-        columns=0 if state.failed else state.columns,
+        bytes=0 if state.failed else held,
+        columns=0 if state.failed else columns,
         proven=proven[state.set_id],
         missed=_missed(ledger, node, state.set_id),
         stake=ledger.staking.active(node),
         balance=ledger.payments.status(token, entry.payout).funds,
-        lost=state.columns if state.failed else 0,
+        lost=columns if state.failed else 0,
+        moved=len(moved),
     )
+
+
+def _moved(ledger: Ledger, node: Address) -> list[int]:
+    """Sizes of the columns that other nodes took over and that nobody finished yet."""
+    ended = ledger.index.events(
+        "storage", "ColumnEnded", where={"node": node, "reason": REPLACED}, newest_first=True,
+        limit=_ENDED_MAX,
+    )  # fmt: skip
+    return [
+        ledger.storage.deal(event.number("deal")).size
+        for event in ended
+        if ledger.index.last(
+            "storage",
+            "ColumnFinished",
+            where={name: event.number(name) for name in ("deal", "slot", "rail")},
+        )
+        is None
+    ]
 
 
 def _missed(ledger: Ledger, node: Address, set_id: int) -> int:

@@ -26,7 +26,8 @@ def node(name: object, **changes: object) -> NodeView:
 
 def test_lost_columns_are_told_and_not_counted_as_held() -> None:
     failed = node(FAILED, state="failed", bytes=0, columns=0, lost=5)
-    seen = Snapshot("local", 1, 2, 3, 4, (node(GOOD), failed))
+    drained = node(PAYEE, state="owes 2", bytes=0, columns=0, moved=4)
+    seen = Snapshot("local", 1, 2, 3, 4, (node(GOOD), failed, drained))
     out = io.StringIO()
     Console(file=out, width=120).print(draw(View(seen, [], {}, frozenset())))
     lines = out.getvalue().splitlines()
@@ -34,6 +35,7 @@ def test_lost_columns_are_told_and_not_counted_as_held() -> None:
     assert "balance" in out.getvalue()
     (row,) = (line for line in lines if "failed" in line)
     assert "5 lost" in row
+    assert "4 moved" in next(line for line in lines if "owes 2" in line)
 
 
 def test_a_column_whose_node_failed_is_lost_until_it_moves() -> None:
