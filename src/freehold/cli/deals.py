@@ -41,7 +41,7 @@ def list_deals(
     rows = [_row(deal, fates) for deal in deals]
     screen.emit(rows)
     screen.table(
-        f"{len(rows)} deals",
+        "1 deal" if len(rows) == 1 else f"{len(rows):,} deals",
         ("deal", "columns", "alive", "bytes each", "ends", "repairs", "reserve", "state"),
         [
             (

@@ -141,7 +141,8 @@ def examine_node(home: Home, folder: Path, fates: Mapping[Address, str]) -> Find
     if fate != FAILED:
         return finding
     found = f"{finding.found}; failed on the ledger: slashed, its columns are lost or moved"
-    if finding.deliberate:
+    if why := processes.why_killed(home, folder.name):
+        found = f"{why}; failed on the ledger: slashed, its columns are lost or moved"
         remedy = "Nothing: watchers move what it held. A failed node never serves again."
         return Finding(folder.name, True, found, remedy, deliberate=True)
     remedy = (

@@ -37,10 +37,11 @@ class Floor:
 
     def text(self) -> str:
         """What proving costs, and what is needed for it, in one sentence."""
+        coin = brief(self.conditions.coin)
         least = "no size is enough" if self.least is None else f"at least {amount(self.least)}"
         return (
             f"at {self.conditions.gas_price / 10**9:g} gwei, with a coin worth "
-            f"{brief(self.conditions.coin)} tokens, proving costs "
+            f"{coin} token{'' if coin == '1' else 's'}, proving costs "
             f"{brief(self.conditions.monthly)} tokens a month whatever is held: {least} must be "
             f"held for that to be under {SHARE_BPS / 100:g} % of pay, this node offers "
             f"{amount(self.capacity)}"

@@ -138,7 +138,7 @@ def ls(
             unread = received.unread
     screen.emit([*rows, *({"deal": u.deal, "unavailable": u.reason} for u in unread)])
     screen.table(
-        f"{len(rows)} objects",
+        "1 object" if len(rows) == 1 else f"{len(rows):,} objects",
         ("name", "bytes", "changed", "state"),
         [(plain(str(r["name"])), f"{r['size']:,}", r["modified"], _state(r)) for r in rows],
     )

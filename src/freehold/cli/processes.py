@@ -107,6 +107,20 @@ def why_stopped(home: Home, name: str) -> str:
         return ""
 
 
+def note_killed(home: Home, name: str, why: str) -> None:
+    """Write down that ``name`` was killed on purpose and may fail for it, also when it runs again."""
+    note_stop(home, name, why)
+    write_whole(home.run / f"{name}.killed", why.encode())
+
+
+def why_killed(home: Home, name: str) -> str:
+    """Why ``name`` was ever killed on purpose; empty when nobody did."""
+    try:
+        return (home.run / f"{name}.killed").read_text()
+    except FileNotFoundError:
+        return ""
+
+
 def running(home: Home) -> list[Child]:
     """All processes that this home started and that still run."""
     names = sorted(path.stem for path in home.run.glob("*.json")) if home.run.is_dir() else []

@@ -75,7 +75,7 @@ class Tour:
             child = processes.find(self.home, name)
             if child is not None:
                 processes.kill(child)
-                processes.note_stop(self.home, name, KILLED_BY_TOUR)
+                processes.note_killed(self.home, name, KILLED_BY_TOUR)
         self.screen.tell(
             f"[bold]2.[/] Killed {' and '.join(victims.values())}, as a power cut would."
         )

@@ -79,12 +79,14 @@ def test_a_network_that_was_put_down_is_no_defect(home: Home) -> None:
     assert "freehold up" in ledger.advice
 
 
-@pytest.mark.parametrize("deliberate", [True, False])
+@pytest.mark.parametrize(("deliberate", "again"), [(True, False), (True, True), (False, False)])
 def test_a_node_that_failed_is_a_defect_unless_somebody_killed_it(
-    home: Home, deliberate: bool
+    home: Home, deliberate: bool, again: bool
 ) -> None:
     if deliberate:
-        processes.note_stop(home, "attic", KILLED_BY_TOUR)
+        processes.note_killed(home, "attic", KILLED_BY_TOUR)
+        if again:
+            processes.keep(home, "attic", os.getpid())
     finding = doctor.examine_node(home, home.node("attic"), fates(home, doctor.FAILED))
     assert (finding.good, finding.deliberate) == (deliberate, deliberate)
     assert "lost or moved" in finding.found
