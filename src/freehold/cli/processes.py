@@ -108,7 +108,7 @@ def why_stopped(home: Home, name: str) -> str:
 
 
 def note_killed(home: Home, name: str, why: str) -> None:
-    """Write down that ``name`` was killed on purpose and may fail for it, also when it runs again."""
+    """Write down that ``name`` was killed on purpose, and may fail for it even if it runs again."""
     note_stop(home, name, why)
     write_whole(home.run / f"{name}.killed", why.encode())
 
