@@ -481,7 +481,7 @@ def claim_repair(deal: uint256, slot: uint256):
     assert c.replacer != empty(address) and c.claimed == 0, "storage: no repair to pay"
     t: Terms = self._load(deal)
     assert self._seconds(c, t, block.timestamp) > 0, "storage: no good round yet"
-    t, c = self._settle_repair(c, t, False)
+    t, c = self._settle_repair(c, t, True)
     self._save_column(rail, c)
     self._save(deal, t)
 
@@ -1047,10 +1047,9 @@ def _root_of(c: Slot) -> bytes32:
 @internal
 @view
 def _rail_of(deal: uint256, slot: uint256) -> uint256:
+    # 0 where there is none: no column is loaded by that
     assert slot < MAX_COLUMNS, "storage: no such column"
-    rail: uint256 = self._rails[deal][slot // 4] >> (64 * (slot % 4)) & M64
-    assert rail != 0, "storage: no such column"
-    return rail
+    return self._rails[deal][slot // 4] >> (64 * (slot % 4)) & M64
 
 
 @internal
