@@ -714,6 +714,53 @@ def test_a_contract_is_a_client_like_any_other(
     caller.act(market.storage, "close", deal)
 
 
+def test_the_moves_of_a_contract_are_those_of_the_client_that_it_is(
+    market: Market, nodes: list[Node], caller: Puppet
+) -> None:
+    own: dict[str, Any] = {"client": caller.address, "mover": caller.address}
+    pieces = [merkle.sample(i) for i in range(3)]
+    end = market.chain.now + 20 * PERIOD
+    given = [
+        market.acceptance(node, piece, end, **own)
+        for node, piece in zip(nodes, pieces, strict=True)
+    ]
+    request = market.request(pieces, mandate={**MANDATE, "repairs": 3})
+    deal = caller.act(market.storage, "open", request, given).value
+    new = [market.node(f"new {i}") for i in range(5)]
+
+    def move(slot: int, to: Node) -> None:
+        moved = market.acceptance(to, pieces[slot], end, **own)
+        caller.act(market.storage, "replace", deal, slot, moved)
+
+    def take(slot: int, to: Node) -> None:
+        moved = market.acceptance(to, pieces[slot], end, **{**own, "mover": watcher.address})
+        market.storage.send("replace", deal, slot, moved, sender=watcher.address)
+
+    move(0, new[0])
+    move(1, new[1])
+    for node in (nodes[2], *new[:2]):
+        market.notice(node)
+    take(2, new[2])
+    take(0, new[3])
+    with refused("storage: too many unproven moves"):
+        take(1, new[4])
+    move(1, new[4])
+
+
+def test_a_contract_that_the_client_calls_is_a_stranger(
+    market: Market, nodes: list[Node], caller: Puppet
+) -> None:
+    deal = market.open(nodes[:2])
+    new = [market.node(f"new {i}") for i in range(2)]
+    for node in nodes[:2]:
+        market.notice(node)
+    market.replace(deal, 0, new[0])
+    moved = market.acceptance(new[1], deal.roots[1], deal.term_end, mover=caller.address)
+    data = market.storage.data("replace", deal.id, 1, moved)
+    with refused("storage: too many unproven moves"):
+        caller.contract.send("run", market.storage.address, data, sender=client.address)
+
+
 def test_a_contract_moves_columns_for_itself(
     market: Market, nodes: list[Node], caller: Puppet
 ) -> None:
