@@ -4,7 +4,8 @@ Both store 4 of 6 on this machine, ours with the chain, the proofs' hashes on bo
 Rounds alternate, so that both meet the same load; the median round counts. Speeds are MB (10^6
 bytes) of object a second of wall clock. Also: the share of time by stage, small objects through
 packing, and with ``--memory`` the peak memory of a 2 GiB put and get, each in a process of its
-own. ``uv run python bench/objects.py --json``.
+own. Of the last round the CPU-seconds of client and nodes are told, which other load on the
+machine blurs less than wall clock. ``uv run python bench/objects.py --json``.
 """
 
 from __future__ import annotations
@@ -128,23 +129,48 @@ def same(left: Path, right: Path) -> None:
         raise RuntimeError(f"{right} is not what was stored")
 
 
+class Clock:
+    """Wall-clock and CPU-seconds (user and system) of this process and of the nodes."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._before = self._now()
+
+    def read(self) -> dict[str, float]:
+        """What has passed since the last look."""
+        now, before = self._now(), self._before
+        self._before = now
+        return {name: round(now[name] - before[name], 3) for name in now}
+
+    def _now(self) -> dict[str, float]:
+        own = os.times()
+        nodes = sum(_cpu(pid) for pid in _pids(self._home))
+        return {"wall": time.perf_counter(), "client": own.user + own.system, "nodes": nodes}
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def race(
-    ours: Client, grid: Grid | None, folder: Path, *, size: int, rounds: int
+    home: Home, ours: Client, grid: Grid | None, folder: Path, *, size: int, rounds: int
 ) -> dict[str, object]:
     """Put and get the same fresh bytes with both, in turn."""
     source, target = folder / "source", folder / "target"
     mine, theirs = Rounds(size), Rounds(size)
     putting, getting = Timing(), Timing()
+    put_seconds, get_seconds = dict[str, float](), dict[str, float]()
     for number in range(rounds):
         fresh(source, size)
         name = f"bench/{number}"
-        started = time.perf_counter()
+        clock = Clock(home)
         putting = ours.put(source, name, preset=SHAPE).timing
-        put = time.perf_counter() - started
+        put_seconds = clock.read()
         getting = Timing()
-        started = time.perf_counter()
         ours.get(name, target, timing=getting)
-        mine.add(put, time.perf_counter() - started)
+        get_seconds = clock.read()
+        mine.add(put_seconds["wall"], get_seconds["wall"])
         same(source, target)
         ours.rm(name)
         if grid is not None:
@@ -160,6 +186,8 @@ def race(
         )
     found: dict[str, object] = {
         "freehold": asdict(mine.speeds()),
+        "put_seconds": put_seconds,
+        "get_seconds": get_seconds,
         "put_shares": {name: round(part, 3) for name, part in putting.shares().items()},
         "get_shares": {name: round(part, 3) for name, part in getting.shares().items()},
     }
@@ -211,10 +239,15 @@ def memory(home: Home, folder: Path, size: int) -> dict[str, object]:
 
 
 def _peaks(home: Home) -> Iterator[int]:
-    for record in sorted(home.run.glob("node-*.json")):
-        status = Path(f"/proc/{json.loads(record.read_text())['pid']}/status").read_text()
+    for pid in _pids(home):
+        status = Path(f"/proc/{pid}/status").read_text()
         line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
         yield int(line.split()[1]) // 1024
+
+
+def _pids(home: Home) -> list[int]:
+    """The node processes."""
+    return [json.loads(r.read_text())["pid"] for r in sorted(home.run.glob("node-*.json"))]
 
 
 def child(home: Home, step: str, source: Path) -> None:
@@ -240,7 +273,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, object]:
             warm = folder / "warm"
             fresh(warm, 8 * MIB)
             ours.put(warm, "bench/warm", preset=SHAPE)
-            found |= race(ours, grid, folder, size=options.mib * MIB, rounds=options.rounds)
+            found |= race(home, ours, grid, folder, size=options.mib * MIB, rounds=options.rounds)
         found["small"] = small_objects(home, grid, options.small)
         if options.memory:
             found["memory"] = memory(home, folder, 2048 * MIB)

@@ -174,9 +174,11 @@ class Store:
                 publish_file(tree, self.tree_file(piece.cid))
                 publish_file(data, self.piece_file(piece.cid))
             self._record(piece, upload=upload, account=account, until=until)
-            # Until here a crash leaves the upload as it was, to be finished again.
-            remove_file(data)
-            remove_file(tree)
+            # Until here a crash leaves the upload as it was, to be finished again; from here on
+            # it leaves at worst these names, which ``recover`` removes.
+            with disk(data):
+                data.unlink()
+                tree.unlink()
             return self.find(piece.cid)
 
     def _record(self, piece: Piece, *, upload: str, account: Address, until: int) -> None:
