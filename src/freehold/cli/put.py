@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -123,6 +123,8 @@ class Storing:
     client: Client
     screen: Screen
     later: bool
+    waiting: list[int] = field(default_factory=list)
+    """Sizes of what this put left pending."""
 
     def run(self, items: Sequence[Item]) -> list[PutResult]:
         """Store all; the results in the order of the items, then of what had waited before."""
@@ -130,27 +132,37 @@ class Storing:
         ordered = sorted(items, key=lambda item: item.path is None or item.size > limit)
         found: dict[str, PutResult] = {}
         for item in ordered:
-            if item.path is None or item.size > limit:
-                found |= self._flushed(found)
+            large = item.path is None or item.size > limit
+            if self.waiting and (large or self._full(item)):
+                found |= self._flushed()
             with self.screen.progress(plain(item.name), item.size) as advance:
-                source = item.path or sys.stdin.buffer
-                found[item.name] = self.client.put(source, item.name, progress=advance)
-        found |= self._flushed(found, last=True)
+                result = self.client.put(item.path or sys.stdin.buffer, item.name, progress=advance)
+            found[item.name] = result
+            if result.pending:
+                self.waiting.append(result.size)
+        found |= self._flushed()
         names = [item.name for item in items]
         return [found.pop(name) for name in names] + list(found.values())
 
-    def _flushed(self, found: dict[str, PutResult], *, last: bool = False) -> dict[str, PutResult]:
-        """What a flush changes; nothing when all may wait, or none does."""
-        if self.later or not (last or any(result.pending for result in found.values())):
+    def _full(self, item: Item) -> bool:
+        """Whether the pack would flush itself with one more, and not say which deal it became."""
+        limits = self.client.options.limits
+        total = sum(self.waiting) + item.size
+        return len(self.waiting) + 1 >= limits.count or total >= limits.size
+
+    def _flushed(self) -> dict[str, PutResult]:
+        """What sending all that waits changes; nothing when it may wait."""
+        self.waiting.clear()
+        if self.later:
             return {}
         try:
             return {result.name: result for result in self.client.flush()}
         except FreeholdError as error:
-            raise type(error)(
-                error.message,
-                remedy=f"{error.remedy} Until then it is kept here, as `freehold ls` shows; "
-                "`freehold put --flush` sends it.",
-            ) from error
+            error.remedy += (
+                " Until then it is kept here, as `freehold ls` shows; `freehold put --flush` "
+                "sends it."
+            )
+            raise
 
 
 def quote_of(client: Client, items: Sequence[Item]) -> Quote:
@@ -212,7 +224,8 @@ def show(screen: Screen, results: Sequence[PutResult], *, alone: bool) -> None:
     """Print what a put came to: one object, or a list."""
     screen.emit(_row(results[0]) if alone else [_row(result) for result in results])
     for result in results[:LINES]:
-        where = "pending: kept here" if result.pending else f"deal {result.deal}"
+        stored = f"deal {result.deal}" if result.deal else "stored"
+        where = "pending: kept here" if result.pending else stored
         screen.say(f"[green]✓[/] {plain(result.name)}  {result.size:,} bytes  {where}")
     if len(results) > LINES:
         screen.say(f"  and {len(results) - LINES:,} more")

@@ -53,6 +53,16 @@ def test_small_files_of_one_put_share_one_deal(client: Client, folder: Path) -> 
     assert [named.pending for named in client.ls()] == [False] * 4
 
 
+def test_more_than_a_pack_takes_goes_into_several(tmp_path: Path, folder: Path) -> None:
+    limits = Limits(wait=2**40, count=3)
+    with World(tmp_path) as world:
+        client = world.client(world.wallet(), options=replace(OPTIONS, limits=limits))
+        results = store(client, collect([str(folder / name) for name in "abc"], "x"))
+    deals = [result.deal for result in results]
+    assert 0 not in deals
+    assert len(set(deals)) == 2
+
+
 def test_one_small_file_is_on_the_chain_when_its_put_returns(client: Client, folder: Path) -> None:
     (result,) = store(client, collect([str(folder / "a"), "x/a"], None))
     assert (result.pending, result.deal > 0) == (False, True)
