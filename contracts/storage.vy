@@ -343,13 +343,14 @@ def open(request: OpenRequest, acceptances: DynArray[Acceptance, 32]) -> uint256
 def renew(deal: uint256, term_end: uint64, acceptances: DynArray[Acceptance, 32]):
     """
     @notice Prolong a running deal at the same prices, by the client, with a new acceptance of the
-            node of every active column, in the order of slots.
+            node of every active column, in the order of slots. Its mandate lasts as much longer.
     """
     t: Terms = self._running(deal)
     assert msg.sender == t.client, "storage: not the client"
     end: uint256 = convert(term_end, uint256)
     assert end > t.term_end, "storage: term must grow"
     assert end <= block.timestamp + MAX_TERM, "storage: term too long"
+    t.expiry = min(t.expiry + end - t.term_end, M64)
     t.term_end = end
     given: uint256 = 0
     for slot: uint256 in range(t.n, bound=MAX_COLUMNS):

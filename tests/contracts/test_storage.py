@@ -12,6 +12,7 @@ from contracts.market import FAR, MANDATE, PERIOD, PRICE, Market, Node, client, 
 from contracts.world import TOKEN, Puppet, alice, fake, guardian, mallory, refused
 
 YEAR = 366 * 86400
+FOR_EVER = 2**64 - 1
 
 
 @pytest.fixture
@@ -551,6 +552,16 @@ def test_a_deal_is_prolonged_by_all_its_nodes(market: Market, nodes: list[Node])
     market.to_period(market.period + 2)
     market.finish(deal)
     assert market.rail(1).accepted == 4 * PERIOD
+
+
+@pytest.mark.parametrize("past_opening", [10**6, FOR_EVER])
+def test_a_mandate_lasts_as_much_longer_as_its_deal(
+    market: Market, nodes: list[Node], past_opening: int
+) -> None:
+    expiry = min(market.chain.now + past_opening, FOR_EVER)
+    deal = market.open(nodes, mandate={"expiry": expiry})
+    renew(market, deal, renewal(market, deal, nodes))
+    assert market.deal(deal).mandate.expiry == min(expiry + PERIOD, FOR_EVER)
 
 
 def test_a_renewal_needs_the_client_and_every_node(market: Market, nodes: list[Node]) -> None:

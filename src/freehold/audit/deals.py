@@ -371,7 +371,7 @@ class Deals:
         deal = self._deal(event)
         longer = event.number("term_end") > deal.term_end
         event.spot(CHECK).same("a term that grows", expected=True, found=longer)
-        deal.term_end = event.number("term_end")
+        deal.prolong(event.number("term_end"))
         for call in terms.calls(event, "renew", 3):
             listed = call["acceptances"]
             if call["deal"] == deal.number and isinstance(listed, list):

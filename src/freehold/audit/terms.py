@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from freehold.audit import abi
 from freehold.audit.events import Event
@@ -15,6 +16,8 @@ from freehold.domain.typed import ACCEPTANCE
 from freehold.ledger.values import Value
 
 ACTIVE, ENDED, FINISHED = 1, 2, 3
+FOR_EVER = 2**64 - 1
+"""The latest moment that a mandate can name."""
 
 
 @dataclass(slots=True)
@@ -67,6 +70,15 @@ class Deal:
         given = None if self.request is None else self.request["mandate"]
         value = given[name] if isinstance(given, dict) else None
         return value if isinstance(value, int) else None
+
+    def prolong(self, term_end: int) -> None:
+        """A later end of the term; the mandate lasts as much longer."""
+        expiry = self.mandate("expiry")
+        if self.request is not None and expiry is not None:
+            later = min(expiry + term_end - self.term_end, FOR_EVER)
+            mandate = {**cast(Mapping[str, Value], self.request["mandate"]), "expiry": later}
+            self.request = {**self.request, "mandate": mandate}
+        self.term_end = term_end
 
     def reserve(self) -> int | None:
         """What is left for repairs, base units."""
