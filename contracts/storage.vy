@@ -396,7 +396,8 @@ def close(deal: uint256):
 def exit(deal: uint256, slot: uint256):
     """
     @notice Leave a column without penalty, by the node's key or owner: at once after notice, with
-            the paid lockup period where the payer ran dry.
+            the paid lockup period where the payer ran dry, at most until the term that the node
+            signed: a renewal by others does not hold it.
     """
     rail: uint256 = self._rail_of(deal, slot)
     c: Slot = self._load_column(rail)
@@ -410,7 +411,7 @@ def exit(deal: uint256, slot: uint256):
     else:
         t: Terms = self._load(deal)
         assert self._dry_since(t) < block.timestamp, "storage: give notice first"
-        end = extcall IPayments(payments).end_rail(rail)
+        end = extcall IPayments(payments).stop_rail(rail, t.term_end)
     self._end(rail, c, end, EXIT)
 
 
@@ -424,7 +425,8 @@ def replace(deal: uint256, slot: uint256, acceptance: Acceptance) -> uint256:
     @notice Move a column to another node that holds the same root: by the client whenever they
             like, by anyone within the mandate when its node failed, owes rounds, gave notice or
             has left, and k columns stay that no stranger moved without a good round since. A sound
-            column that its client moves is paid for the lockup period, and so is who repaired it.
+            column that its client moves is paid for the lockup period within its term, and so is
+            who repaired it.
     @return The new rail.
     """
     t: Terms = self._running(deal)
@@ -442,7 +444,7 @@ def replace(deal: uint256, slot: uint256, acceptance: Acceptance) -> uint256:
     else:
         t, c = self._settle_repair(c, t, sound)
         if sound:
-            self._end(old, c, extcall IPayments(payments).end_rail(old), REPLACED)
+            self._end(old, c, extcall IPayments(payments).stop_rail(old, t.term_end), REPLACED)
         elif c.state == ACTIVE:
             end: uint256 = extcall IPayments(payments).stop_rail(old, block.timestamp)
             self._end(old, c, end, REPLACED)
@@ -509,15 +511,14 @@ def finish_rail(rail: uint256):
 
 @external
 @nonreentrant
-def abandon(deal: uint256, slot: uint256):
+def abandon(rail: uint256):
     """
-    @notice Clean up the present column of a slot, by anyone, `cleanup_window` after its payer ran
-            dry, its term ended or its rail did; whether or not its rounds are decided.
+    @notice Clean up a column, present or moved away, by anyone, `cleanup_window` after its payer
+            ran dry, its term ended or its rail did; whether or not its rounds are decided.
     """
-    rail: uint256 = self._rail_of(deal, slot)
     c: Slot = self._load_column(rail)
     assert c.state in [ACTIVE, ENDED], "storage: column is finished"
-    t: Terms = self._load(deal)
+    t: Terms = self._load(c.deal)
     since: uint256 = c.ended_at
     if c.state == ACTIVE:
         since = min(self._dry_since(t), t.term_end)

@@ -318,8 +318,7 @@ class Scene:
         self.storage.send("finish_rail", self.some_rail(), sender=OWNERS[1].address)
 
     def abandon(self) -> None:
-        number, slot, _ = self.some_slot()
-        self.storage.send("abandon", number, slot, sender=OWNERS[1].address)
+        self.storage.send("abandon", self.some_rail(), sender=OWNERS[1].address)
 
     def settle(self) -> None:
         if self.rng.random() < 0.3:

@@ -37,7 +37,8 @@ def exit(market: Market, deal: Deal, slot: int, by: Signer) -> Outcome:
 
 
 def abandon(market: Market, deal: Deal, slot: int = 0) -> Outcome:
-    return market.storage.send("abandon", deal.id, slot, sender=alice.address)
+    rail = market.column(deal, slot).rail
+    return market.storage.send("abandon", rail, sender=alice.address)
 
 
 def claim(market: Market, deal: Deal, slot: int = 0) -> Outcome:
@@ -259,6 +260,32 @@ def test_a_sound_column_that_its_client_moves_is_paid_for_the_lockup(
     assert market.pdp.call("piece", nodes[0].set_id, 0).removed == 1
     rail = market.rail(1)
     assert (rail.settled_at, rail.closed, rail.accepted) == (end, True, 11 * PERIOD)
+
+
+def prolong(market: Market, deal: Deal, nodes: dict[int, Node]) -> None:
+    """Renew for a long time with the nodes of some slots."""
+    term_end = deal.term_end + 100 * PERIOD
+    given = [market.acceptance(node, deal.roots[slot], term_end) for slot, node in nodes.items()]
+    market.storage.send("renew", deal.id, term_end, given, sender=client.address)
+
+
+def test_a_node_is_held_no_longer_than_the_term_that_it_signed(
+    market: Market, nodes: list[Node], spare: Node
+) -> None:
+    """A client cannot bind it by moving its column just before the term and renewing with others,
+    nor by renewing after it left a dry payer."""
+    deal = market.open(nodes, periods=4)
+    market.live_periods(2, nodes)
+    market.replace(deal, 0, spare, by=client)
+    run_dry(market)
+    exit(market, deal, 1, nodes[1].key)
+    market.world.deposit(client, 1000 * TOKEN)
+    prolong(market, deal, {0: spare, 2: nodes[2]})
+    assert market.rail(1).end_at == market.rail(2).end_at == deal.term_end
+    market.live_periods(3, [*nodes, spare])
+    for rail in (1, 2):
+        market.storage.send("finish_rail", rail, sender=watcher.address)
+    assert [market.state(node).locked for node in nodes[:2]] == [0, 0]
 
 
 def test_a_column_that_may_be_moved_earns_no_lockup(
@@ -896,6 +923,22 @@ def test_an_ended_column_is_cleaned_after_the_window(
     outcome = abandon(market, deal)
     assert not outcome.named("ColumnEnded")
     assert market.column(deal).state == 3
+
+
+def test_a_moved_column_is_cleaned_after_the_window_even_without_rounds(
+    market: Market, deal: Deal, nodes: list[Node], spare: Node
+) -> None:
+    miss(market, nodes[1:])
+    market.replace(deal, 0, spare)
+    market.chain.warp(CLEANUP)
+    with refused("storage: rounds are undecided"):
+        market.storage.send("finish_rail", 1, sender=alice.address)
+    with refused("storage: not abandoned"):
+        market.storage.send("abandon", 1, sender=alice.address)
+    market.chain.warp(1)
+    market.storage.send("abandon", 1, sender=alice.address)
+    assert market.state(nodes[0]).locked == 0
+    assert market.column(deal).state == 1
 
 
 def test_the_guardian_moves_nothing(market: Market, deal: Deal, spare: Node) -> None:

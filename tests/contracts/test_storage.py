@@ -509,9 +509,12 @@ def test_unknown_deals_and_columns_are_refused(market: Market, nodes: list[Node]
     ):
         with refused("storage: no such deal"):
             market.storage.send(function, *arguments, sender=client.address)
-    for function in ("finish", "abandon", "claim_repair", "exit"):
+    for function in ("finish", "claim_repair", "exit"):
         with refused("storage: no such column"):
             market.storage.send(function, deal.id, 3, sender=client.address)
+    for function in ("finish_rail", "abandon"):
+        with refused("storage: no such column"):
+            market.storage.send(function, 9, sender=client.address)
     for view in ("rail_column", "column_of"):
         with refused("storage: no such column"):
             market.storage.call(view, 4)
@@ -828,7 +831,7 @@ NOBODY = {
         ("claim_repair", (9, 0)),
         ("finish", (9, 0)),
         ("finish_rail", (9,)),
-        ("abandon", (9, 0)),
+        ("abandon", (9,)),
     ],
 )
 def test_nothing_is_entered_again(

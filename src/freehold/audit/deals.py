@@ -283,13 +283,14 @@ class Deals:
         reason = event.number("reason")
         rail = self._payments.rails[column.rail]
         deal = self.deals[column.deal]
-        if reason == CLOSED or (reason == REPLACED and not column.movable):
+        if reason == CLOSED:
             return rail.natural_end
         wanted = event.time
         if reason in (TERM, FAILED, ABANDONED):
             wanted = min(event.time, deal.term_end)
-        if reason == EXIT and not self._may_leave(event, column):
-            return rail.natural_end
+        sound = reason == REPLACED and not column.movable
+        if sound or (reason == EXIT and not self._may_leave(event, column)):
+            wanted = deal.term_end
         return max(min(wanted, rail.natural_end), rail.settled_at)
 
     def _movable(self, event: Event, column: Column) -> bool:

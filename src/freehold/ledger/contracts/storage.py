@@ -149,9 +149,9 @@ class Storage(Contract):
         """Settle and clear an ended column; anyone."""
         return self._send("finish", deal, slot, least_gas=SETTLE_GAS)
 
-    def abandon(self, deal: int, slot: int) -> Receipt:
+    def abandon(self, rail: int) -> Receipt:
         """Clear a column that nobody finished within the clean-up window; anyone."""
-        return self._send("abandon", deal, slot, least_gas=SETTLE_GAS)
+        return self._send("abandon", rail, least_gas=SETTLE_GAS)
 
     def finish_rail(self, rail: int) -> Receipt:
         """Settle and clear a column that was replaced, by its old rail; anyone."""
