@@ -25,11 +25,12 @@ PRESETS = ((4, 6), (10, 14), (20, 30))
 
 
 def room(size: int) -> memoryview:
-    """Memory for ``size`` bytes to seal, read or open into; large pages where the kernel may.
+    """Memory for ``size`` bytes to seal, read or open into.
 
-    Its first contents mean nothing. Use it again: fresh memory costs more than AES does.
+    Its first contents mean nothing. Use it again: fresh memory costs more than AES does, and
+    most of all in large pages, which the kernel seldom has at hand (as numpy would ask for).
     """
-    return np.empty(size, np.uint8).data
+    return memoryview(bytearray(size))
 
 
 @dataclass(frozen=True, slots=True)
