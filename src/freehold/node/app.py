@@ -20,7 +20,7 @@ from freehold.domain.errors import FreeholdError, UsageError
 from freehold.domain.ids import Address, address
 from freehold.markets.storage.piece import parse_cid
 from freehold.node.acceptance import Acceptor
-from freehold.node.bodies import SLOWEST, Body, body_of, slow
+from freehold.node.bodies import Body, allowed, body_of, slow
 from freehold.node.logs import fields
 from freehold.node.metrics import CONTENT_TYPE, Metrics
 from freehold.node.offers import Offerer
@@ -219,7 +219,7 @@ class Api:
     async def _pour(self, body: Body, writer: Writer, job: _Job) -> None:
         """Fill one block while the one before is hashed and written."""
         seconds, loop = float(self._parts.settings.body_timeout), asyncio.get_running_loop()
-        deadline = loop.time() + seconds + writer.left / SLOWEST
+        deadline = loop.time() + allowed(writer.left, seconds)
         while room := writer.room():
             count = await body.fill(room, seconds=seconds)
             await job.end()

@@ -22,6 +22,13 @@ ALIGN = 4096
 BLOCK = 2**20
 
 
+def make_block_file(path: Path) -> None:
+    """Make the empty file of a ``BlockFile``, durably; UnavailableError if there is one."""
+    with disk(path):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        sync_folder(path.parent)
+
+
 class BlockFile:
     """The file of one upload, written at its end by one thread at a time.
 
@@ -32,7 +39,7 @@ class BlockFile:
     """
 
     def __init__(self, path: Path, length: int) -> None:
-        """Stand behind the first ``length`` bytes of ``path``, which is made if need be."""
+        """Stand behind the first ``length`` bytes of ``path`` (see ``make_block_file``)."""
         self._path = path
         self._blocks: list[memoryview] = []
         with disk(path):
@@ -40,7 +47,6 @@ class BlockFile:
             self._handle = self._open()
             try:
                 os.ftruncate(self._handle, length)
-                sync_folder(path.parent)
                 self._start = length // ALIGN * ALIGN
                 with path.open("rb") as file:
                     self._tail = os.pread(file.fileno(), ALIGN, self._start)
@@ -94,19 +100,20 @@ class BlockFile:
         self.flush()
 
     def close(self) -> None:
-        """Close the file; what was not synced is lost."""
-        os.close(self._handle)
+        """Close the file; what was not synced is lost, and later writes fail."""
+        handle, self._handle = self._handle, -1
+        os.close(handle)
         self._blocks = []
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+        flags = os.O_RDWR | os.O_CLOEXEC
         try:
-            return os.open(self._path, flags | self._direct, 0o600)
+            return os.open(self._path, flags | self._direct)
         except OSError as error:
             if not self._direct or error.errno != errno.EINVAL:
                 raise
             self._direct = 0
-            return os.open(self._path, flags, 0o600)
+            return os.open(self._path, flags)
 
     def _put(self, block: memoryview, start: int) -> None:
         with disk(self._path):

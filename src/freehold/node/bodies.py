@@ -32,7 +32,8 @@ class Body(Protocol):
     async def fill(self, view: memoryview, *, seconds: float) -> int:
         """Fill ``view`` and return its length, less only at the end of the body.
 
-        SlowClientError when nothing arrives for ``seconds``, ClientDisconnect when it breaks off.
+        SlowClientError when nothing arrives for ``seconds``, or when the whole takes longer than
+        ``seconds`` and what SLOWEST allows; ClientDisconnect when it breaks off.
         """
 
     def close(self) -> None:
@@ -93,17 +94,18 @@ class WireBody(asyncio.BufferedProtocol):
             self._full = self._loop.create_future()
             try:
                 self._connection.resume_body()
-                await self._wait(self._full, seconds)
+                await self._wait(self._full, seconds, len(self._view) - self.filled)
             finally:
                 self._view, self._full = memoryview(b""), None
         return self.filled
 
-    async def _wait(self, full: asyncio.Future[None], seconds: float) -> None:
+    async def _wait(self, full: asyncio.Future[None], seconds: float, length: int) -> None:
         self._heard = self._loop.time()
+        due = self._heard + allowed(length, seconds)
         while not full.done():
             if self._lost:
                 raise ClientDisconnect
-            patience = self._heard + seconds - self._loop.time()
+            patience = min(self._heard + seconds, due) - self._loop.time()
             if patience <= 0:
                 self._connection.pause_body()
                 raise slow()
@@ -160,9 +162,10 @@ class StreamBody:
 
     async def fill(self, view: memoryview, *, seconds: float) -> int:
         """As ``Body.fill``."""
-        self.filled = 0
+        loop, self.filled = asyncio.get_running_loop(), 0
+        due = loop.time() + allowed(len(view), seconds)
         while self.filled < len(view):
-            if not self._rest and not await self._next(seconds):
+            if not self._rest and not await self._next(min(loop.time() + seconds, due)):
                 break
             part = self._rest[: len(view) - self.filled]
             view[self.filled : self.filled + len(part)] = part
@@ -170,9 +173,9 @@ class StreamBody:
             self._rest = self._rest[len(part) :]
         return self.filled
 
-    async def _next(self, seconds: float) -> bool:
+    async def _next(self, due: float) -> bool:
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(due):
                 async for part in self._parts:
                     if part:
                         self._rest = memoryview(part)
@@ -183,6 +186,11 @@ class StreamBody:
 
     def close(self) -> None:
         """As ``Body.close``: the server drops what is left by itself."""
+
+
+def allowed(length: int, seconds: float) -> float:
+    """Seconds that a body of ``length`` bytes may take: ``seconds``, and those of SLOWEST."""
+    return seconds + length / SLOWEST
 
 
 def slow() -> SlowClientError:

@@ -12,51 +12,106 @@ from contextlib import contextmanager
 from fastapi import FastAPI
 from httptools import HttpRequestParser
 from uvicorn import Config, Server
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from freehold.domain.errors import ConflictError
 from freehold.node.bodies import EXTENSION, WireBody
 
 HEADER_SECONDS = 15.0
 LINGER_SECONDS = 30.0
+REFUSAL_SECONDS = 1.0
+"""How long one who sent too long a head may take to read that."""
 IDLE_SECONDS = 60
 BACKLOG = 128
 SHUTDOWN_SECONDS = 10
+HEAD_BYTES = 32 * 1024
+"""Most bytes of a request head, of trailers, or of what is between two chunks of a body."""
+HEAD_LINES = 100
+"""Most header lines in a head or in trailers."""
+SLICE = 4096
+"""Bytes that are parsed at once: the limit on a head is passed by at most as many."""
+PIPELINE = 16
+"""Most requests that may wait on one connection for the answers to earlier ones."""
+_TOO_LONG = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
+)
+
+
+class HeadError(Exception):
+    """Ends the parsing of a request whose head or trailers are longer than anyone needs."""
 
 
 class ImpatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 that hangs up on a client whose request head, or refused body, takes too long.
 
-    An application may take a body as a ``WireBody``, which then reads it past the parser.
+    Heads and trailers are bounded in bytes and lines, requests that wait in number. An
+    application may take a body as a ``WireBody``, which then reads it past the parser.
     """
 
     _timer: asyncio.TimerHandle | None = None
     _receiving = False
+    _refused = False
+    _overhead = 0
+    """Bytes since the last of a body, or since the last request."""
+    _lines = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._arm(HEADER_SECONDS)
 
+    def data_received(self, data: bytes) -> None:
+        for start in range(0, len(data), SLICE):
+            if self._refused or self.transport.is_closing():
+                return
+            part = data[start : start + SLICE]
+            self._overhead += len(part)
+            super().data_received(part)
+            if self._overhead > HEAD_BYTES or len(self.pipeline) > PIPELINE:
+                self._refuse()
+        self._watch_idle()
+
     def on_message_begin(self) -> None:
         self._arm(HEADER_SECONDS)
+        self._lines = 0
         super().on_message_begin()
-        self.scope["extensions"] = {EXTENSION: {"take": self._take_body}}
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._lines += 1
+        if self._lines > HEAD_LINES:
+            self._refuse()
+            raise HeadError
+        if not self._receiving:
+            super().on_header(name, value)
+        elif self._timer is None:  # a trailer: of no use here, and it must end as a head must
+            self._arm(HEADER_SECONDS)
 
     def on_headers_complete(self) -> None:
         self._disarm()
         self._receiving = True
+        self._overhead = self._lines = 0
+        taker = _Taker(self, _length(self.headers))
+        self.scope["extensions"] = {EXTENSION: {"take": taker.take}}
         super().on_headers_complete()
+        taker.cycle = self.cycle
 
-    def _take_body(self) -> WireBody | None:
-        """The body of the running request, which nobody has begun to read; None for one whose
-        length is not known, or that waits for its request to be continued."""
-        cycle = self.cycle
-        announced = next((v for name, v in self.headers if name == b"content-length"), b"")
-        if cycle.waiting_for_100_continue or not announced.isdigit() or not cycle.more_body:
+    def on_body(self, body: bytes) -> None:
+        self._overhead = 0
+        super().on_body(body)
+
+    def take_body(self, cycle: RequestResponseCycle, length: int | None) -> WireBody | None:
+        """The body of ``length`` bytes of the running request, which nobody has begun to read.
+
+        None for one whose length is not known, that waits for its request to be continued, or
+        that is here already, perhaps with the head of the next request.
+        """
+        if length is None or cycle.waiting_for_100_continue or not cycle.more_body:
+            return None
+        if cycle is not self.cycle:
             return None
         early = bytes(cycle.body)
         cycle.body.clear()
-        body = WireBody(self, early, int(announced) - len(early))
+        body = WireBody(self, early, length - len(early))
         self.pause_body()
         self.transport.set_protocol(body)
         return body
@@ -72,15 +127,17 @@ class ImpatientProtocol(HttpToolsProtocol):
         self.on_message_complete()
         self.parser = HttpRequestParser(self)
         self.flow.resume_reading()
+        self._watch_idle()
 
     def on_message_complete(self) -> None:
         self._disarm()
         self._receiving = False
+        self._overhead = 0
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._receiving:
+        if self._receiving and self.cycle.response_complete:
             # A refused body is read and dropped, so that its sender gets to see the refusal.
             self._arm(LINGER_SECONDS)
 
@@ -98,8 +155,51 @@ class ImpatientProtocol(HttpToolsProtocol):
             self._timer = None
 
     def _hang_up(self) -> None:
-        if not self.transport.is_closing():
+        self.transport.abort()
+
+    def _watch_idle(self) -> None:
+        """What arrived between requests must not keep the connection open for ever."""
+        answered = self.cycle is None or self.cycle.response_complete
+        if answered and not self._receiving and self._timer is None:
+            self._arm(IDLE_SECONDS)
+
+    def _refuse(self) -> None:
+        """End the connection, with an answer if that does not fall into another one."""
+        if self._refused:
+            return
+        self._refused = True
+        if self.cycle is not None and not self.cycle.response_complete:
             self.transport.abort()
+            return
+        self.transport.write(_TOO_LONG)
+        self.transport.close()
+        self._arm(REFUSAL_SECONDS)
+
+    def send_400_response(self, msg: str) -> None:
+        if not self._refused:
+            super().send_400_response(msg)
+
+
+class _Taker:
+    """Gives the body of one request, whichever others came after it on the connection."""
+
+    def __init__(self, connection: ImpatientProtocol, length: int | None) -> None:
+        self.cycle: RequestResponseCycle | None = None
+        self._connection, self._length = connection, length
+
+    def take(self) -> WireBody | None:
+        if self.cycle is None:
+            return None
+        return self._connection.take_body(self.cycle, self._length)
+
+
+def _length(headers: list[tuple[bytes, bytes]]) -> int | None:
+    """The announced length of a body; None when it is not known."""
+    found = dict(headers)
+    announced = found.get(b"content-length", b"")
+    if b"transfer-encoding" in found or not announced.isdigit():
+        return None
+    return int(announced)
 
 
 class NodeServer(Server):

@@ -11,7 +11,7 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from freehold.node.bodies import StreamBody
+from freehold.node.bodies import StreamBody, slow
 from freehold.node.ranges import Span
 from freehold.node.refusals import TooLargeError
 
@@ -20,9 +20,16 @@ BLOCK = 2**20
 
 
 async def small_body(request: Request, *, limit: int, seconds: float) -> bytes:
-    """The whole body of a JSON request; TooLargeError past ``limit`` bytes."""
+    """The whole body of a JSON request; TooLargeError past ``limit`` bytes.
+
+    SlowClientError when it is not there in ``seconds``, however it trickles.
+    """
     found = memoryview(bytearray(limit + 1))
-    length = await StreamBody(request).fill(found, seconds=seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            length = await StreamBody(request).fill(found, seconds=seconds)
+    except TimeoutError as error:
+        raise slow() from error
     if length > limit:
         raise TooLargeError(
             f"the body is longer than {limit} bytes", remedy="Send a shorter request."

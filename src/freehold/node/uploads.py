@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +19,7 @@ from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import Piece, parse_cid
-from freehold.node.blockfile import BlockFile
+from freehold.node.blockfile import BlockFile, make_block_file
 from freehold.node.database import Database, integer, text
 from freehold.node.files import disk, remove_file, replace_file
 from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
@@ -110,7 +110,13 @@ class _Session:
 
 
 class Uploads:
-    """All uploads of a node; methods block and may be called from any thread."""
+    """All uploads of a node; methods block and may be called from any thread.
+
+    A session is in ``_sessions`` from its opening until its record is gone or its file closed,
+    and only who holds it ``busy`` touches its file. Sessions are looked up, opened and taken
+    under one lock and from a record that is read under it: a request that found an upload
+    which another one then finished or dropped gets a NotFoundError, never its file.
+    """
 
     def __init__(
         self,
@@ -143,13 +149,19 @@ class Uploads:
         upload = Upload(
             self._token(16), account, size, 0, self._clock.now() + self._settings.upload_expiry
         )
-        with self._database.write():
-            self._check_quota(account, size)
-            self._store.check_room(size)
-            self._database.run(
-                "INSERT INTO uploads VALUES (?, ?, ?, ?, 0, ?)",
-                (upload.id, account, size, footprint(size), upload.expires),
-            )
+        file = self._store.incoming / upload.id
+        try:
+            with self._database.write():
+                self._check_quota(account, size)
+                self._store.check_room(size)
+                self._database.run(
+                    "INSERT INTO uploads VALUES (?, ?, ?, ?, 0, ?)",
+                    (upload.id, account, size, footprint(size), upload.expires),
+                )
+                make_block_file(file)
+        except BaseException:
+            remove_file(file)
+            raise
         return upload
 
     def _check_quota(self, account: Address, size: int) -> None:
@@ -176,9 +188,9 @@ class Uploads:
 
     def offset(self, upload: str, account: Address) -> Upload:
         """As ``find``, after a look at what a crash left of the file."""
-        found = self.find(upload, account)
-        self._session(found)
-        return self.find(upload, account)
+        with self._lock:
+            found = self.find(upload, account)
+            return found if upload in self._sessions else self._checked(found)
 
     def write_from(self, upload: str, account: Address, offset: int) -> Writer:
         """The one writer of an upload, from its durable ``offset``; close it to acknowledge."""
@@ -196,19 +208,21 @@ class Uploads:
                 remedy="Finish the upload under the CID of its own bytes.",
             )
         session = self._held_session(found, found.size)
+        # The session stays, held, until its record is gone: nobody else may open a file that
+        # is about to be a piece.
         try:
             piece, tree = session.hasher.finish()
             session.trim()
-            self._forget(upload)
             check_name(cid, piece)
             return self._adopt(found, session.file, piece, tree)
         except DiskFullError:
-            self._forget(upload)
             raise
         except BaseException:
-            self._forget(upload)
-            self._drop(upload)
+            self._delete(upload)
+            remove_file(session.file)
             raise
+        finally:
+            self._forget(upload)
 
     def _adopt(self, upload: Upload, data: Path, piece: Piece, tree: bytes) -> Held:
         tree_file = data.with_name(f"{upload.id}.tree")
@@ -224,18 +238,20 @@ class Uploads:
 
     def _held_session(self, upload: Upload, offset: int) -> _Session:
         """The session of an upload that stands at ``offset``, held by the caller alone."""
-        session = self._session(upload)
-        if not session.busy.acquire(blocking=False):
-            raise ConflictError(
-                "another request writes to this upload",
-                remedy="Wait for it to end, then ask for the offset with HEAD.",
-            )
-        try:
+        with self._lock:
+            session = self._session(upload)
+            if not session.busy.acquire(blocking=False):
+                raise ConflictError(
+                    "another request writes to this upload",
+                    remedy="Wait for it to end, then ask for the offset with HEAD.",
+                )
             if session.offset != offset:
+                session.busy.release()
                 raise OffsetError(session.offset, offset)
+        try:
             session.rehash()
         except BaseException:
-            session.busy.release()
+            self._forget(upload.id)
             raise
         return session
 
@@ -289,29 +305,40 @@ class Uploads:
             self._database.run("UPDATE uploads SET offset = ? WHERE id = ?", (offset, upload))
 
     def _session(self, upload: Upload) -> _Session:
-        with self._lock:
-            session = self._sessions.get(upload.id)
-            if session is None:
-                session = self._reopen(upload)
-                self._sessions[upload.id] = session
-            return session
+        """The open session of an upload that still exists; call it under the lock."""
+        now = self.find(upload.id, upload.account)
+        session = self._sessions.get(upload.id)
+        if session is None:
+            now = self._checked(now)
+            file = self._store.incoming / now.id
+            session = _Session(file, now.offset, self._hasher(now.size))
+            self._sessions[upload.id] = session
+        return session
 
-    def _reopen(self, upload: Upload) -> _Session:
+    def _checked(self, upload: Upload) -> Upload:
+        """The upload as its file is: from the start if a crash left less than was recorded."""
         file = self._store.incoming / upload.id
-        offset = upload.offset if file.exists() and file.stat().st_size >= upload.offset else 0
-        if offset != upload.offset:
-            self.record(upload.id, offset)
-        return _Session(file, offset, self._hasher(upload.size))
+        with disk(file):
+            length = file.stat().st_size if file.exists() else -1
+        if length < 0:
+            make_block_file(file)
+        if length >= upload.offset or not upload.offset:
+            return upload
+        self.record(upload.id, 0)
+        return replace(upload, offset=0)
 
     def _drop_idle(self, upload: str) -> None:
         with self._lock:
             session = self._sessions.get(upload)
-        if session is not None and not session.busy.acquire(blocking=False):
-            raise ConflictError(
-                "a request writes to this upload", remedy="End it, then delete the upload."
-            )
-        self._forget(upload)
-        self._drop(upload)
+            if session is not None and not session.busy.acquire(blocking=False):
+                raise ConflictError(
+                    "a request writes to this upload", remedy="End it, then delete the upload."
+                )
+            self._delete(upload)
+            self._sessions.pop(upload, None)
+        if session is not None:
+            session.close()
+        remove_file(self._store.incoming / upload)
 
     def _forget(self, upload: str) -> None:
         with self._lock:
@@ -319,10 +346,9 @@ class Uploads:
         if session is not None:
             session.close()
 
-    def _drop(self, upload: str) -> None:
+    def _delete(self, upload: str) -> None:
         with self._database.write():
             self._database.run("DELETE FROM uploads WHERE id = ?", (upload,))
-        remove_file(self._store.incoming / upload)
 
 
 class OffsetError(ConflictError):

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from freehold.node.blockfile import ALIGN, BLOCK, BlockFile
+from freehold.domain.errors import UnavailableError
+from freehold.node.blockfile import ALIGN, BLOCK, BlockFile, make_block_file
 from freehold.node.refusals import DiskFullError
 
 STEPS = st.lists(
@@ -43,6 +44,7 @@ def pattern(length: int, seed: int) -> bytes:
 def test_what_is_synced_is_what_was_written(tmp_path: Path, steps: list[tuple[int, str]]) -> None:
     path = tmp_path / "x"
     path.unlink(missing_ok=True)
+    make_block_file(path)
     file, written, durable = BlockFile(path, 0), b"", b""
     for seed, (length, then) in enumerate(steps):
         data = pattern(length, seed)
@@ -61,7 +63,25 @@ def test_what_is_synced_is_what_was_written(tmp_path: Path, steps: list[tuple[in
     assert path.read_bytes() == written
 
 
+def test_only_a_file_that_was_made_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(UnavailableError):
+        BlockFile(tmp_path / "x", 0)
+    assert not (tmp_path / "x").exists()
+    make_block_file(tmp_path / "x")
+    with pytest.raises(UnavailableError):
+        make_block_file(tmp_path / "x")
+
+
+def test_a_closed_file_takes_no_more(tmp_path: Path) -> None:
+    make_block_file(tmp_path / "x")
+    file = BlockFile(tmp_path / "x", 0)
+    file.close()
+    with pytest.raises(UnavailableError):
+        put(file, bytes(BLOCK))
+
+
 def test_full_blocks_are_written_and_memory_is_given_back(tmp_path: Path) -> None:
+    make_block_file(tmp_path / "x")
     file = BlockFile(tmp_path / "x", 0)
     put(file, bytes(3 * BLOCK + 1))
     assert (tmp_path / "x").stat().st_size == 3 * BLOCK
@@ -83,6 +103,7 @@ def test_a_disk_that_takes_no_direct_writes_is_written_through_its_cache(
         return real(path, given, mode)
 
     monkeypatch.setattr(os, "open", refuse)
+    make_block_file(tmp_path / "x")
     file = BlockFile(tmp_path / "x", 0)
     monkeypatch.undo()
     put(file, b"abc")
@@ -96,6 +117,7 @@ def test_a_disk_that_takes_no_direct_writes_is_written_through_its_cache(
 def test_a_write_that_is_refused_goes_through_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    make_block_file(tmp_path / "x")
     file = BlockFile(tmp_path / "x", 0)
     real = os.write
 
@@ -112,6 +134,7 @@ def test_a_write_that_is_refused_goes_through_the_cache(
 
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_block_file(tmp_path / "x")
     file = BlockFile(tmp_path / "x", 0)
 
     def full(handle: int, data: memoryview) -> int:

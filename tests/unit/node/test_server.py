@@ -137,6 +137,123 @@ def test_a_client_that_never_finishes_its_head_is_cut_off(
         assert hung_up(connection)
 
 
+LONG = b"X: " + b"a" * 2 * server.HEAD_BYTES
+MANY = b"a:\r\n" * (server.HEAD_LINES + 2)
+
+
+@pytest.mark.parametrize("lines", [LONG, MANY + b"\r\n", MANY])
+def test_a_head_that_is_too_long_is_refused(served: Served, lines: bytes) -> None:
+    with connect(served.port) as connection:
+        connection.sendall(b"GET /offer HTTP/1.1\r\nHost: node\r\n" + lines)
+        assert answer(connection)[0] == 431
+        assert hung_up(connection)
+
+
+def test_a_head_of_some_length_is_no_matter(served: Served) -> None:
+    lines = b"".join(b"x-%d: %s\r\n" % (n, b"a" * 300) for n in range(server.HEAD_LINES - 1))
+    with connect(served.port) as connection:
+        for _ in range(3):
+            connection.sendall(b"GET /offer HTTP/1.1\r\nHost: node\r\n" + lines + b"\r\n")
+            assert answer(connection)[0] == 200
+
+
+CHUNKED = b"POST /whole HTTP/1.1\r\nHost: node\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n"
+
+
+@pytest.mark.parametrize("more", [b"0\r\n" + LONG, b"0\r\n" + MANY, b"1;" + LONG[3:]])
+def test_trailers_that_are_too_long_end_the_connection(
+    bodies: tuple[int, list[bytes]], more: bytes
+) -> None:
+    with connect(bodies[0]) as connection:
+        connection.sendall(CHUNKED + more)
+        assert hung_up(connection)
+
+
+def test_trailers_that_never_end_are_cut_off(
+    bodies: tuple[int, list[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connect(bodies[0]) as connection:
+        monkeypatch.setattr(server, "HEADER_SECONDS", 0.2)
+        connection.sendall(CHUNKED + b"0\r\nX: y\r\nZ:")
+        assert hung_up(connection)
+
+
+def test_a_connection_with_nothing_but_empty_lines_is_cut_off(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.2)
+    with connect(served.port) as connection:
+        connection.sendall(b"GET /offer HTTP/1.1\r\nHost: node\r\n\r\n")
+        assert answer(connection)[0] == 200
+        connection.sendall(b"\r\n")
+        assert hung_up(connection)
+
+
+def trickled(connection: ssl.SSLSocket, part: bytes) -> int:
+    """The status of the answer to a body that comes a byte at a time."""
+    connection.settimeout(0.1)
+    for _ in range(100):
+        connection.sendall(part)
+        try:
+            return int(connection.recv(100).split()[1])
+        except TimeoutError:
+            continue
+    return 0
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_body_that_trickles_is_refused(served: Served, chunked: bool) -> None:
+    object.__setattr__(served.world.node.settings, "body_timeout", 1)
+    upload = served.world.node.uploads.create(CLIENT.address, 1000)
+    path = f"/upload/{upload.id}"
+    request = head("PATCH", path, served.token("PATCH", path), 1000, Upload_Offset="0")
+    if chunked:
+        request = request.replace(b"Content-Length: 1000", b"Transfer-Encoding: chunked")
+    with connect(served.port) as connection:
+        connection.sendall(request)
+        assert trickled(connection, b"1\r\nx\r\n" if chunked else b"x") == 408
+
+
+def test_a_small_body_that_trickles_is_refused(served: Served) -> None:
+    object.__setattr__(served.world.node.settings, "body_timeout", 1)
+    with connect(served.port) as connection:
+        connection.sendall(head("POST", "/upload", "", 16_000))
+        assert trickled(connection, b"x") == 408
+
+
+def test_a_request_gets_no_bytes_of_the_next_one(served: Served) -> None:
+    uploads = served.world.node.uploads
+    first, second = (uploads.create(CLIENT.address, 1000).id for _ in range(2))
+
+    def patch(upload: str, length: int) -> bytes:
+        token = served.token("PATCH", f"/upload/{upload}")
+        return head("PATCH", f"/upload/{upload}", token, length, Upload_Offset="0")
+
+    with connect(served.port) as connection:
+        connection.sendall(patch(first, 0) + patch(second, 1000) + b"B" * 500)
+        assert answer(connection)[0] == 204
+        connection.sendall(b"B" * 500)
+        assert answer(connection)[0] == 204
+    assert uploads.find(first, CLIENT.address).offset == 0
+    assert uploads.find(second, CLIENT.address).offset == 1000
+
+
+def test_only_so_many_requests_may_wait(served: Served) -> None:
+    with connect(served.port) as connection:
+        connection.sendall(b"GET /offer HTTP/1.1\r\n\r\n" * 4 * server.PIPELINE * 20)
+        assert drained(connection).count(b"HTTP/1.1 200") <= server.PIPELINE
+
+
+def drained(connection: ssl.SSLSocket) -> bytes:
+    found = b""
+    try:
+        while part := connection.recv(2**16):
+            found += part
+    except (ConnectionError, ssl.SSLError):
+        pass
+    return found
+
+
 def test_a_refused_body_that_never_ends_is_cut_off(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -12,11 +14,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from freehold.domain.errors import ConflictError, IntegrityError, NotFoundError
-from freehold.markets.storage.piece import commit
+from freehold.domain.ids import Address
+from freehold.markets.storage.piece import Piece, commit
 from freehold.node.blockfile import BLOCK
 from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
 from freehold.node.settings import MIB
-from freehold.node.uploads import OffsetError, Uploads
+from freehold.node.store import Held
+from freehold.node.uploads import OffsetError, Upload, Uploads
 from unit.node.world import CLIENT, STRANGER, World, make
 
 ME = CLIENT.address
@@ -80,6 +84,77 @@ def test_two_writers_do_not_meet(world: World) -> None:
         uploads.discard(made.id, ME)
     writer.close()
     uploads.write_from(made.id, ME, 0).close()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda uploads, name: uploads.offset(name, ME),
+        lambda uploads, name: uploads.write_from(name, ME, 3),
+        lambda uploads, name: uploads.finish(name, ME, commit(b"abc").cid),
+    ],
+)
+def test_an_upload_that_goes_while_it_is_asked_for_opens_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, ask: Callable[[Uploads, str], object]
+) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 3)
+    fill(uploads, made.id, b"abc")
+    real = uploads.find
+    drop = threading.Thread(target=uploads.discard, args=(made.id, ME))
+
+    def find_and_lose(upload: str, account: Address) -> Upload:
+        monkeypatch.setattr(uploads, "find", real)
+        found = real(upload, account)
+        drop.start()
+        if not uploads._lock.locked():  # else the one who asks keeps the other one out
+            drop.join()
+        return found
+
+    monkeypatch.setattr(uploads, "find", find_and_lose)
+    with suppress(NotFoundError):
+        ask(uploads, made.id)
+    drop.join()
+    assert uploads._sessions == {}
+    assert list(world.node.store.incoming.iterdir()) == []
+
+
+def test_nobody_else_gets_the_file_of_an_upload_that_becomes_a_piece(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, store, data = world.node.uploads, world.node.store, bytes(range(256)) * 1000
+    made = uploads.create(ME, len(data))
+    fill(uploads, made.id, data[:1000])
+    stale = uploads.find(made.id, ME)
+    fill(uploads, made.id, data[1000:], at=1000)
+    adopt = store.adopt
+
+    def watched(*args: Piece, **more: Any) -> Held:
+        with pytest.raises(ConflictError, match="another request"):
+            uploads._held_session(stale, stale.offset)
+        assert uploads.offset(made.id, ME).offset == len(data)
+        held = adopt(*args, **more)
+        with pytest.raises(NotFoundError):
+            uploads._held_session(stale, stale.offset)
+        with pytest.raises(NotFoundError):
+            uploads.offset(made.id, ME)
+        return held
+
+    monkeypatch.setattr(store, "adopt", watched)
+    held = uploads.finish(made.id, ME, commit(data).cid)
+    assert store.piece_file(held.cid).read_bytes() == data
+    assert uploads._sessions == {}
+
+
+def test_an_upload_whose_file_is_lost_starts_again(world: World) -> None:
+    uploads = world.node.uploads
+    made = uploads.create(ME, 3)
+    fill(uploads, made.id, b"ab")
+    uploads.close()
+    (world.node.store.incoming / made.id).unlink()
+    assert uploads.offset(made.id, ME).offset == 0
+    fill(uploads, made.id, b"abc")
+    assert uploads.finish(made.id, ME, commit(b"abc").cid).size == 3
 
 
 def test_a_writer_starts_where_the_upload_stands(world: World) -> None:
@@ -163,6 +238,7 @@ def test_one_account_cannot_take_every_slot(tmp_path: Path) -> None:
         uploads.create(STRANGER.address, 10)
         with pytest.raises(QuotaError):
             uploads.create(STRANGER.address, 10)
+        assert len(list(world.node.store.incoming.iterdir())) == 3
     finally:
         world.node.close()
 
