@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from pathlib import Path
 from secrets import token_bytes
 
@@ -13,6 +14,7 @@ from freehold.domain.errors import (
     ConflictError,
     IntegrityError,
     NotFoundError,
+    UsageError,
 )
 from freehold.domain.files import write_whole
 from freehold.domain.keys import Key
@@ -44,7 +46,8 @@ def load(path: Path, password: str) -> Key:
     """Decrypt a keystore.
 
     AccessError for a wrong password or a file that others can read, NotFoundError when there is
-    none, IntegrityError when it is not a keystore, CapacityError when opening it costs too much.
+    none, IntegrityError when it is not a keystore, CapacityError when opening it costs too much,
+    UsageError when the path names no file or the password is not text.
     """
     content = _read(path)
     try:
@@ -64,9 +67,9 @@ def load(path: Path, password: str) -> Key:
 
 def _read(path: Path) -> dict[str, object]:
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=_open_at_once) as file:
             mode = os.fstat(file.fileno()).st_mode
-            data = file.read(_SIZE_LIMIT + 1)
+            data = file.read(_SIZE_LIMIT + 1) if stat.S_ISREG(mode) else None
     except FileNotFoundError as error:
         raise NotFoundError(
             f"there is no keystore at {path}",
@@ -76,6 +79,10 @@ def _read(path: Path) -> dict[str, object]:
         raise AccessError(
             f"the keystore {path} cannot be read", remedy="Run as the user who owns it."
         ) from error
+    except (OSError, ValueError) as error:
+        raise _no_file(path, str(error)) from error
+    if data is None:
+        raise _no_file(path, "it is not a file")
     if mode & 0o077:
         raise AccessError(
             f"the keystore {path} can be read by others (mode {mode & 0o777:04o})",
@@ -83,11 +90,22 @@ def _read(path: Path) -> dict[str, object]:
         )
     try:
         content = json.loads(data) if len(data) <= _SIZE_LIMIT else None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _malformed(path, "it is not JSON") from error
     if not isinstance(content, dict):
         raise _malformed(path, "it is not a JSON object of a few lines")
     return content
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # a pipe that nobody writes to would never open
+
+
+def _no_file(path: Path, reason: str) -> UsageError:
+    return UsageError(
+        f"there can be no keystore at {path}: {reason}",
+        remedy="Name the keystore's own file, such as key.json.",
+    )
 
 
 def _malformed(path: Path, reason: str) -> IntegrityError:

@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from freehold.domain.errors import AccessError, CapacityError, IntegrityError
+from freehold.domain.errors import AccessError, CapacityError, IntegrityError, UsageError
 from freehold.domain.ids import keccak
 
 VERSION = 3
@@ -24,7 +24,7 @@ _CIPHER, _PRF = "aes-128-ctr", "hmac-sha256"
 _SALT_MAX = 64
 _ROUNDS_MAX = 10_000_000
 _MEMORY_MAX = 512 * 2**20
-"""Bytes that scrypt may take (128 N r): twice what geth's strongest keystores need."""
+"""Bytes that scrypt may take, 128 r (N + p): twice what geth's strongest keystores need."""
 _WORK_MAX = 2**24
 """N r p: eight times those."""
 
@@ -59,7 +59,8 @@ def unseal(content: Mapping[str, object], password: str) -> bytes:
     """The secret in a keystore's fields.
 
     AccessError for a wrong password, IntegrityError where the fields are not those of version 3,
-    CapacityError when deriving the key would take more memory or time than any wallet asks for.
+    CapacityError when deriving the key would take more memory or time than any wallet asks for,
+    UsageError for a password that is not text.
     """
     if content.get("version") != VERSION:
         raise _malformed(f"it has version {content.get('version')!r}, not {VERSION}")
@@ -95,20 +96,32 @@ def _derive(crypto: Mapping[str, object], password: str) -> bytes:
 def stretch(password: str, salt: bytes, *, n: int, r: int = _R, p: int = _P) -> bytes:
     """32 bytes that cost memory and time to derive from ``password``, by scrypt (RFC 7914).
 
-    IntegrityError and CapacityError for parameters that are none, or beyond all bounds.
+    IntegrityError and CapacityError for parameters that are none, or beyond all bounds;
+    UsageError for a password that is not text.
     """
     if n < 2 or n & (n - 1):
         raise _malformed(f"scrypt's n is {n}, not a power of two")
-    if 128 * n * r > _MEMORY_MAX or n * r * p > _WORK_MAX:
+    if 128 * r * (n + p) > _MEMORY_MAX or n * r * p > _WORK_MAX:
         raise _costly(f"scrypt with n = {n}, r = {r}, p = {p}")
+    data = _octets(password)
     if n >= 2 ** (16 * r):
-        return _wide_scrypt(password, salt, n=n, r=r, p=p)
+        return _wide_scrypt(data, salt, n=n, r=r, p=p)
     from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-    return Scrypt(salt=salt, length=_KEY_LENGTH, n=n, r=r, p=p).derive(password.encode())
+    return Scrypt(salt=salt, length=_KEY_LENGTH, n=n, r=r, p=p).derive(data)
 
 
-def _wide_scrypt(password: str, salt: bytes, *, n: int, r: int, p: int) -> bytes:
+def _octets(password: str) -> bytes:
+    try:
+        return password.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            "the password holds bytes that are no text",
+            remedy="Type it in a terminal, or save it in a file, that is set to UTF-8.",
+        ) from error
+
+
+def _wide_scrypt(password: bytes, salt: bytes, *, n: int, r: int, p: int) -> bytes:
     """scrypt beyond RFC 7914's bound on n, where OpenSSL refuses: early wallets, and the
     definition's own example, have n = 2**18 with r = 1."""
     from Crypto.Protocol.KDF import scrypt
@@ -123,7 +136,7 @@ def _pbkdf2(password: str, salt: bytes, *, rounds: int) -> bytes:
     from cryptography.hazmat.primitives.kdf.pbkdf2 import PBKDF2HMAC
 
     derive = PBKDF2HMAC(SHA256(), length=_KEY_LENGTH, salt=salt, iterations=rounds)
-    return derive.derive(password.encode())
+    return derive.derive(_octets(password))
 
 
 def _crypt(derived: bytes, nonce: bytes, data: bytes) -> bytes:

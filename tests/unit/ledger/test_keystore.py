@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 from eth_account import Account
 
-from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
+from freehold.domain.errors import (
+    AccessError,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    UsageError,
+)
 from freehold.domain.keys import Key
 from freehold.ledger import keystore
 
@@ -63,7 +70,15 @@ def test_a_file_that_others_can_read_is_refused(path: Path) -> None:
 def test_what_is_no_keystore_is_typed(tmp_path: Path, path: Path, key: Key) -> None:
     with pytest.raises(NotFoundError):
         keystore.load(tmp_path / "none", "pw")
-    for text in ("", "[]", "{}", '{"version": 9}', '{"version": 3, "crypto": {}}', "x" * 70_000):
+    for text in (
+        "",
+        "[]",
+        "{}",
+        '{"version": 9}',
+        '{"version": 3, "crypto": {}}',
+        "x" * 70_000,
+        "[" * 60_000,
+    ):
         path.write_text(text)
         with pytest.raises(IntegrityError):
             keystore.load(path, "pw")
@@ -75,3 +90,20 @@ def test_a_keystore_that_names_another_address_is_refused(path: Path) -> None:
     path.write_text(json.dumps(content))
     with pytest.raises(IntegrityError, match="names address"):
         keystore.load(path, "correct horse")
+
+
+def test_a_password_that_is_no_text_is_typed(tmp_path: Path, path: Path, key: Key) -> None:
+    with pytest.raises(UsageError, match="no text") as caught:
+        keystore.load(path, "a\udc80b")
+    assert "UTF-8" in caught.value.remedy
+    with pytest.raises(UsageError, match="no text"):
+        keystore.save(tmp_path / "new.json", key, "a\udc80b", cost=2)
+    assert not (tmp_path / "new.json").exists()
+
+
+def test_a_path_that_is_no_file_is_typed(tmp_path: Path, path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe, 0o600)  # nobody writes to it: opening it must not wait for that
+    for place in (tmp_path, path / "below", tmp_path / ("x" * 300), tmp_path / "a\0b", pipe):
+        with pytest.raises(UsageError, match="no keystore at"):
+            keystore.load(place, "pw")

@@ -11,7 +11,13 @@ from eth_account import Account
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.domain.errors import AccessError, CapacityError, FreeholdError, IntegrityError
+from freehold.domain.errors import (
+    AccessError,
+    CapacityError,
+    FreeholdError,
+    IntegrityError,
+    UsageError,
+)
 from freehold.domain.keys import Key
 from freehold.ledger.secret import SECRET_LENGTH, seal, unseal
 
@@ -104,6 +110,8 @@ def test_a_changed_byte_never_opens(field: str, place: int, change: int) -> None
         ({"n": 2**24}, CapacityError),
         ({"n": 2**20, "r": 32}, CapacityError),
         ({"p": 2**30}, CapacityError),
+        ({"p": 2**20}, CapacityError),
+        ({"p": 2**22, "r": 1}, CapacityError),
         ({"n": 3}, IntegrityError),
         ({"n": 1}, IntegrityError),
         ({"n": -2}, IntegrityError),
@@ -173,3 +181,10 @@ def test_every_sealing_draws_its_own_salt_and_nonce() -> None:
 
 def _fields(sealed: Mapping[str, Any]) -> dict[str, Any]:
     return dict(sealed)
+
+
+@pytest.mark.parametrize("kdf", ["scrypt", "pbkdf2"])
+def test_a_password_that_is_no_text_is_said_to_be_none(kdf: Literal["scrypt", "pbkdf2"]) -> None:
+    sealed = Account.encrypt(SECRET, PASSWORD, kdf=kdf, iterations=2)
+    with pytest.raises(UsageError, match="no text"):
+        unseal(sealed, "a\ud800")
