@@ -21,8 +21,9 @@
        enough gas, so that a failure cannot be staged.
      - A payer that leaves: ending a rail leaves the guarantee locked until its end.
      - Vouchers: cumulative, bound to a rail that is never reused; the payee has the delay that
-       stood at opening to redeem. A contract payer (ERC-1271) can revoke its signature: a payee
-       should redeem those at once or refuse them.
+       stood at opening to redeem. A contract payer (ERC-1271) is asked with capped gas, which the
+       payee pays for, and can revoke its signature: a payee should redeem those at once, for
+       more than the gas, or refuse them.
      - Changed terms: fee, voucher delay and arbiter of a rail are those of its opening.
      - Foreign tokens: only allowlisted ones, credited by what arrived; fee-on-transfer is refused.
        Re-entrance: every function that changes state holds one lock; views do not, because an
@@ -32,7 +33,6 @@
      no pause. Rebasing tokens must not be allowlisted.
 """
 
-from interfaces import IERC1271
 from interfaces import IToken
 from modules import typed
 
@@ -224,6 +224,7 @@ MAX_ARBITER_TIMEOUT: constant(uint256) = 90 * 86400
 MAX_VOUCHER_DELAY: constant(uint256) = 30 * 86400
 MAX_BATCH: constant(uint256) = 32
 ARBITER_GAS: constant(uint256) = 300_000
+WALLET_GAS: constant(uint256) = 300_000
 # EIP-150 passes on 63/64 of what is left: the rest of a settlement needs its own share.
 SETTLE_GAS: constant(uint256) = 360_000
 SAME: constant(uint256) = max_value(uint256)
@@ -1087,8 +1088,19 @@ def _check_voucher(payer: address, id: uint256, amount: uint256, signature: Byte
     if typed.recover_packed(message, signature) == payer:
         return
     assert payer.is_contract, "payments: wrong signature"
-    answer: bytes4 = staticcall IERC1271(payer).isValidSignature(message, signature)
-    assert answer == ERC1271_MAGIC, "payments: wrong signature"
+    # Capped, because the payee pays for the gas and the wallet sees who asks; a wallet that is left
+    # with less can only fail.
+    success: bool = False
+    answer: Bytes[32] = b""
+    success, answer = raw_call(
+        payer,
+        abi_encode(message, signature, method_id=ERC1271_MAGIC),
+        max_outsize=32,
+        gas=WALLET_GAS,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    assert success and answer == abi_encode(ERC1271_MAGIC), "payments: wrong voucher"
 
 
 @internal

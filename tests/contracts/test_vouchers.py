@@ -159,7 +159,7 @@ def test_a_contract_payer_answers_by_erc1271(rich: World) -> None:
     rail = wallet.act(rich.payments, "open_voucher", rich.token.address, bob.address, 1_000).value
     for answer in (b"\0\0\0\0", MAGIC[:3] + b"\0"):
         wallet.contract.send("set_signature", answer, sender=alice.address)
-        with refused("payments: wrong signature"):
+        with refused("payments: wrong voucher"):
             redeem(rich, rail, 10, b"\1" * 200)
     wallet.contract.send("set_signature", MAGIC, sender=alice.address)
     assert redeem(rich, rail, 10, b"\1" * 200).value == 10

@@ -281,7 +281,8 @@ class Payments:
         self._counts["vouchers"] += 1
 
     def _check_voucher(self, event: Event, rail: Rail, amount: int) -> None:
-        """Differs unless the payer signed the amount, where its signature stands in the input."""
+        """Counts it where the payer's key signed what stands in the input. Nothing differs where it
+        did not: a wallet's code may have agreed, which the contract asked."""
         call = abi.interface("payments").read_call(event.transaction.data)
         signature = None if call is None else call[1].get("signature")
         if not isinstance(signature, bytes) or len(signature) != 65:

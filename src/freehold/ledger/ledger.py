@@ -36,7 +36,8 @@ from freehold.ledger.contracts.storage import Storage
 from freehold.ledger.contracts.token import Token
 from freehold.ledger.index import Index
 from freehold.ledger.rpc import RawReceipt, Rpc
-from freehold.ledger.sender import Patience, Sender
+from freehold.ledger.sender import DEFAULT_TIP, Patience, Sender
+from freehold.ledger.transaction import GAS_LIMIT
 from freehold.ledger.values import Event, Header, Log, Receipt, Value
 from freehold.ledger.wire import RpcRefusal
 
@@ -144,6 +145,14 @@ class Ledger(Closing):
         """An account's coins for gas, in wei."""
         return self.rpc.balance(account)
 
+    def gas_price(self) -> int:
+        """Wei for a unit of gas, as the chain asks right now."""
+        try:
+            tip = self.rpc.tip()
+        except RpcRefusal:
+            tip = DEFAULT_TIP  # as the sender: not every chain suggests one
+        return self.head().base_fee + tip
+
     def calldata(self, transaction: str) -> bytes:
         """What a mined transaction called with; NotFoundError when the chain has none such."""
         found = self.rpc.request("eth_getTransactionByHash", transaction)
@@ -186,11 +195,13 @@ class Ledger(Closing):
         value: int = 0,
         tag: str | None = None,
         least_gas: int = 0,
+        most_gas: int = GAS_LIMIT,
     ) -> Receipt:
         """Send a transaction to a contract and wait until it is mined.
 
         With a ``tag`` a retry waits for the earlier transaction instead of sending another;
-        ``least_gas`` raises the gas limit where an estimate may come out too low.
+        ``least_gas`` raises the gas limit where an estimate may come out too low; CapacityError
+        where one comes out above ``most_gas``.
         """
         calldata = self._artifact(contract).calldata(function, args)
         sender = self._require_sender(f"{contract}.{function}")
@@ -201,6 +212,7 @@ class Ledger(Closing):
                 value=value,
                 tag=tag,
                 least_gas=least_gas,
+                most_gas=most_gas,
             )
         except InsufficientFundsError:
             raise

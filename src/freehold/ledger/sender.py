@@ -88,12 +88,17 @@ class Sender:
         value: int = 0,
         tag: str | None = None,
         least_gas: int = 0,
+        most_gas: int = transaction.GAS_LIMIT,
     ) -> RawReceipt:
-        """Send calldata (or init code, to ``transaction.CREATION``) and wait for its block."""
+        """Send calldata (or init code, to ``transaction.CREATION``) and wait for its block.
+
+        CapacityError, with nothing spent, when it needs more than ``most_gas``.
+        """
         earlier = None if tag is None else self._earlier(tag)
         if earlier is not None:
             return earlier
-        gas = max(self._estimate(target, data, value), min(least_gas, transaction.GAS_LIMIT))
+        estimate = self._estimate(target, data, value, most_gas)
+        gas = max(estimate, min(least_gas, most_gas))
         for _ in range(_TRIES):
             draft = self._price(Draft(target, data, value, gas, 0, 0))
             row = self._reserve(draft, tag)
@@ -150,7 +155,7 @@ class Sender:
         else:
             self._hand_in_again(row)
 
-    def _estimate(self, target: Address, data: bytes, value: int) -> int:
+    def _estimate(self, target: Address, data: bytes, value: int, most: int) -> int:
         request: dict[str, Json] = {
             "from": self.key.address,
             "data": "0x" + data.hex(),
@@ -162,12 +167,13 @@ class Sender:
             needed = self._rpc.estimate(request)
         except RpcRefusal as error:
             raise self._refusal(error, spent="nothing was spent") from error
-        if needed > transaction.GAS_LIMIT:
+        if needed > most:
+            whose = "a block's" if most == transaction.GAS_LIMIT else "its sender allows,"
             raise CapacityError(
-                f"the transaction needs {needed} gas, more than a block's {transaction.GAS_LIMIT}",
+                f"the transaction needs {needed} gas, more than {whose} {most}",
                 remedy="Send it in smaller parts.",
             )
-        return min(needed * 5 // 4 + 5_000, transaction.GAS_LIMIT)
+        return min(needed * 5 // 4 + 5_000, most)
 
     def _price(self, draft: Draft) -> Draft:
         base, held = self._rpc.purse(self.key.address)

@@ -109,7 +109,7 @@ class Node:
         self.follower = Follower(chain, node, database, self.deals)
         self.standing = Standing(chain, node, database, price=settings.price, clock=clock)
         self.ledger_time = LedgerTime(clock, chain)
-        self.delegates = Delegates(chain, clock=self.ledger_time)
+        self.delegates = Delegates(chain, database=database, clock=self.ledger_time)
         self.gate = Gate(
             network,
             node,

@@ -83,7 +83,8 @@ class Settings:
     deposit has been empty for ``dry_patience`` are left. The piece of a column that was moved to
     another node is kept until that one has proven a round, at most ``keep_moved`` periods: twice
     what a new network lets a node owe before it fails. A body that stalls for ``body_timeout``
-    ends its request. Below ``gas_reserve`` native coins the node warns.
+    ends its request. Below ``gas_reserve`` native coins the node warns. ``coin`` is what a
+    native coin is worth, in base units: what a contract wallet pays at once must be worth its gas.
     """
 
     home: Path
@@ -116,6 +117,7 @@ class Settings:
     body_timeout: int = 30
     connections: int = 256
     gas_reserve: int = money.UNIT // 20
+    coin: int = money.UNIT
     log_level: str = "info"
 
     def public_endpoint(self, port: int) -> str:
@@ -153,6 +155,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
     "body_timeout": span,
     "connections": count,
     "gas_reserve": money.parse,
+    "coin": money.parse,
     "log_level": level,
 }
 NAMES = tuple(_PARSERS)
@@ -239,6 +242,7 @@ _BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("keep_moved", 0, 1000),
     ("body_timeout", 1, HOUR),
     ("connections", 8, 65_536),
+    ("coin", 0, 10**30),
 )
 
 

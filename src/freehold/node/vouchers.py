@@ -9,12 +9,20 @@ from __future__ import annotations
 
 import re
 import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from freehold.domain.clock import Clock
-from freehold.domain.errors import AccessError, UsageError
+from freehold.domain.errors import (
+    AccessError,
+    CapacityError,
+    InsufficientFundsError,
+    RefusedError,
+    UsageError,
+)
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.keys import recover
+from freehold.domain.money import UNIT
 from freehold.domain.network import Network
 from freehold.domain.typed import VOUCHER
 from freehold.ledger.contracts.payments import Rail
@@ -23,16 +31,23 @@ from freehold.node.delegates import Delegates
 from freehold.node.ports import Chain
 from freehold.node.refusals import PaymentRequiredError
 from freehold.node.settings import DAY, Settings
-from freehold.node.standing import Recent, Standing
+from freehold.node.standing import REMEMBERED, Recent, Standing
 from freehold.node.store import Held
 
 _HEADER = re.compile(
     r"(?P<rail>\d{1,18}):(?P<amount>\d{1,78}):(?P<signature>0x(?:[0-9a-fA-F]{2}){65,520})"
 )
 _EVERY_PIECE = "*"
+PAY = "Open a voucher rail to the payee and sign at least the amount that is due."
 RAIL_SECONDS = 10
 PREPAID = 64 * 2**20
-"""Bytes that a contract wallet pays for at a time: each payment costs this node a transaction."""
+"""Bytes that a contract wallet pays for at a time, at least: each payment costs a transaction."""
+REDEEM_GAS = 500_000
+"""Gas that redeeming a contract wallet's voucher may take: 300,000 are its own code's."""
+GAS_WORTH = 2
+"""How often such a payment must be worth the price of ``REDEEM_GAS``, at the least."""
+SHUNNED = 3600
+"""Seconds for which a wallet pays nothing here after a redemption that it made fail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,10 @@ class Till:
         self._settings = settings
         self._clock = clock
         self._rails = Recent(chain.payments.rail, seconds=RAIL_SECONDS, clock=clock)
+        self._gas_prices: Recent[None, int] = Recent(
+            lambda _: chain.gas_price(), seconds=RAIL_SECONDS, clock=clock
+        )
+        self._failed: OrderedDict[Address, int] = OrderedDict()
         self._payees: Recent[None, Address] = Recent(
             lambda _: chain.registry.node(node).payout, seconds=60, clock=clock
         )
@@ -147,8 +166,8 @@ class Till:
         rail = self._check_rail(account, voucher)
         cost, least = length * self._settings.retrieval_price, 0
         if not self._key_signed(rail, voucher):
-            least = min(rail.fixed, PREPAID * self._settings.retrieval_price)
-            voucher = self._redeem_now(voucher, least)
+            least = self._least()
+            voucher = self._redeem_now(account, voucher, cost=cost, least=least)
         with self._database.write():
             row = self._database.row(
                 "SELECT amount, spent, redeemed, signature FROM vouchers WHERE rail = ?",
@@ -157,13 +176,9 @@ class Till:
             amount, spent, redeemed, signature = row or ("0", str(rail.paid), str(rail.paid), b"")
             best = max(voucher, Voucher(voucher.rail, integer(amount), blob(signature)), key=_worth)
             if integer(spent) + cost > best.amount:
-                raise self._due(
-                    f"rail {voucher.rail} has paid for what was read before",
-                    max(integer(spent) + cost, best.amount + least if least else 0),
-                    rail=voucher.rail,
-                )
+                raise self._unpaid(best, integer(spent) + cost, least)
             if least:
-                redeemed = str(best.amount)
+                redeemed = str(max(integer(redeemed), voucher.amount))
             self._database.run(
                 "REPLACE INTO vouchers VALUES (?, ?, ?, ?, ?, ?)",
                 (
@@ -207,16 +222,79 @@ class Till:
             return False
         raise self._due(f"the voucher was not signed by {rail.payer}", 0, rail=voucher.rail)
 
-    def _redeem_now(self, voucher: Voucher, least: int) -> Voucher:
-        """What a contract wallet's voucher is worth: what the chain has paid of it."""
-        with self._redeeming:
-            paid = self._chain.payments.rail(voucher.rail).paid
-            if voucher.amount - paid >= max(least, 1):
-                self._chain.payments.redeem(voucher.rail, voucher.amount, voucher.signature)
-                paid = self._chain.payments.rail(voucher.rail).paid
-        return Voucher(voucher.rail, paid, voucher.signature)
+    def _least(self) -> int:
+        """Base units that a contract wallet must pay at once, at the present price of gas."""
+        gas = GAS_WORTH * REDEEM_GAS * self._gas_prices.get(None) * self._settings.coin // UNIT
+        return max(PREPAID * self._settings.retrieval_price, gas)
 
-    def _due(self, message: str, due: int, *, rail: int = 0) -> PaymentRequiredError:
+    def _redeem_now(self, account: Address, voucher: Voucher, *, cost: int, least: int) -> Voucher:
+        """What a contract wallet's voucher is worth: what the chain has paid of it.
+
+        It is redeemed where that brings ``least``, whatever collateral is left, and pays for
+        this read; PaymentRequiredError where that takes more gas than ``REDEEM_GAS`` or fails.
+        """
+        with self._redeeming:
+            rail = self._chain.payments.rail(voucher.rail)
+            new = min(voucher.amount - rail.paid, rail.fixed)
+            if new >= least and voucher.amount >= self._open_row(account, voucher, rail) + cost:
+                self._check_failed(account)
+                self._redeem(account, voucher)
+                rail = self._chain.payments.rail(voucher.rail)
+        return Voucher(voucher.rail, rail.paid, voucher.signature)
+
+    def _open_row(self, account: Address, voucher: Voucher, rail: Rail) -> int:
+        """What was spent of a rail, noted before more is paid: a crash must not lose that."""
+        paid = str(rail.paid)
+        with self._database.write():
+            self._database.run(
+                "INSERT OR IGNORE INTO vouchers VALUES (?, ?, ?, ?, ?, ?)",
+                (voucher.rail, account, paid, paid, paid, b""),
+            )
+            row = self._database.row("SELECT spent FROM vouchers WHERE rail = ?", (voucher.rail,))
+        return integer(row[0]) if row else rail.paid
+
+    def _redeem(self, account: Address, voucher: Voucher) -> None:
+        try:
+            self._chain.payments.redeem(
+                voucher.rail, voucher.amount, voucher.signature, most_gas=REDEEM_GAS
+            )
+        except InsufficientFundsError:
+            raise  # this node's coins ran out: not the wallet's doing
+        except (CapacityError, RefusedError) as error:
+            self._failed[account] = self._clock.now()
+            self._failed.move_to_end(account)
+            while len(self._failed) > REMEMBERED:
+                self._failed.popitem(last=False)
+            raise self._failure(account, error.message) from error
+
+    def _check_failed(self, account: Address) -> None:
+        at = self._failed.get(account)
+        if at is not None and self._clock.now() - at < SHUNNED:
+            raise self._failure(account, "it failed a short time ago")
+
+    def _failure(self, account: Address, reason: str) -> PaymentRequiredError:
+        return self._due(
+            f"the voucher of {account} could not be redeemed: {reason}",
+            0,
+            remedy=f"Pay with a rail of an account that signs with its own key, or wait {SHUNNED} "
+            f"seconds; a wallet's code must agree twice to a voucher, for {REDEEM_GAS} gas in all.",
+        )
+
+    def _unpaid(self, best: Voucher, needed: int, least: int) -> PaymentRequiredError:
+        message = f"rail {best.rail} has paid for what was read before"
+        if not least:
+            return self._due(message, needed, rail=best.rail)
+        # A quarter more than is asked now: the price of gas may rise before the answer comes.
+        return self._due(
+            f"{message}, and a contract wallet pays at least {least} at once, for the gas",
+            max(needed, best.amount + least * 5 // 4),
+            rail=best.rail,
+            remedy="Sign at least the amount that is due; add collateral where it covers less.",
+        )
+
+    def _due(
+        self, message: str, due: int, *, rail: int = 0, remedy: str = PAY
+    ) -> PaymentRequiredError:
         terms: dict[str, str | int] = {
             "due": str(due),
             "price_per_byte": str(self._settings.retrieval_price),
@@ -227,7 +305,7 @@ class Till:
             terms["rail"] = rail
         return PaymentRequiredError(
             message,
-            remedy="Open a voucher rail to the payee and sign at least the amount that is due.",
+            remedy=remedy,
             terms=terms,
         )
 

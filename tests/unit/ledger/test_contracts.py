@@ -74,6 +74,7 @@ class Recorder:
         value: int = 0,
         tag: str | None = None,
         least_gas: int = 0,
+        most_gas: int = 0,
     ) -> Receipt:
         """Encode the call."""
         found = self._checked(contract, function, args)

@@ -77,6 +77,10 @@ def test_neither_an_account_without_code_nor_any_contract_has_signed(
         assert not ledger.wallet_signed(account, bytes(32), signature)
 
 
+def test_the_price_of_gas_is_what_the_chain_asks(ledger: Ledger) -> None:
+    assert ledger.gas_price() == ledger.head().base_fee + ledger.rpc.tip() > 0
+
+
 def test_refusals_are_typed_and_name_the_call(ledger: Ledger) -> None:
     with pytest.raises(RefusedError, match=r"payments\.rail was refused: payments: no such rail"):
         ledger.payments.rail(10**6)

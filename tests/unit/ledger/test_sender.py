@@ -145,6 +145,16 @@ def test_a_transaction_larger_than_a_block_is_refused(world: World) -> None:
         world.sender().send(address(9), b"")
 
 
+def test_a_transaction_takes_no_more_gas_than_its_sender_allows(world: World) -> None:
+    world.chain.answers["eth_estimateGas"] = lambda _: hex(90_001)
+    with pytest.raises(CapacityError, match="90001 gas, more than its sender allows, 90000"):
+        world.sender().send(address(9), b"", most_gas=90_000)
+    assert not world.chain.pool
+    world.chain.answers["eth_estimateGas"] = lambda _: hex(90_000)
+    world.sender().send(address(9), b"", most_gas=90_000)
+    assert [sent.gas for sent in world.chain.transactions()] == [90_000]
+
+
 def test_a_stuck_transaction_is_bumped_and_counts_once(world: World) -> None:
     world.chain.automine = False
     world.chain.least_fee = 5 * 10**9

@@ -23,8 +23,10 @@ from unit.node.world import (
     NODE,
     NOW,
     STRANGER,
+    WATCHER,
     FakeChain,
     HandClock,
+    event,
     network,
     sign_request,
 )
@@ -43,7 +45,8 @@ def reopened(folder: Path, clock: HandClock) -> Gate:
 
 def gate_of(folder: Path, clock: LedgerTime, chain: FakeChain) -> Gate:
     nonces = Database(folder / "nonces.sqlite", durable=False)
-    delegates = Delegates(chain, clock=clock)
+    known = Database(folder / "node.sqlite")
+    delegates = Delegates(chain, database=known, clock=clock)
     return Gate(NET, NODE.address, nonces=nonces, clock=clock, delegates=delegates)
 
 
@@ -280,12 +283,69 @@ def test_a_revoked_session_key_counts_for_seconds_only(scene: Scene) -> None:
 
 
 def test_strangers_make_the_node_ask_the_chain_a_bounded_number_of_times(scene: Scene) -> None:
-    for i in range(QUESTIONS // 2):
+    for i in range(QUESTIONS[0] // 2):
         with pytest.raises(refusals.BadSignatureError):
             scene.ask(STRANGER, checksum(i.to_bytes(20, "big")))
     with pytest.raises(UnavailableError, match="too many signatures"):
         scene.ask(STRANGER, WALLET)
-    assert scene.chain.registry.asked == QUESTIONS // 2
+    assert scene.chain.registry.asked == QUESTIONS[0] // 2
     assert scene.ask(CLIENT, CLIENT.address) == CLIENT.address
     scene.clock.time += WINDOW
     assert scene.ask(CLIENT, WALLET) == WALLET
+
+
+def strangers(scene: Scene) -> None:
+    """Made-up accounts with made-up signatures, until the node asks no more about them."""
+    for i in range(QUESTIONS[0]):
+        with pytest.raises((refusals.BadSignatureError, UnavailableError)):
+            scene.ask(WATCHER, checksum(bytes([1, i]) * 10))
+    with pytest.raises(UnavailableError):
+        scene.ask(WATCHER, checksum(b"\x02" * 20))
+
+
+def test_strangers_do_not_use_up_what_a_customer_may_ask(scene: Scene) -> None:
+    scene.list_session()
+    scene.chain.index.log.append(
+        event("Deposited", contract="payments", owner=CLIENT.address, amount=1)
+    )
+    strangers(scene)
+    assert scene.ask(STRANGER, CLIENT.address) == CLIENT.address
+
+
+def test_who_was_admitted_before_is_not_shut_out_by_strangers(scene: Scene) -> None:
+    scene.list_session()
+    assert scene.ask(STRANGER, CLIENT.address) == CLIENT.address
+    assert scene.ask(CLIENT, WALLET) == WALLET
+    scene.clock.time += WINDOW
+    strangers(scene)
+    assert scene.ask(STRANGER, CLIENT.address) == CLIENT.address
+    assert scene.ask(CLIENT, WALLET) == WALLET
+
+
+def test_who_names_a_customer_shuts_out_no_other_and_no_key_that_was_admitted(
+    scene: Scene,
+) -> None:
+    scene.list_session()
+    for owner in (CLIENT.address, WALLET):
+        scene.chain.index.log.append(
+            event("VoucherOpened", contract="payments", payer=owner, rail=1)
+        )
+    assert scene.ask(STRANGER, CLIENT.address) == CLIENT.address
+    scene.clock.time += WINDOW
+    for i in range(QUESTIONS[1]):
+        with pytest.raises((refusals.BadSignatureError, UnavailableError)):
+            scene.ask(Key.from_secret(bytes([9, i + 1]) * 16), CLIENT.address)
+    assert scene.ask(STRANGER, CLIENT.address) == CLIENT.address
+    assert scene.ask(CLIENT, WALLET) == WALLET
+
+
+def test_a_key_that_is_no_longer_listed_loses_its_standing(scene: Scene) -> None:
+    scene.list_session()
+    assert scene.ask(STRANGER, CLIENT.address) == CLIENT.address
+    del scene.chain.registry.sessions[CLIENT.address, STRANGER.address]
+    scene.clock.time += WINDOW
+    with pytest.raises(refusals.BadSignatureError):
+        scene.ask(STRANGER, CLIENT.address)
+    strangers(scene)
+    with pytest.raises(UnavailableError):
+        scene.ask(STRANGER, CLIENT.address)

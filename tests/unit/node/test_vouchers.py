@@ -10,10 +10,19 @@ from hypothesis import strategies as st
 
 from freehold.domain.errors import RefusedError, UsageError
 from freehold.domain.ids import checksum
+from freehold.domain.money import UNIT
 from freehold.ledger.values import Receipt
 from freehold.node.refusals import PaymentRequiredError
 from freehold.node.store import Held
-from freehold.node.vouchers import PREPAID, RAIL_SECONDS, Till, parse_voucher
+from freehold.node.vouchers import (
+    GAS_WORTH,
+    PREPAID,
+    RAIL_SECONDS,
+    REDEEM_GAS,
+    SHUNNED,
+    Till,
+    parse_voucher,
+)
 from unit.node.test_store import put
 from unit.node.world import CLIENT, NODE, STRANGER, WATCHER, World, make, network, sign_voucher
 
@@ -196,13 +205,19 @@ def wallet_read(world: World, held: Held, length: int, amount: int) -> None:
     world.node.till.admit(WALLET, held, length=length, voucher=voucher)
 
 
+def least(world: World) -> int:
+    """What a contract wallet must pay at once."""
+    gas = GAS_WORTH * REDEEM_GAS * world.chain.wei_per_gas * world.node.settings.coin // UNIT
+    return max(PREPAID * price(world), gas)
+
+
 def wallet_rail(world: World, *, collateral: int) -> None:
     world.chain.wallets[WALLET] = CLIENT.address
     world.chain.payments.open_voucher(7, WALLET, collateral=collateral)
 
 
 def test_a_contract_wallets_voucher_is_redeemed_before_it_counts(world: World, held: Held) -> None:
-    ahead = PREPAID * price(world)
+    ahead = least(world) * 5 // 4
     wallet_rail(world, collateral=3 * ahead)
     with pytest.raises(PaymentRequiredError) as caught:
         wallet_read(world, held, 100, 100 * price(world))
@@ -216,12 +231,13 @@ def test_a_contract_wallets_voucher_is_redeemed_before_it_counts(world: World, h
 
 
 def test_what_a_wallet_paid_is_read_and_not_more(world: World, held: Held) -> None:
-    wallet_rail(world, collateral=500 * price(world))
+    length = least(world) // price(world) + 1
+    wallet_rail(world, collateral=5 * length * price(world))
     for _ in range(5):
-        wallet_read(world, held, 100, 500 * price(world))
+        wallet_read(world, held, length, 5 * length * price(world))
     with pytest.raises(PaymentRequiredError):
-        wallet_read(world, held, 1, 500 * price(world))
-    assert world.chain.payments.redeemed == [(7, 500 * price(world))]
+        wallet_read(world, held, 1, 5 * length * price(world))
+    assert world.chain.payments.redeemed == [(7, 5 * length * price(world))]
 
 
 def test_a_voucher_that_the_wallet_does_not_take_pays_nothing(world: World, held: Held) -> None:
@@ -233,12 +249,94 @@ def test_a_voucher_that_the_wallet_does_not_take_pays_nothing(world: World, held
 
 
 def test_a_wallet_that_takes_its_signature_back_reads_nothing(world: World, held: Held) -> None:
-    wallet_rail(world, collateral=PREPAID * price(world))
+    wallet_rail(world, collateral=9 * least(world))
+    asked = []
 
-    def refuse(rail: int, amount: int, signature: bytes) -> Receipt:
-        raise RefusedError("payments: wrong signature", remedy="-")
+    def refuse(rail: int, amount: int, signature: bytes, *, most_gas: int = 0) -> Receipt:
+        asked.append(amount)
+        raise RefusedError("payments: wrong voucher", remedy="-")
 
     world.chain.payments.redeem = refuse  # type: ignore[method-assign]
-    with pytest.raises(RefusedError):
-        wallet_read(world, held, 1, PREPAID * price(world))
+    for amount in (least(world), 2 * least(world)):
+        with pytest.raises(PaymentRequiredError, match="could not be redeemed"):
+            wallet_read(world, held, 1, amount)
+    assert asked == [least(world)], "a failure costs this node gas: not again for a while"
+    world.clock.time += SHUNNED
+    with pytest.raises(PaymentRequiredError, match="wrong voucher"):
+        wallet_read(world, held, 1, 2 * least(world))
     assert world.node.till.dues() == []
+
+
+def test_a_wallet_with_little_collateral_costs_no_gas(world: World, held: Held) -> None:
+    pay = world.chain.payments
+    wallet_rail(world, collateral=1)
+    for amount in range(1, 5):
+        with pytest.raises(PaymentRequiredError, match="for the gas") as caught:
+            wallet_read(world, held, 1, amount)
+        assert "collateral" in caught.value.remedy
+        pay.rails[7] = replace(pay.rails[7], fixed=pay.rails[7].fixed + 1)
+        world.clock.time += RAIL_SECONDS + 1
+    assert pay.redeemed == []
+
+
+def test_what_a_wallet_pays_at_once_follows_the_price_of_gas_and_of_a_coin(tmp_path: Path) -> None:
+    world = make(tmp_path / "home", coin=3 * UNIT)
+    held = world.node.store.find(put(world, DATA).cid)
+    world.chain.wei_per_gas = 10**10
+    need = GAS_WORTH * REDEEM_GAS * 10**10 * 3
+    assert least(world) == need > PREPAID * price(world)
+    wallet_rail(world, collateral=2 * need)
+    with pytest.raises(PaymentRequiredError):
+        wallet_read(world, held, 1, need - 1)
+    wallet_read(world, held, 1, need)
+    world.chain.wei_per_gas = 0
+    world.clock.time += RAIL_SECONDS
+    free = need + PREPAID * price(world)
+    wallet_read(world, held, need // price(world), free)
+    assert world.chain.payments.redeemed == [(7, need), (7, free)]
+    world.node.close()
+
+
+def test_a_redemption_that_takes_too_much_gas_is_not_sent(world: World, held: Held) -> None:
+    wallet_rail(world, collateral=least(world))
+    world.chain.payments.redeem_gas = REDEEM_GAS + 1
+    with pytest.raises(PaymentRequiredError, match="needs 500001 gas") as caught:
+        wallet_read(world, held, 1, least(world))
+    assert "own key" in caught.value.remedy
+    assert world.chain.payments.redeemed == []
+
+
+def test_a_voucher_that_cannot_pay_for_the_read_is_not_redeemed(world: World, held: Held) -> None:
+    length = least(world) // price(world) + 2
+    wallet_rail(world, collateral=9 * least(world))
+    with pytest.raises(PaymentRequiredError) as caught:
+        wallet_read(world, held, length, least(world))
+    assert world.chain.payments.redeemed == []
+    wallet_read(world, held, length, int(caught.value.terms["due"]))
+
+
+def test_what_was_paid_before_a_crash_is_read_after_it(world: World, held: Held) -> None:
+    wallet_rail(world, collateral=least(world))
+    redeem, pay = world.chain.payments.redeem, world.chain.payments
+
+    def crash(rail: int, amount: int, signature: bytes, *, most_gas: int = 0) -> Receipt:
+        redeem(rail, amount, signature, most_gas=most_gas)
+        raise KeyboardInterrupt
+
+    pay.redeem = crash  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        wallet_read(world, held, 1, least(world))
+    world.clock.time += RAIL_SECONDS
+    wallet_read(world, held, least(world) // price(world), least(world))
+    assert world.node.till.dues() == []
+
+
+def test_an_account_that_becomes_a_wallet_still_owes_what_its_key_signed(
+    world: World, held: Held
+) -> None:
+    pay, more = world.chain.payments, 2 * least(world)
+    pay.open_voucher(7, STRANGER.address, collateral=more)
+    read(world, held, 1, cheque(world, more))
+    world.chain.wallets[STRANGER.address] = CLIENT.address
+    read(world, held, 1, sign_voucher(world.network, CLIENT, 7, least(world)))
+    assert [due.voucher.amount for due in world.node.till.dues()] == [more]

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from freehold.domain.clock import Clock
-from freehold.domain.errors import RefusedError
+from freehold.domain.errors import CapacityError, RefusedError
 from freehold.domain.ids import ZERO_ADDRESS, Address, checksum
 from freehold.domain.keys import Key, recover
 from freehold.domain.network import CONTRACTS, Network
@@ -101,6 +101,7 @@ class FakePayments:
     settled: list[int] = field(default_factory=list)
     broken: set[int] = field(default_factory=set)
     redeemed: list[tuple[int, int]] = field(default_factory=list)
+    redeem_gas: int = 120_000
 
     def status(self, token: Address, owner: Address) -> Status:
         funds = self.available.get(owner, 0)
@@ -122,12 +123,13 @@ class FakePayments:
         self.settled.append(rail)
         return receipt(event("RailSettled", contract="payments", rail=rail, paid=100, fee=1))
 
-    def redeem(self, rail: int, amount: int, signature: bytes) -> Receipt:
+    def redeem(self, rail: int, amount: int, signature: bytes, *, most_gas: int = 2**24) -> Receipt:
+        if self.redeem_gas > most_gas:
+            raise CapacityError(f"it needs {self.redeem_gas} gas", remedy="-")
         self.redeemed.append((rail, amount))
-        paid = amount - self.rails[rail].paid
-        self.rails[rail] = replace(
-            self.rails[rail], paid=amount, fixed=self.rails[rail].fixed - paid
-        )
+        before = self.rails[rail]
+        paid = min(amount - before.paid, before.fixed)
+        self.rails[rail] = replace(before, paid=before.paid + paid, fixed=before.fixed - paid)
         return receipt(event("VoucherRedeemed", contract="payments", rail=rail, paid=paid, fee=0))
 
     def open_voucher(self, rail: int, payer: Address, *, collateral: int) -> None:
@@ -339,6 +341,7 @@ class FakeChain:
         self.storage = FakeStorage()
         self.index = FakeIndex()
         self.gas = 10**18
+        self.wei_per_gas = 10**9
         self.wallets: dict[Address, Address] = {}
 
     def head(self) -> Header:
@@ -346,6 +349,9 @@ class FakeChain:
 
     def balance(self, account: Address) -> int:
         return self.gas
+
+    def gas_price(self) -> int:
+        return self.wei_per_gas
 
     def wallet_signed(self, account: Address, digest: bytes, signature: bytes) -> bool:
         """A wallet takes what its owner signed; ``wallets`` names the owners."""

@@ -11,6 +11,7 @@ from typing import ClassVar, Protocol, TypeVar, cast, get_args, get_origin, get_
 from freehold.domain.errors import IntegrityError
 from freehold.domain.ids import Address
 from freehold.domain.network import Network
+from freehold.ledger.transaction import GAS_LIMIT
 from freehold.ledger.values import Receipt, Value
 
 T = TypeVar("T")
@@ -41,6 +42,7 @@ class Door(Protocol):
         value: int = 0,
         tag: str | None = None,
         least_gas: int = 0,
+        most_gas: int = GAS_LIMIT,
     ) -> Receipt:
         """Send a transaction and wait until it is mined."""
 
@@ -72,8 +74,17 @@ class Contract:
         value: int = 0,
         tag: str | None = None,
         least_gas: int = 0,
+        most_gas: int = GAS_LIMIT,
     ) -> Receipt:
-        return self._door.send(self.name, function, args, value=value, tag=tag, least_gas=least_gas)
+        return self._door.send(
+            self.name,
+            function,
+            args,
+            value=value,
+            tag=tag,
+            least_gas=least_gas,
+            most_gas=most_gas,
+        )
 
 
 def convert(kind: type[T], value: Value) -> T:

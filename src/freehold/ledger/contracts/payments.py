@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.base import SETTLE_GAS, Contract
 from freehold.ledger.contracts.token import Permit
+from freehold.ledger.transaction import GAS_LIMIT
 from freehold.ledger.values import Receipt
 
 
@@ -147,9 +148,11 @@ class Payments(Contract):
         """Raise a voucher's collateral."""
         return self._send("add_collateral", rail, amount)
 
-    def redeem(self, rail: int, amount: int, signature: bytes) -> Receipt:
-        """Pay a cumulative voucher that the payer signed."""
-        return self._send("redeem", rail, amount, signature)
+    def redeem(
+        self, rail: int, amount: int, signature: bytes, *, most_gas: int = GAS_LIMIT
+    ) -> Receipt:
+        """Pay a cumulative voucher that the payer signed; CapacityError above ``most_gas``."""
+        return self._send("redeem", rail, amount, signature, most_gas=most_gas)
 
     def close_voucher(self, rail: int) -> Receipt:
         """Start the delay after which the collateral returns; the payer."""
