@@ -269,12 +269,12 @@ def test_a_wallet_that_takes_its_signature_back_reads_nothing(world: World, held
 
 def test_a_wallet_with_little_collateral_costs_no_gas(world: World, held: Held) -> None:
     pay = world.chain.payments
-    wallet_rail(world, collateral=1)
+    wallet_rail(world, collateral=price(world))
     for amount in range(1, 5):
         with pytest.raises(PaymentRequiredError, match="for the gas") as caught:
-            wallet_read(world, held, 1, amount)
+            wallet_read(world, held, 1, amount * price(world))
         assert "collateral" in caught.value.remedy
-        pay.rails[7] = replace(pay.rails[7], fixed=pay.rails[7].fixed + 1)
+        pay.rails[7] = replace(pay.rails[7], fixed=pay.rails[7].fixed + price(world))
         world.clock.time += RAIL_SECONDS + 1
     assert pay.redeemed == []
 
