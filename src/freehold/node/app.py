@@ -20,18 +20,18 @@ from freehold.domain.errors import FreeholdError, UsageError
 from freehold.domain.ids import Address, address
 from freehold.markets.storage.piece import parse_cid
 from freehold.node.acceptance import Acceptor
+from freehold.node.answers import problem, refusal, unrouted
 from freehold.node.bodies import Body, allowed, body_of, slow
 from freehold.node.logs import fields
 from freehold.node.metrics import CONTENT_TYPE, Metrics
 from freehold.node.offers import Offerer
 from freehold.node.ranges import requested
-from freehold.node.refusals import PaymentRequiredError, SlowClientError, status_of
 from freehold.node.settings import Settings
 from freehold.node.standing import Standing
 from freehold.node.store import Held, Store
 from freehold.node.streams import FileResponse, small_body
 from freehold.node.tokens import Gate
-from freehold.node.uploads import OffsetError, Upload, Uploads, Writer
+from freehold.node.uploads import Upload, Uploads, Writer
 from freehold.node.vouchers import Ticket, Till, parse_voucher
 
 SMALL_BODY = 16 * 1024
@@ -123,7 +123,7 @@ class Api:
             ("/metrics", ["GET"], self.metrics),
         ):
             app.add_api_route(path, self._guarded(handler), methods=methods, response_model=None)
-        app.add_exception_handler(HTTPException, _unrouted)
+        app.add_exception_handler(HTTPException, unrouted)
         return app
 
     def _guarded(
@@ -133,12 +133,12 @@ class Api:
             try:
                 response = await handler(request)
             except FreeholdError as error:
-                response = _refusal(error)
+                response = refusal(error)
             except ClientDisconnect:
                 response = Response(status_code=400)
             except Exception:  # noqa: BLE001 - one request must not end the node
                 _log.exception("a request failed", extra=fields(method=request.method))
-                response = _problem(500, "the node failed", "Try again, or another node.", "Error")
+                response = problem(500, "the node failed", "Try again, or another node.", "Error")
             self._parts.metrics.requests.labels(request.method, str(response.status_code)).inc()
             return response
 
@@ -388,35 +388,3 @@ def _number(value: str | None, header: str) -> int:
             f"the header {header} is missing or not a number", remedy=f"Send {header} in bytes."
         )
     return int(value)
-
-
-def _refusal(error: FreeholdError) -> Response:
-    status = status_of(error)
-    extra: dict[str, str | int] = error.terms if isinstance(error, PaymentRequiredError) else {}
-    response = _problem(status, error.message, error.remedy, type(error).__name__, extra)
-    if isinstance(error, OffsetError):
-        response.headers["Upload-Offset"] = str(error.offset)
-    if isinstance(error, SlowClientError):
-        response.headers["Connection"] = "close"
-    if status in (429, 503):
-        response.headers["Retry-After"] = "5"
-    return response
-
-
-def _problem(
-    status: int, message: str, remedy: str, kind: str, extra: dict[str, str | int] | None = None
-) -> Response:
-    return JSONResponse(
-        {"error": message, "remedy": remedy, "kind": kind} | (extra or {}),
-        status_code=status,
-    )
-
-
-async def _unrouted(_: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return _problem(
-        status,
-        "there is nothing here" if status == 404 else f"the request was refused ({status})",
-        "See the node's API: /piece, /upload, /deals/accept, /offer, /health, /metrics.",
-        "HTTP",
-    )

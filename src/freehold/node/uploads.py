@@ -13,32 +13,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import Piece, parse_cid
-from freehold.node.blockfile import BlockFile, make_block_file
+from freehold.node.blockfile import make_block_file
 from freehold.node.database import Database, integer, text
 from freehold.node.files import disk, remove_file, replace_file
+from freehold.node.intake import Hasher, Session
 from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
 from freehold.node.settings import MIB, Settings
 from freehold.node.store import Held, Store, check_name, footprint
 
 CHECKPOINT = 64 * MIB
 """Bytes after which what arrived is made durable even if the request goes on."""
-READ = MIB
-
-
-class Hasher(Protocol):
-    """Computes the commitment and the cached proof tree of bytes as they arrive."""
-
-    def update(self, data: bytes | memoryview) -> None:
-        """Take more bytes."""
-
-    def finish(self) -> tuple[Piece, bytes]:
-        """The piece and its tree in disk format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,63 +39,6 @@ class Upload:
     size: int
     offset: int
     expires: int
-
-
-class _Session:
-    """The open file and running hash of one upload; one writer at a time."""
-
-    def __init__(self, file: Path, offset: int, hasher: Hasher) -> None:
-        self.file = file
-        self.offset = offset
-        self.synced = offset
-        self.hasher = hasher
-        self.busy = threading.Lock()
-        self._unhashed = offset
-        self._blocks = BlockFile(file, offset)
-
-    def rehash(self) -> None:
-        """Feed the hash what an earlier process left on the disk."""
-        left, self._unhashed = self._unhashed, 0
-        if not left:
-            return
-        with disk(self.file), self.file.open("rb") as data:
-            while left:
-                block = data.read(min(READ, left))
-                if not block:
-                    raise OSError("the file is shorter than its record")
-                self.hasher.update(block)
-                left -= len(block)
-
-    def room(self) -> memoryview:
-        return self._blocks.room()
-
-    def take(self, count: int) -> Callable[[], bool]:
-        """The job of ``BlockFile.take``, which also hashes; True if all is written behind it."""
-        data = self._blocks.room()[:count]
-        write = self._blocks.take(count)
-        self.offset += count
-
-        def job() -> bool:
-            self.hasher.update(data)
-            if write is not None:
-                write()
-            return write is not None
-
-        return job
-
-    def flush(self, reached: int) -> None:
-        self._blocks.flush()
-        self.synced = reached
-
-    def sync(self) -> None:
-        self._blocks.sync()
-        self.synced = self.offset
-
-    def trim(self) -> None:
-        self._blocks.trim()
-
-    def close(self) -> None:
-        self._blocks.close()
 
 
 class Uploads:
@@ -134,7 +66,7 @@ class Uploads:
         self._clock = clock
         self._hasher = hasher
         self._token = token
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
 
     def create(self, account: Address, size: int) -> Upload:
@@ -236,7 +168,7 @@ class Uploads:
             until=self._clock.now() + self._settings.hold,
         )
 
-    def _held_session(self, upload: Upload, offset: int) -> _Session:
+    def _held_session(self, upload: Upload, offset: int) -> Session:
         """The session of an upload that stands at ``offset``, held by the caller alone."""
         with self._lock:
             session = self._session(upload)
@@ -281,7 +213,7 @@ class Uploads:
                 session.close()
             self._sessions.clear()
 
-    def acknowledge(self, upload: Upload, session: _Session) -> Upload:
+    def acknowledge(self, upload: Upload, session: Session) -> Upload:
         """Sync and record what was written; called by the writer.
 
         After a failed sync nobody knows what the disk holds, so the session is forgotten: the
@@ -304,14 +236,14 @@ class Uploads:
         with self._database.write():
             self._database.run("UPDATE uploads SET offset = ? WHERE id = ?", (offset, upload))
 
-    def _session(self, upload: Upload) -> _Session:
+    def _session(self, upload: Upload) -> Session:
         """The open session of an upload that still exists; call it under the lock."""
         now = self.find(upload.id, upload.account)
         session = self._sessions.get(upload.id)
         if session is None:
             now = self._checked(now)
             file = self._store.incoming / now.id
-            session = _Session(file, now.offset, self._hasher(now.size))
+            session = Session(file, now.offset, self._hasher(now.size))
             self._sessions[upload.id] = session
         return session
 
@@ -368,7 +300,7 @@ class OffsetError(ConflictError):
 class Writer:
     """Writes blocks to one upload; nothing is acknowledged before ``close`` returns."""
 
-    def __init__(self, uploads: Uploads, upload: Upload, session: _Session) -> None:
+    def __init__(self, uploads: Uploads, upload: Upload, session: Session) -> None:
         self._uploads = uploads
         self._upload = upload
         self._session = session
