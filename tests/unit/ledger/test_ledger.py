@@ -11,6 +11,7 @@ import pytest
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import (
     AccessError,
+    CapacityError,
     InsufficientFundsError,
     IntegrityError,
     NotFoundError,
@@ -20,7 +21,7 @@ from freehold.domain.errors import (
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
 from freehold.domain.network import Network
-from freehold.domain.typed import CONSENT
+from freehold.domain.typed import CONSENT, VOUCHER
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
@@ -79,6 +80,20 @@ def test_neither_an_account_without_code_nor_any_contract_has_signed(
 
 def test_the_price_of_gas_is_what_the_chain_asks(ledger: Ledger) -> None:
     assert ledger.gas_price() == ledger.head().base_fee + ledger.rpc.tip() > 0
+
+
+def test_a_voucher_is_redeemed_for_no_more_gas_than_its_payee_allows(
+    ledger: Ledger, devnet: Devnet
+) -> None:
+    token, payments, me = ledger.token.address, ledger.payments, devnet.funder
+    ledger.token.approve(payments.address, UNIT)
+    payments.deposit(token, me.address, UNIT)
+    rail = payments.open_voucher(token, me.address, UNIT).one("VoucherOpened").number("rail")
+    signature = me.sign(VOUCHER.digest(ledger.network.domain("payments"), [rail, 4]))
+    with pytest.raises(CapacityError, match="more than its sender allows, 50000"):
+        payments.redeem(rail, 4, signature, most_gas=50_000)
+    payments.redeem(rail, 4, signature, most_gas=500_000)
+    assert payments.rail(rail).paid == 4
 
 
 def test_refusals_are_typed_and_name_the_call(ledger: Ledger) -> None:
