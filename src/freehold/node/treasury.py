@@ -163,14 +163,16 @@ class Treasury:
     # --- vouchers --------------------------------------------------------------------------------
 
     def redeem(self, *, everything: bool) -> None:
-        """Redeem vouchers: of rails that close, at the usual time, or all before leaving."""
+        """Redeem vouchers: of rails that close, or all before leaving; at the usual time those that
+        bring more than their gas, for who signs is free to sign a unit more each time."""
         due_time = self._clock.now() - self._rounds.settled_at >= self._settings.settle_every
         for due in self._till.dues():
-            rail = self._chain.payments.rail(due.voucher.rail)
-            if rail.paid >= due.voucher.amount or not rail.fixed:
-                self._till.redeemed(due.voucher)
-            elif everything or due_time or rail.end_at:
-                voucher = due.voucher
+            voucher = due.voucher
+            rail = self._chain.payments.rail(voucher.rail)
+            pays = self._till.pays_its_gas(voucher.amount - rail.paid)
+            if rail.paid >= voucher.amount or not rail.fixed:
+                self._till.redeemed(voucher)
+            elif everything or rail.end_at or (due_time and pays):
                 receipt = self._chain.payments.redeem(
                     voucher.rail, voucher.amount, voucher.signature
                 )

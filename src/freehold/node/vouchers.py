@@ -44,6 +44,8 @@ PREPAID = 64 * 2**20
 """Bytes that a contract wallet pays for at a time, at least: each payment costs a transaction."""
 REDEEM_GAS = 500_000
 """Gas that redeeming a contract wallet's voucher may take: 300,000 are its own code's."""
+USUAL_GAS = 143_298
+"""Gas of redeeming a rail's first voucher (docs/reference/gas.md)."""
 GAS_WORTH = 2
 """How often such a payment must be worth the price of ``REDEEM_GAS``, at the least."""
 SHUNNED = 3600
@@ -224,8 +226,15 @@ class Till:
 
     def _least(self) -> int:
         """Base units that a contract wallet must pay at once, at the present price of gas."""
-        gas = GAS_WORTH * REDEEM_GAS * self._gas_prices.get(None) * self._settings.coin // UNIT
-        return max(PREPAID * self._settings.retrieval_price, gas)
+        least = GAS_WORTH * self._worth_of(REDEEM_GAS)
+        return max(PREPAID * self._settings.retrieval_price, least)
+
+    def pays_its_gas(self, amount: int) -> bool:
+        """Whether redeeming brings more base units than its gas is worth at the present price."""
+        return amount > self._worth_of(USUAL_GAS)
+
+    def _worth_of(self, gas: int) -> int:
+        return gas * self._gas_prices.get(None) * self._settings.coin // UNIT
 
     def _redeem_now(self, account: Address, voucher: Voucher, *, cost: int, least: int) -> Voucher:
         """What a contract wallet's voucher is worth: what the chain has paid of it.
@@ -330,10 +339,10 @@ class Till:
             self._database.run("UPDATE vouchers SET spent = ? WHERE rail = ?", (str(spent), rail))
 
     def dues(self, *, limit: int = 500) -> list[Due]:
-        """Vouchers that can be redeemed for more than they were."""
+        """Vouchers that can be redeemed for more than they were, the largest first."""
         rows = self._database.rows(
             "SELECT rail, amount, redeemed, signature FROM vouchers "
-            "WHERE amount <> redeemed ORDER BY rail LIMIT ?",
+            "WHERE amount <> redeemed ORDER BY length(amount) DESC, amount DESC, rail LIMIT ?",
             (limit,),
         )
         return [

@@ -136,6 +136,20 @@ def test_paid_collateral_counts(world: World, held: Held) -> None:
         read(world, held, 1, cheque(world, price(world) * 101))
 
 
+def test_a_voucher_worth_less_than_its_gas_waits(world: World, held: Held) -> None:
+    """Nobody drains a node's gas by signing one unit more each time."""
+    rails, treasury, till = world.chain.payments, world.node.treasury, world.node.till
+    world.chain.wei_per_gas = 10**9
+    rails.open_voucher(7, STRANGER.address, collateral=10**18)
+    read(world, held, 10, cheque(world, price(world) * 10))
+    treasury.redeem(everything=False)  # it is the usual time
+    assert rails.redeemed == []
+    enough = next(n for n in range(10**13, 10**16, 10**13) if till.pays_its_gas(n))
+    read(world, held, 10, cheque(world, enough))
+    treasury.redeem(everything=False)
+    assert rails.redeemed == [(7, enough)]
+
+
 def test_a_closing_rail_is_redeemed_at_once(world: World, held: Held) -> None:
     rails, treasury = world.chain.payments, world.node.treasury
     rails.open_voucher(7, STRANGER.address, collateral=price(world) * 1000)
