@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -156,7 +157,11 @@ def _cpu(pid: int) -> float:
 def race(
     home: Home, ours: Client, grid: Grid | None, folder: Path, *, size: int, rounds: int
 ) -> dict[str, object]:
-    """Put and get the same fresh bytes with both, in turn."""
+    """Put and get the same fresh bytes with both, in turn.
+
+    Before each step all that was written is on the disk: nobody pays for what another left to
+    the kernel.
+    """
     source, target = folder / "source", folder / "target"
     mine, theirs = Rounds(size), Rounds(size)
     putting, getting = Timing(), Timing()
@@ -164,21 +169,25 @@ def race(
     for number in range(rounds):
         fresh(source, size)
         name = f"bench/{number}"
+        os.sync()
         clock = Clock(home)
         putting = ours.put(source, name, preset=SHAPE).timing
         put_seconds = clock.read()
         getting = Timing()
+        os.sync()
+        clock.read()
         ours.get(name, target, timing=getting)
         get_seconds = clock.read()
         mine.add(put_seconds["wall"], get_seconds["wall"])
         same(source, target)
         ours.rm(name)
         if grid is not None:
+            os.sync()
             begun = time.perf_counter()
             capability = grid.put(source)
-            stored = time.perf_counter()
-            grid.get(capability, target)
-            theirs.add(stored - begun, time.perf_counter() - stored)
+            stored = time.perf_counter() - begun
+            os.sync()
+            theirs.add(stored, seconds(partial(grid.get, capability, target)))
             same(source, target)
         say(
             f"round {number + 1}: ours {mine.puts[-1]} in, {mine.gets[-1]} out; "
