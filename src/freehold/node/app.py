@@ -22,10 +22,11 @@ from freehold.markets.storage.piece import parse_cid
 from freehold.node.acceptance import Acceptor
 from freehold.node.answers import problem, refusal, unrouted
 from freehold.node.bodies import Body, allowed, body_of, slow
+from freehold.node.direct import LONG, Lately, pass_by_cache
 from freehold.node.logs import fields
 from freehold.node.metrics import CONTENT_TYPE, Metrics
 from freehold.node.offers import Offerer
-from freehold.node.ranges import requested
+from freehold.node.ranges import Span, requested
 from freehold.node.settings import Settings
 from freehold.node.standing import Standing
 from freehold.node.store import Held, Store
@@ -104,6 +105,7 @@ class Api:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._lately = Lately()
 
     def build(self) -> FastAPI:
         """The application, without documentation pages and with JSON errors throughout."""
@@ -303,7 +305,7 @@ class Api:
         headers = {**_piece_headers(held), "Content-Length": str(span.length)}
         if span.partial:
             headers["Content-Range"] = span.content_range()
-        handle = await self._work(lambda: self._open(cid, ticket))
+        handle = await self._work(lambda: self._open(cid, span, ticket))
         return FileResponse(
             handle,
             span,
@@ -314,9 +316,12 @@ class Api:
             done=lambda sent: self._served(ticket, sent),
         )
 
-    def _open(self, cid: str, ticket: Ticket) -> int:
+    def _open(self, cid: str, span: Span, ticket: Ticket) -> int:
+        again = self._lately.again((cid, span.start))
         try:
             with self._parts.store.opened(cid) as handle:
+                if span.length >= LONG and not again:
+                    pass_by_cache(handle)
                 return os.dup(handle)
         except BaseException:
             self._parts.till.give_back(ticket, ticket.length)

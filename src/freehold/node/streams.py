@@ -11,6 +11,7 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from freehold.node import direct
 from freehold.node.bodies import StreamBody, slow
 from freehold.node.ranges import Span
 from freehold.node.refusals import TooLargeError
@@ -101,7 +102,7 @@ class FileResponse(Response):
         length = min(BLOCK, self._span.length - at)
         loop = asyncio.get_running_loop()
         return loop.run_in_executor(
-            self._pool, os.pread, self._handle, length, self._span.start + at
+            self._pool, direct.read, self._handle, length, self._span.start + at
         )
 
     def _finish(self, sent: int) -> None:
