@@ -101,10 +101,7 @@ def note_stop(home: Home, name: str, why: str) -> None:
 
 def why_stopped(home: Home, name: str) -> str:
     """Why ``name`` was stopped on purpose; empty when nobody did."""
-    try:
-        return (home.run / f"{name}.stopped").read_text()
-    except FileNotFoundError:
-        return ""
+    return _note(home.run / f"{name}.stopped")
 
 
 def note_killed(home: Home, name: str, why: str) -> None:
@@ -115,8 +112,12 @@ def note_killed(home: Home, name: str, why: str) -> None:
 
 def why_killed(home: Home, name: str) -> str:
     """Why ``name`` was ever killed on purpose; empty when nobody did."""
+    return _note(home.run / f"{name}.killed")
+
+
+def _note(path: Path) -> str:
     try:
-        return (home.run / f"{name}.killed").read_text()
+        return path.read_text()
     except FileNotFoundError:
         return ""
 

@@ -1,24 +1,19 @@
 """A file that grows in whole blocks past the page cache.
 
-What a node takes in is seldom read again soon: in the page cache it would only push out what
-is, and filling fresh pages of the cache costs more than the disk does. Where the system cannot
-write so, the same blocks go through the cache.
+What a node takes in is seldom read again soon (see ``direct``).
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import mmap
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 from freehold.domain.files import sync_folder
+from freehold.node.direct import ALIGN, back_to_cache, pass_by_cache
 from freehold.node.files import disk, write_all
 
-ALIGN = 4096
-"""Bytes: what disks want offsets and lengths of direct writes to be multiples of."""
 BLOCK = 2**20
 
 
@@ -43,9 +38,9 @@ class BlockFile:
         self._path = path
         self._blocks: list[memoryview] = []
         with disk(path):
-            self._direct = getattr(os, "O_DIRECT", 0)
-            self._handle = self._open()
+            self._handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
             try:
+                pass_by_cache(self._handle)
                 os.ftruncate(self._handle, length)
                 self._start = length // ALIGN * ALIGN
                 with path.open("rb") as file:
@@ -105,26 +100,12 @@ class BlockFile:
         os.close(handle)
         self._blocks = []
 
-    def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CLOEXEC
-        try:
-            return os.open(self._path, flags | self._direct)
-        except OSError as error:
-            if not self._direct or error.errno != errno.EINVAL:
-                raise
-            self._direct = 0
-            return os.open(self._path, flags)
-
     def _put(self, block: memoryview, start: int) -> None:
         with disk(self._path):
             try:
                 self._put_at(block, start)
             except OSError as error:
-                if not self._direct or error.errno != errno.EINVAL:
-                    raise
-                self._direct = 0
-                flags = fcntl.fcntl(self._handle, fcntl.F_GETFL) & ~os.O_DIRECT
-                fcntl.fcntl(self._handle, fcntl.F_SETFL, flags)
+                back_to_cache(self._handle, error)
                 self._put_at(block, start)
 
     def _put_at(self, block: memoryview, start: int) -> None:

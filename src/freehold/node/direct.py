@@ -1,7 +1,8 @@
-"""Reads long spans of pieces past the page cache, unless they are asked for again.
+"""Past the page cache: handles that read and write whole blocks of the disk.
 
 What a node holds is far more than its memory, and most of it is read once in a long while: to
 fill pages of the cache with it costs more than the disk does, and pushes out what is read often.
+Where the system cannot do without its cache, the same calls go through it.
 """
 
 from __future__ import annotations
@@ -14,12 +15,13 @@ import threading
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from freehold.node.blockfile import ALIGN
-
+ALIGN = 4096
+"""Bytes: what disks want the offsets and lengths of direct access to be multiples of."""
 LONG = 2**20
 """Bytes of a span from which the cache is passed by."""
 LATELY = 4096
 """Spans that are remembered."""
+_FLAG: int = getattr(os, "O_DIRECT", 0)
 _threads = threading.local()
 
 
@@ -43,26 +45,33 @@ class Lately:
 
 
 def pass_by_cache(handle: int) -> None:
-    """Let ``read`` take what this handle reads from the disk, where the system can."""
+    """Let a handle pass by the cache, where the system can: use ``read``, and write blocks."""
     flags = fcntl.fcntl(handle, fcntl.F_GETFL)
     try:
-        fcntl.fcntl(handle, fcntl.F_SETFL, flags | getattr(os, "O_DIRECT", 0))
+        fcntl.fcntl(handle, fcntl.F_SETFL, flags | _FLAG)
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
 
 
+def back_to_cache(handle: int, error: OSError) -> None:
+    """Let a handle use the cache again, to be tried once more; raises ``error`` where passing by
+    the cache was not the reason."""
+    if error.errno != errno.EINVAL:
+        raise error
+    flags = fcntl.fcntl(handle, fcntl.F_GETFL)
+    if not flags & _FLAG:
+        raise error
+    fcntl.fcntl(handle, fcntl.F_SETFL, flags & ~_FLAG)
+
+
 def read(handle: int, length: int, offset: int) -> bytes:
     """As ``os.pread``, also for handles that pass by the cache."""
-    direct = getattr(os, "O_DIRECT", 0)
-    flags = fcntl.fcntl(handle, fcntl.F_GETFL)
-    if flags & direct:
+    if fcntl.fcntl(handle, fcntl.F_GETFL) & _FLAG:
         try:
             return _blocks(handle, length, offset)
         except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            fcntl.fcntl(handle, fcntl.F_SETFL, flags & ~direct)
+            back_to_cache(handle, error)
     return os.pread(handle, length, offset)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freehold.domain.errors import UnavailableError
-from freehold.node.blockfile import ALIGN, BLOCK, BlockFile, make_block_file
+from freehold.node.blockfile import BLOCK, BlockFile, make_block_file
+from freehold.node.direct import ALIGN
 from freehold.node.refusals import DiskFullError
 
 STEPS = st.lists(
@@ -94,15 +96,15 @@ def test_a_disk_that_takes_no_direct_writes_is_written_through_its_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flags: list[int] = []
-    real = os.open
+    real = fcntl.fcntl
 
-    def refuse(path: Path, given: int, mode: int = 0o777) -> int:
-        flags.append(given)
-        if given & os.O_DIRECT:
+    def refuse(handle: int, command: int, given: int = 0) -> int:
+        if command == fcntl.F_SETFL:
+            flags.append(given)
             raise OSError(errno.EINVAL, "no direct writes here")
-        return real(path, given, mode)
+        return real(handle, command, given)
 
-    monkeypatch.setattr(os, "open", refuse)
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
     make_block_file(tmp_path / "x")
     file = BlockFile(tmp_path / "x", 0)
     monkeypatch.undo()

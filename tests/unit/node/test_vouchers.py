@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from freehold.node.vouchers import (
     RAIL_SECONDS,
     REDEEM_GAS,
     SHUNNED,
+    USUAL_GAS,
     Till,
     parse_voucher,
 )
@@ -134,6 +136,11 @@ def test_paid_collateral_counts(world: World, held: Held) -> None:
     read(world, held, 10, cheque(world, price(world) * 100))
     with pytest.raises(PaymentRequiredError, match="collateral"):
         read(world, held, 1, cheque(world, price(world) * 101))
+
+
+def test_the_gas_of_redeeming_is_that_of_the_table() -> None:
+    table = json.loads((Path(__file__).parents[3] / "docs/reference/gas.json").read_text())
+    assert f'"redeem, first", "gas": {USUAL_GAS},' in json.dumps(table)
 
 
 def test_a_voucher_worth_less_than_its_gas_waits(world: World, held: Held) -> None:
