@@ -183,6 +183,8 @@ def spread(
     finally:
         for lane in lanes:
             lane.finish()
+        for lane in lanes:
+            lane.join()
     return {lane.slot: lane.outcome() for lane in lanes}
 
 
@@ -255,6 +257,8 @@ class _Lane:
 
     def finish(self) -> None:
         self._queue.put(None)
+
+    def join(self) -> None:
         self._thread.join()
 
     def outcome(self) -> Outcome:
