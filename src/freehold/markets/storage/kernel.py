@@ -46,7 +46,11 @@ class _Entry(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """What to compile for: LLVM's name and features of a processor, words in its vectors."""
+    """What to compile for: LLVM's name and features of a processor, and words in a vector.
+
+    With AVX-512 that is two of the machine's vectors: while the one waits for its last
+    instruction, which takes two cycles on some processors, the other goes on.
+    """
 
     name: str
     features: str
@@ -60,7 +64,7 @@ class Processor:
         except RuntimeError:  # LLVM cannot list them on every platform: compile the plain form.
             return cls("", "", 4)
         present = {name for name, here in features.items() if here}
-        lanes = 16 if {"avx512f", "avx512bw"} <= present else 8 if "avx2" in present else 4
+        lanes = 32 if {"avx512f", "avx512bw"} <= present else 8 if "avx2" in present else 4
         return cls(binding.get_host_cpu_name(), features.flatten(), lanes)
 
 

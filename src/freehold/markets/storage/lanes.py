@@ -1,6 +1,6 @@
 """The machine code of piece commitments: many SHA-256 tree nodes at once, one in each lane.
 
-A vector holds the same 32-bit word of 16, 8 or 4 neighbouring nodes, so that one instruction
+A vector holds the same 32-bit word of 32, 16, 8 or 4 neighbouring nodes, so that one instruction
 advances all of them. A *group* is the 16 message words of that many nodes (64 bytes a node).
 Digests are written straight into the groups of the level above: left children are words 0-7,
 right children words 8-15. This module writes LLVM's intermediate language and does nothing else;
@@ -11,7 +11,7 @@ Sources: FIPS 180-4 for the rounds; the Filecoin specification, "Piece commitmen
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import isqrt
 from typing import Any
@@ -27,6 +27,8 @@ _I64 = ir.IntType(64)
 _BYTES = _I8.as_pointer()
 _QUAD = ir.VectorType(_I64, 4)
 _LEAF = ir.VectorType(_I32, 8)
+STRIDE = 8
+"""Rounds of SHA-256 in one turn of a loop."""
 _LEAF_AT = ((0, 0), (31, 6), (63, 4), (95, 2))
 """First byte and right shift of each of the four 254-bit leaves in 127 bytes."""
 
@@ -128,29 +130,42 @@ def _rotations(b: Any, x: Any, *counts: int) -> Any:
     return first
 
 
-def _schedule(b: Any, words: list[Any]) -> Iterator[Any]:
-    """Round inputs of a message block, made when the round needs them: few live registers."""
-    kind = words[0].type
-    for i, constant in enumerate(_ROUND):
-        if i >= 16:
-            x, y = words[i - 15 & 15], words[i - 2 & 15]
-            low = b.xor(_rotations(b, x, 7, 18), b.lshr(x, _splat(kind, 3)))
-            high = b.xor(_rotations(b, y, 17, 19), b.lshr(y, _splat(kind, 10)))
-            words[i & 15] = b.add(b.add(words[i & 15], low), b.add(words[i - 7 & 15], high))
-        yield b.add(words[i & 15], _splat(kind, constant))
+def _round(b: Any, state: list[Any], word: Any) -> list[Any]:
+    s, t, u, v, e, f, g, h = state
+    choice = b.xor(g, b.and_(e, b.xor(f, g)))
+    first = b.add(b.add(h, word), b.add(_rotations(b, e, 6, 11, 25), choice))
+    majority = b.or_(b.and_(s, t), b.and_(u, b.or_(s, t)))
+    second = b.add(_rotations(b, s, 2, 13, 22), majority)
+    return [b.add(first, second), s, t, u, b.add(v, first), e, f, g]
 
 
-def _block(b: Any, before: list[Any], inputs: Iterator[Any]) -> list[Any]:
-    """One compression: 64 rounds over ``before``, then the feed-forward."""
-    s, t, u, v, e, f, g, h = before
-    for word in inputs:
-        choice = b.xor(g, b.and_(e, b.xor(f, g)))
-        first = b.add(b.add(h, word), b.add(_rotations(b, e, 6, 11, 25), choice))
-        majority = b.or_(b.and_(s, t), b.and_(u, b.or_(s, t)))
-        second = b.add(_rotations(b, s, 2, 13, 22), majority)
-        s, t, u, v, e, f, g, h = b.add(first, second), s, t, u, b.add(v, first), e, f, g
-    after = [s, t, u, v, e, f, g, h]
-    return [b.add(x, y) for x, y in zip(before, after, strict=True)]
+def _rounds(b: Any, state: list[Any], span: range, word: Callable[[Any], Any]) -> list[Any]:
+    """The rounds of ``span`` over ``state``, a few in each turn of a loop; ``word`` gives the
+    input of a round.
+
+    Unrolled as a whole, the halves of a vector that is wider than the machine's would be
+    calculated one after the other; so both are under way at the same time.
+    """
+    before = b.block
+    with _loop(b, ir.Constant(_I64, len(span) // STRIDE)) as turn:
+        entering = [b.phi(value.type) for value in state]
+        first = b.add(_times(b, turn, STRIDE), ir.Constant(_I64, span.start))
+        after: list[Any] = list(entering)
+        for step in range(STRIDE):
+            after = _round(b, after, word(b.add(first, ir.Constant(_I64, step))))
+        for phi, start, end in zip(entering, state, after, strict=True):
+            phi.add_incoming(start, before)
+            phi.add_incoming(end, b.block)
+    return after
+
+
+def _joined(b: Any, parts: list[Any]) -> Any:
+    """Vectors of a power of two, one behind the other in one."""
+    while len(parts) > 1:
+        picks = list(range(2 * parts[0].type.count))
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        parts = [_shuffle(b, x, y, picks) for x, y in pairs]
+    return parts[0]
 
 
 def _transpose(b: Any, rows: list[Any]) -> list[Any]:
@@ -193,6 +208,8 @@ class _Writer:
         self.vector = ir.VectorType(_I32, lanes)
         self.group = 64 * lanes
         self.module = ir.Module(name=ENTRY)
+        self.keys = self._table("keys", _ROUND)
+        self.padding = self._table("padding", _padding_schedule())
         self.leaf_group = self._function("leaf_group", [_BYTES, _BYTES])
         self.node_group = self._function("node_group", [_BYTES, _BYTES])
 
@@ -200,6 +217,13 @@ class _Writer:
         made = ir.Function(self.module, ir.FunctionType(ir.VoidType(), arguments), name)
         made.linkage = "internal"
         made.attributes.add("noinline")
+        return made
+
+    def _table(self, name: str, entries: list[int]) -> Any:
+        kind = ir.ArrayType(_I32, len(entries))
+        made = ir.GlobalVariable(self.module, kind, name)
+        made.linkage, made.global_constant = "internal", True
+        made.initializer = ir.Constant(kind, entries)
         return made
 
     def write_leaf_group(self) -> None:
@@ -214,11 +238,8 @@ class _Writer:
 
     def _columns(self, b: Any, leaves: list[Any]) -> list[Any]:
         """Words 0..7 of ``lanes`` leaves, each as one vector with a lane for every leaf."""
-        if self.lanes == 16:
-            pairs = zip(leaves[:8], leaves[8:], strict=True)
-            return _transpose(b, [_shuffle(b, x, y, list(range(16))) for x, y in pairs])
-        if self.lanes == 8:
-            return _transpose(b, leaves)
+        if self.lanes >= 8:
+            return _transpose(b, [_joined(b, leaves[row::8]) for row in range(8)])
         low, high = ([_shuffle(b, x, x, list(range(i, i + 4))) for x in leaves] for i in (0, 4))
         return _transpose(b, low) + _transpose(b, high)
 
@@ -233,12 +254,41 @@ class _Writer:
         b.ret_void()
 
     def _digests(self, b: Any, group: Any) -> list[Any]:
-        words = [_load(b, group, word * self.lanes * 4, self.vector) for word in range(16)]
+        words = b.bitcast(b.alloca(self.vector, size=64), _BYTES)
+        for word in range(16):
+            at = word * self.lanes * 4
+            _store(b, _load(b, group, at, self.vector), words, at)
         start = [_splat(self.vector, word) for word in _START]
-        middle = _block(b, start, _schedule(b, words))
-        final = _block(b, middle, (_splat(self.vector, word) for word in _padding_schedule()))
+        state = _rounds(b, start, range(16), lambda i: self._keyed(b, self._word(b, words, i), i))
+        state = _rounds(b, state, range(16, 64), lambda i: self._scheduled(b, words, i))
+        middle = [b.add(x, y) for x, y in zip(start, state, strict=True)]
+        state = _rounds(b, middle, range(64), lambda i: self._constant(b, self.padding, i))
+        final = [b.add(x, y) for x, y in zip(middle, state, strict=True)]
         final[7] = b.and_(final[7], _splat(self.vector, 0xFFFFFF3F))
         return final
+
+    def _scheduled(self, b: Any, words: Any, index: Any) -> Any:
+        """The input of round ``index``, 16 or more, from words before it; the word is kept."""
+        far, x, near, y = (
+            self._word(b, words, b.sub(index, ir.Constant(_I64, back))) for back in (16, 15, 7, 2)
+        )
+        low = b.xor(_rotations(b, x, 7, 18), b.lshr(x, _splat(self.vector, 3)))
+        high = b.xor(_rotations(b, y, 17, 19), b.lshr(y, _splat(self.vector, 10)))
+        word = b.add(b.add(far, low), b.add(near, high))
+        _store(b, word, _at(b, words, _times(b, index, self.lanes * 4)), 0)
+        return self._keyed(b, word, index)
+
+    def _word(self, b: Any, words: Any, index: Any) -> Any:
+        return _load(b, _at(b, words, _times(b, index, self.lanes * 4)), 0, self.vector)
+
+    def _keyed(self, b: Any, word: Any, index: Any) -> Any:
+        return b.add(word, self._constant(b, self.keys, index))
+
+    def _constant(self, b: Any, table: Any, index: Any) -> Any:
+        """Entry ``index`` of a table, in every lane."""
+        entry = b.load(b.gep(table, [ir.Constant(_I64, 0), index]))
+        one = b.insert_element(ir.Constant(self.vector, ir.Undefined), entry, ir.Constant(_I32, 0))
+        return _shuffle(b, one, one, [0] * self.lanes)
 
     def write_unit_roots(self) -> None:
         """(raw, units, scratch, roots): the exported loop over batches of ``lanes`` units."""

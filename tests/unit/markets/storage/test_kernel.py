@@ -18,8 +18,8 @@ from unit.markets.storage.strategies import seeded
 
 HOST = Processor.host()
 PROCESSORS = [Processor("", "", 4), HOST]
-if platform.machine() == "x86_64" and HOST.lanes == 16:
-    PROCESSORS.append(Processor("haswell", "", 8))
+if platform.machine() == "x86_64" and HOST.lanes > 8:
+    PROCESSORS += [Processor("haswell", "", lanes) for lanes in (8, 16)]
 
 posix = pytest.mark.skipif(os.name != "posix", reason="file modes are those of POSIX")
 PAGE_END = """
