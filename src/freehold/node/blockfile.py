@@ -14,7 +14,7 @@ from freehold.domain.files import sync_folder
 from freehold.node.direct import ALIGN, back_to_cache, pass_by_cache
 from freehold.node.files import disk, write_all
 
-BLOCK = 2**20
+BLOCK = 2**21
 
 
 def make_block_file(path: Path) -> None:
