@@ -1,7 +1,9 @@
 """Objects in and out: our client and six node processes beside Tahoe-LAFS 1.20, in one run.
 
 Both store 4 of 6 on this machine, ours with the chain, the proofs' hashes on both sides and TLS.
-Rounds alternate, so that both meet the same load; the median round counts. Speeds are MB (10^6
+Rounds alternate, so that both meet the same load; the median round counts. While the one is
+measured the processes of the other are stopped (SIGSTOP): what they do when idle, eight of
+Tahoe-LAFS a sixth of a core, is no part of the other's time. Speeds are MB (10^6
 bytes) of object a second of wall clock. Also: the share of time by stage, small objects through
 packing, and with ``--memory`` the peak memory of a 2 GiB put and get, each in a process of its
 own. Of the last round the CPU-seconds of client and nodes are told, which other load on the
@@ -169,25 +171,22 @@ def race(
     for number in range(rounds):
         fresh(source, size)
         name = f"bench/{number}"
-        os.sync()
-        clock = Clock(home)
-        putting = ours.put(source, name, preset=SHAPE).timing
-        put_seconds = clock.read()
-        getting = Timing()
-        os.sync()
-        clock.read()
-        ours.get(name, target, timing=getting)
-        get_seconds = clock.read()
+        with stopped(grid.pids() if grid is not None else []):
+            os.sync()
+            clock = Clock(home)
+            putting = ours.put(source, name, preset=SHAPE).timing
+            put_seconds = clock.read()
+            getting = Timing()
+            os.sync()
+            clock.read()
+            ours.get(name, target, timing=getting)
+            get_seconds = clock.read()
         mine.add(put_seconds["wall"], get_seconds["wall"])
         same(source, target)
         ours.rm(name)
         if grid is not None:
-            os.sync()
-            begun = time.perf_counter()
-            capability = grid.put(source)
-            stored = time.perf_counter() - begun
-            os.sync()
-            theirs.add(stored, seconds(partial(grid.get, capability, target)))
+            with stopped(processes(home)):
+                theirs.add(*visit(grid, source, target))
             same(source, target)
         say(
             f"round {number + 1}: ours {mine.puts[-1]} in, {mine.gets[-1]} out; "
@@ -205,6 +204,33 @@ def race(
         found["put_ratio"] = round(mine.speeds().put / theirs.speeds().put, 1)
         found["get_ratio"] = round(mine.speeds().get / theirs.speeds().get, 1)
     return found
+
+
+def visit(grid: Grid, source: Path, target: Path) -> tuple[float, float]:
+    """Seconds of a put and a get by the peer."""
+    os.sync()
+    begun = time.perf_counter()
+    capability = grid.put(source)
+    stored = time.perf_counter() - begun
+    os.sync()
+    return stored, seconds(partial(grid.get, capability, target))
+
+
+@contextmanager
+def stopped(pids: list[int]) -> Iterator[None]:
+    """Processes stand still for the length of the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def processes(home: Home) -> list[int]:
+    """The ledger, the nodes and the watcher of a network."""
+    return [json.loads(record.read_text())["pid"] for record in sorted(home.run.glob("*.json"))]
 
 
 def small_objects(home: Home, grid: Grid | None, count: int) -> dict[str, object]:

@@ -78,6 +78,10 @@ class Grid:
             connection.request("PUT", "/uri", body=data)
             _answer(connection)
 
+    def pids(self) -> list[int]:
+        """Its processes."""
+        return [process.pid for process in self.processes]
+
     def stop(self) -> None:
         """End every process of the grid."""
         for process in self.processes:
