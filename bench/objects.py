@@ -159,7 +159,7 @@ def _cpu(pid: int) -> float:
 def race(
     home: Home, ours: Client, grid: Grid | None, folder: Path, *, size: int, rounds: int
 ) -> dict[str, object]:
-    """Put and get the same fresh bytes with both, in turn.
+    """Put and get the same fresh bytes with both, in turn; a first round warms both up.
 
     Before each step all that was written is on the disk: nobody pays for what another left to
     the kernel.
@@ -168,7 +168,7 @@ def race(
     mine, theirs = Rounds(size), Rounds(size)
     putting, getting = Timing(), Timing()
     put_seconds, get_seconds = dict[str, float](), dict[str, float]()
-    for number in range(rounds):
+    for number in range(rounds + 1):
         fresh(source, size)
         name = f"bench/{number}"
         with stopped(grid.pids() if grid is not None else []):
@@ -188,8 +188,11 @@ def race(
             with stopped(processes(home)):
                 theirs.add(*visit(grid, source, target))
             same(source, target)
+        if not number:
+            mine, theirs = Rounds(size), Rounds(size)
+            continue
         say(
-            f"round {number + 1}: ours {mine.puts[-1]} in, {mine.gets[-1]} out; "
+            f"round {number}: ours {mine.puts[-1]} in, {mine.gets[-1]} out; "
             f"Tahoe-LAFS {theirs.puts[-1:]} in, {theirs.gets[-1:]} out (MB/s)"
         )
     found: dict[str, object] = {
@@ -325,7 +328,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--mib", type=int, default=256, help="MiB of the object")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--small", type=int, default=1000, help="objects of 4 KiB")
     parser.add_argument("--memory", action="store_true", help="also 2 GiB, for peak memory")
     parser.add_argument("--no-peer", action="store_true", help="without Tahoe-LAFS")

@@ -31,15 +31,17 @@ from freehold.client.source import Source, SourceLike, open_source
 from freehold.client.storing import Storing, Wish
 from freehold.client.timing import Timing
 from freehold.client.token import Identity
-from freehold.client.upload import Progress, silent
+from freehold.client.upload import IN_FLIGHT, Progress, silent
 from freehold.client.view import Named, View
 from freehold.client.wallet import Wallet
+from freehold.domain.buffers import Buffers
 from freehold.domain.closing import Closing
 from freehold.domain.errors import FreeholdError, NotFoundError
 from freehold.domain.ids import Address
 from freehold.domain.network import Network
 from freehold.ledger.ledger import Ledger
 from freehold.markets.storage import names
+from freehold.markets.storage.erasure import room
 from freehold.markets.storage.manifest import Attributes, Location, Put
 
 HEADER_GUESS = 2048
@@ -75,7 +77,8 @@ class Client(Closing):
         )
         cheques = Cheques(chain, self._journal, wallet.key, budget=self.options.budget)
         self.library = Library(chain, self.peers, cheques)
-        self._objects = Objects(self.library)
+        self._buffers = Buffers(room, kept=IN_FLIGHT)
+        self._objects = Objects(self.library, self._buffers)
         self._packer = Packer(
             self._journal,
             self._catalog,
@@ -92,6 +95,7 @@ class Client(Closing):
             self._catalog,
             self._placing,
             Reservations(chain, self._journal, owner=self._liveness.id, alive=self._liveness.alive),
+            buffers=self._buffers,
             secret=wallet.seed.catalogue_key(),
             random=random,
             owner=self._liveness.id,
@@ -128,6 +132,7 @@ class Client(Closing):
     def close(self) -> None:
         """Close files and connections; promises that wait for a pack stay in the journal."""
         self.peers.close()
+        self._buffers.clear()
         self._catalog.close()
         self._journal.close()
         self._liveness.close()

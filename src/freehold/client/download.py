@@ -19,6 +19,7 @@ from time import monotonic
 from typing import Protocol
 
 from freehold.client.timing import Timing
+from freehold.domain.buffers import Buffers
 from freehold.domain.errors import (
     CancelledError,
     FreeholdError,
@@ -85,6 +86,7 @@ class Download:
         columns: Mapping[int, Column],
         *,
         timing: Timing,
+        buffers: Buffers,
         clock: Callable[[], float] = monotonic,
         hedge_floor: float = HEDGE_FLOOR,
     ) -> None:
@@ -97,46 +99,51 @@ class Download:
         self._timing, self._clock, self._floor = timing, clock, hedge_floor
         self._pool = ThreadPoolExecutor(max(1, 2 * len(columns)), "column")
         self._spare: SimpleQueue[memoryview] = SimpleQueue()
-        self._buffers = 0
+        self._buffers, self._own = buffers, list[memoryview]()
         self._audited = False
+        self._ahead: _Order | None = None
 
     def segments(self, indexes: Sequence[int]) -> Iterator[memoryview]:
-        """The data of each segment of ``indexes``, padding included, fetching one ahead.
+        """The data of each segment of ``indexes``, padding included, fetching one ahead: a column
+        goes on with the next segment once it has given its part of this one.
 
         Each is gone when the next is asked for.
         """
-        ahead: _Order | None = None
         for position, index in enumerate(indexes):
-            order = ahead or self._start(index)
+            order = self._ahead or self._begun(index)
             following = indexes[position + 1 : position + 2]
-            ahead = self._start(following[0]) if following and self._roomy() else None
+            self._ahead = self._order(following[0]) if following and self._roomy() else None
             try:
                 yield self._finish(order)
             except BaseException:
-                if ahead is not None:
-                    ahead.stop.set()
+                if self._ahead is not None:
+                    self._ahead.stop.set()
                 raise
 
     def close(self) -> None:
         """Stop reading; returns once no thread uses a buffer any more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
+        while self._own:
+            self._buffers.give(self._own.pop())
 
     def _roomy(self) -> bool:
         """Whether a segment can be fetched ahead: a slow column may still hold a buffer."""
-        return self._buffers < BUFFERS or not self._spare.empty()
+        return len(self._own) < BUFFERS or not self._spare.empty()
 
     def _buffer(self) -> memoryview:
         try:
             return self._spare.get_nowait()
         except Empty:
-            self._buffers += 1
-            return room(self.recipe.layout.shard_length(0) * self.recipe.layout.k)
+            size = self.recipe.layout.shard_length(0) * self.recipe.layout.k
+            self._own.append(self._buffers.take(size))
+            return self._own[-1]
 
-    def _start(self, index: int) -> _Order:
-        layout = self.recipe.layout
-        order = _Order(index, self._buffer())
-        order.started = self._clock()
-        for slot in self._usable()[: layout.k]:
+    def _order(self, index: int) -> _Order:
+        return _Order(index, self._buffer(), started=self._clock())
+
+    def _begun(self, index: int) -> _Order:
+        order = self._order(index)
+        for slot in self._usable()[: self.recipe.layout.k]:
             self._read(order, slot)
         return order
 
@@ -175,6 +182,8 @@ class Download:
             view = order.buffer[slot * length : (slot + 1) * length]
         else:
             view = room(length)
+        if not order.reads:
+            order.started = self._clock()
         order.reads[self._pool.submit(self._fetch, order, slot, view)] = slot
 
     def _fetch(self, order: _Order, slot: int, view: memoryview) -> _Shard:
@@ -209,6 +218,16 @@ class Download:
             raise
         except FreeholdError as error:
             self.lost[slot] = error
+        else:
+            self._go_on(slot)
+
+    def _go_on(self, slot: int) -> None:
+        """Let a column that is done with a segment read its part of the next."""
+        ahead = self._ahead
+        if ahead is None or slot in ahead.reads.values():
+            return
+        if len(ahead.reads) < self.recipe.layout.k:
+            self._read(ahead, slot)
 
     def _top_up(self, order: _Order, missing: int) -> None:
         running = {

@@ -12,6 +12,7 @@ from freehold.client.reading import Library
 from freehold.client.sink import Write
 from freehold.client.timing import Timing
 from freehold.client.upload import Progress, silent
+from freehold.domain.buffers import Buffers
 from freehold.domain.errors import UsageError
 from freehold.markets.storage.manifest import Location
 from freehold.markets.storage.pack import extract
@@ -32,8 +33,8 @@ class Delivery:
 class Objects:
     """Delivers the bytes at locations."""
 
-    def __init__(self, library: Library) -> None:
-        self._library = library
+    def __init__(self, library: Library, buffers: Buffers) -> None:
+        self._library, self._buffers = library, buffers
 
     def deliver(
         self,
@@ -51,7 +52,8 @@ class Objects:
         IntegrityError when the key or the object is wrong.
         """
         recipe = Recipe(page.layout, page.object_id, place.content_key)
-        download = Download(recipe, self._library.columns(page.deal), timing=timing)
+        columns = self._library.columns(page.deal)
+        download = Download(recipe, columns, timing=timing, buffers=self._buffers)
         try:
             if place.member_key is None:
                 self._stream(download, place, write, span, timing, progress)

@@ -25,6 +25,7 @@ from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
 from freehold.client.upload import Blueprint, Progress, Sealer, silent, spread
 from freehold.control.placement import Candidate
+from freehold.domain.buffers import Buffers
 from freehold.domain.errors import (
     ConflictError,
     FreeholdError,
@@ -77,11 +78,13 @@ class Putter:
         placing: Placing,
         reservations: Reservations,
         *,
+        buffers: Buffers,
         secret: bytes,
         random: Callable[[int], bytes],
         owner: int,
     ) -> None:
         self._placing, self._reservations, self._owner = placing, reservations, owner
+        self._buffers = buffers
         self._chain, self._peers = chain, peers
         self._journal, self._catalog = journal, catalog
         self._secret, self._random, self._policy = secret, random, placing.policy
@@ -198,10 +201,11 @@ class Putter:
                     continue
             if source.fingerprint() != work.draft.fingerprint:
                 raise changed(work.draft.name)
-            with Sealer(source, work.draft.blueprint, timing=timing) as sealer:
+            with Sealer(source, work.draft.blueprint, self._buffers, timing=timing) as sealer:
                 outcomes = spread(
                     sealer,
-                    self._channels(work, missing),
+                    missing,
+                    partial(self._channels, work, missing),
                     then=partial(self._finish, work),
                     timing=timing,
                     progress=progress,

@@ -8,17 +8,18 @@ turn, so memory does not grow with the object: twice 64 MiB, and a MiB a column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Protocol, Self
 
 from freehold.client.session import Body
 from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
+from freehold.domain.buffers import Buffers
 from freehold.domain.errors import FreeholdError
 from freehold.markets.storage.column import ColumnLayout
 from freehold.markets.storage.commp import UNIT_RAW
@@ -76,13 +77,16 @@ class Outcome:
 class Sealer:
     """Reads and seals the segments of an object, ahead of those who send them.
 
-    It works from ``with`` on; iterate over it once. IntegrityError instead of the last segment
-    when the source changed meanwhile: nothing that was sent may then be used, for its key may
-    not seal other bytes.
+    It works from ``with`` on, whose end gives its memory back; iterate over it once.
+    IntegrityError instead of the last segment when the source changed meanwhile: nothing that
+    was sent may then be used, for its key may not seal other bytes.
     """
 
-    def __init__(self, source: Source, blueprint: Blueprint, *, timing: Timing) -> None:
+    def __init__(
+        self, source: Source, blueprint: Blueprint, buffers: Buffers, *, timing: Timing
+    ) -> None:
         self.blueprint = blueprint
+        self._buffers, self._own = buffers, list[memoryview]()
         self._source, self._timing = source, timing
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
         self._sealed: SimpleQueue[Segment | BaseException] = SimpleQueue()
@@ -91,13 +95,16 @@ class Sealer:
     def __enter__(self) -> Self:
         layout = self.blueprint.layout
         for _ in range(min(IN_FLIGHT, layout.segments)):
-            self._free.put(room(layout.k * layout.shard_length(0)))
+            self._own.append(self._buffers.take(layout.k * layout.shard_length(0)))
+            self._free.put(self._own[-1])
         self._thread.start()
         return self
 
     def __exit__(self, *_: BaseException | TracebackType | type[BaseException] | None) -> None:
         self._free.put(None)
         self._thread.join()
+        for buffer in self._own:
+            self._buffers.give(buffer)
 
     def __iter__(self) -> Iterator[Segment]:
         for _ in range(self.blueprint.layout.segments):
@@ -155,27 +162,29 @@ class Segment:
 
 def spread(
     sealer: Sealer,
-    channels: Mapping[int, Channel],
+    slots: Iterable[int],
+    connect: Callable[[], Mapping[int, Channel]],
     *,
     then: Then,
     timing: Timing,
     progress: Progress = silent,
 ) -> dict[int, Outcome]:
-    """Send the columns of ``channels`` (by slot) and return what became of each.
+    """Send the columns ``slots`` and return what became of each.
 
-    One failing column, or ``then`` of one, does not stop the others.
+    ``connect`` gives a channel for each slot; while it does, the first segment is hashed. One
+    failing column, or ``then`` of one, does not stop the others.
     """
-    blueprint = sealer.blueprint
-    meter = _Meter(progress, blueprint.layout.total * len(channels))
-    lanes = [
-        _Lane(slot, blueprint, channel, then=then, timing=timing, meter=meter)
-        for slot, channel in channels.items()
-    ]
+    blueprint, slots = sealer.blueprint, list(slots)
+    meter = _Meter(progress, blueprint.layout.total * len(slots))
+    lanes = [_Lane(slot, blueprint, then=then, timing=timing, meter=meter) for slot in slots]
     try:
         for segment in sealer:
             latch = _Latch(len(lanes), segment.free)
             for lane in lanes:
                 lane.give(segment, latch.drop)
+            if not segment.index:
+                for slot, channel in connect().items():
+                    lanes[slots.index(slot)].connect(channel)
     except BaseException:
         for lane in lanes:
             lane.stop()
@@ -228,7 +237,6 @@ class _Lane:
         self,
         slot: int,
         blueprint: Blueprint,
-        channel: Channel,
         *,
         then: Then,
         timing: Timing,
@@ -237,7 +245,9 @@ class _Lane:
         self.slot = slot
         self._layout, self._head = blueprint.layout, blueprint.head
         self._code = Code(self._layout.k, self._layout.n)
-        self._channel, self._then = channel, then
+        self._then = then
+        self._channel: Channel | None = None
+        self._connected = Event()
         self._timing, self._meter = timing, meter
         self._queue: SimpleQueue[tuple[Segment, Callable[[], None]] | None] = SimpleQueue()
         self._committer = Committer(self._layout.total)
@@ -246,14 +256,20 @@ class _Lane:
         self._error: FreeholdError | None = None
         self._crash: BaseException | None = None
         self._stopped = False
+        self._reached = 0
         self._thread = Thread(target=self._run, name="column", daemon=True)
         self._thread.start()
 
     def give(self, segment: Segment, done: Callable[[], None]) -> None:
         self._queue.put((segment, done))
 
+    def connect(self, channel: Channel) -> None:
+        self._channel = channel
+        self._connected.set()
+
     def stop(self) -> None:
         self._stopped = True
+        self._connected.set()
 
     def finish(self) -> None:
         self._queue.put(None)
@@ -289,18 +305,39 @@ class _Lane:
         base = self._layout.shard_offset(segment.index)
         start = base if segment.index else 0
         stop = base + self._layout.shard_length(segment.index)
+        self._pass(segment, self._committer.size, stop, until=self._connected.is_set)
+        self._connected.wait()
+        if self._channel is None:
+            return
         held = min(max(start, self._channel.held), stop)
-        self._pass(segment, start, held)
+        self._pass(segment, self._committer.size, held)
         if held < stop:
-            body = Body(stop - held, lambda at: self._parts(segment, held + at, stop))
+            body = Body(stop - held, lambda at: self._sending(segment, held + at, stop))
             with self._timing.stage("network"):
                 self._channel.send(held, body)
         self._pass(segment, self._committer.size, stop)
+        self._reach(stop)
 
-    def _pass(self, segment: Segment, start: int, stop: int) -> None:
-        """Hash what the node has already."""
-        for _ in self._parts(segment, start, stop):
-            continue
+    def _pass(
+        self, segment: Segment, start: int, stop: int, *, until: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Hash what the node has already, or is sent later."""
+        if start < stop and not until():
+            for _ in self._parts(segment, start, stop):
+                if until():
+                    break
+
+    def _sending(self, segment: Segment, at: int, stop: int) -> Iterator[memoryview]:
+        for part in self._parts(segment, at, stop):
+            self._reach(at)
+            yield part
+            at += part.nbytes
+
+    def _reach(self, offset: int) -> None:
+        """The node has the first ``offset`` bytes, or is about to."""
+        if offset > self._reached:
+            self._meter.add(offset - self._reached)
+            self._reached = offset
 
     def _parts(self, segment: Segment, at: int, stop: int) -> Iterator[memoryview]:
         """The column's bytes from ``at`` to ``stop``, hashed when they come by first."""
@@ -322,7 +359,6 @@ class _Lane:
         if fresh > 0:
             with self._timing.stage("hash"):
                 self._committer.update(part[part.nbytes - fresh :])
-            self._meter.add(fresh)
         return part
 
     def _end(self) -> None:

@@ -10,11 +10,19 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from freehold.domain.buffers import Buffers
 from freehold.domain.files import sync_folder
 from freehold.node.direct import ALIGN, back_to_cache, pass_by_cache
 from freehold.node.files import disk, write_all
 
 BLOCK = 2**21
+KEPT = 4
+"""Blocks that a node keeps between uploads."""
+
+
+def block_memory() -> Buffers:
+    """Memory for the blocks of many files."""
+    return Buffers(lambda size: memoryview(mmap.mmap(-1, size)), kept=KEPT)
 
 
 def make_block_file(path: Path) -> None:
@@ -33,8 +41,9 @@ class BlockFile:
     off. Failures are those of ``disk``.
     """
 
-    def __init__(self, path: Path, length: int) -> None:
+    def __init__(self, path: Path, length: int, memory: Buffers) -> None:
         """Stand behind the first ``length`` bytes of ``path`` (see ``make_block_file``)."""
+        self._memory = memory
         self._path = path
         self._blocks: list[memoryview] = []
         with disk(path):
@@ -53,7 +62,7 @@ class BlockFile:
     def room(self) -> memoryview:
         """Memory for the next bytes, at least one and at most a block."""
         if not self._blocks:
-            self._blocks = [memoryview(mmap.mmap(-1, BLOCK)) for _ in range(2)]
+            self._blocks = [self._memory.take(BLOCK) for _ in range(2)]
             self._blocks[0][: self._filled] = self._tail
         return self._blocks[0][self._filled :]
 
@@ -85,7 +94,8 @@ class BlockFile:
                 block[self._filled : padded] = bytes(padded - self._filled)
                 self._put(block[:padded], self._start)
             self._start, self._filled = self._start + whole, len(self._tail)
-            self._blocks = []
+            while self._blocks:
+                self._memory.give(self._blocks.pop())
         self.flush()
 
     def trim(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from freehold.domain.buffers import Buffers
 from freehold.markets.storage.piece import Piece
 from freehold.node.blockfile import BlockFile
 from freehold.node.files import disk
@@ -30,14 +31,14 @@ class Session:
     ``offset`` bytes were taken, ``synced`` of them are durable.
     """
 
-    def __init__(self, file: Path, offset: int, hasher: Hasher) -> None:
+    def __init__(self, file: Path, offset: int, hasher: Hasher, memory: Buffers) -> None:
         self.file = file
         self.offset = offset
         self.synced = offset
         self.hasher = hasher
         self.busy = threading.Lock()
         self._unhashed = offset
-        self._blocks = BlockFile(file, offset)
+        self._blocks = BlockFile(file, offset, memory)
 
     def rehash(self) -> None:
         """Feed the hash what an earlier process left on the disk."""

@@ -18,7 +18,7 @@ from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import Piece, parse_cid
-from freehold.node.blockfile import make_block_file
+from freehold.node.blockfile import block_memory, make_block_file
 from freehold.node.database import Database, integer, text
 from freehold.node.files import disk, remove_file, replace_file
 from freehold.node.intake import Hasher, Session
@@ -67,6 +67,7 @@ class Uploads:
         self._hasher = hasher
         self._token = token
         self._sessions: dict[str, Session] = {}
+        self._memory = block_memory()
         self._lock = threading.Lock()
 
     def create(self, account: Address, size: int) -> Upload:
@@ -243,7 +244,7 @@ class Uploads:
         if session is None:
             now = self._checked(now)
             file = self._store.incoming / now.id
-            session = Session(file, now.offset, self._hasher(now.size))
+            session = Session(file, now.offset, self._hasher(now.size), self._memory)
             self._sessions[upload.id] = session
         return session
 

@@ -17,6 +17,7 @@ from freehold.client.liveness import Liveness
 from freehold.client.sink import BLOCK, open_sink
 from freehold.client.source import open_source
 from freehold.client.timing import Timing
+from freehold.domain.buffers import Buffers
 from freehold.domain.errors import (
     CapacityError,
     ConflictError,
@@ -26,7 +27,7 @@ from freehold.domain.errors import (
     VersionError,
 )
 from freehold.markets.storage.column import ColumnLayout
-from freehold.markets.storage.erasure import Code
+from freehold.markets.storage.erasure import Code, room
 from freehold.markets.storage.seal import seal_segment
 
 KEY, OBJECT = bytes(range(32)), bytes(range(1, 33))
@@ -186,15 +187,26 @@ class MemoryColumn:
 
     def __init__(self, data: bytes, gate: threading.Event | None = None) -> None:
         self.data, self.gate, self.reads = data, gate, 0
+        self._asked = threading.Condition()
+
+    def read_times(self, count: int) -> bool:
+        """Wait until it was read so often."""
+        with self._asked:
+            return self._asked.wait_for(lambda: self.reads >= count, 20)
 
     def read(self, start: int, into: memoryview, *, stop: Callable[[], bool]) -> None:
-        self.reads += 1
+        with self._asked:
+            self.reads += 1
+            self._asked.notify_all()
         if self.gate is not None:
             self.gate.wait(20)
         into[:] = self.data[start : start + into.nbytes]
 
     def audit(self) -> bool:
         return True
+
+
+MEMORY = Buffers(room, kept=2)
 
 
 def columns(segments: int = 3) -> tuple[Recipe, list[bytes], bytes]:
@@ -214,7 +226,7 @@ def test_a_slow_column_is_raced_and_asked_last_from_then_on() -> None:
     gate = threading.Event()
     found = {slot: MemoryColumn(part) for slot, part in enumerate(data)}
     found[0].gate = gate
-    download = Download(recipe, found, timing=Timing(), hedge_floor=0.01)
+    download = Download(recipe, found, timing=Timing(), buffers=MEMORY, hedge_floor=0.01)
     got = b"".join(bytes(part) for part in download.segments(range(recipe.layout.segments)))
     gate.set()
     download.close()
@@ -227,8 +239,27 @@ def test_a_slow_column_is_raced_and_asked_last_from_then_on() -> None:
 def test_healthy_columns_are_read_once_each() -> None:
     recipe, data, plain = columns()
     found = {slot: MemoryColumn(part) for slot, part in enumerate(data)}
-    download = Download(recipe, found, timing=Timing())
+    download = Download(recipe, found, timing=Timing(), buffers=MEMORY)
     got = b"".join(bytes(part) for part in download.segments(range(recipe.layout.segments)))
     download.close()
     assert got[: len(plain)] == plain
     assert [found[slot].reads for slot in range(4)] == [3, 3, 0, 0]
+
+
+def test_a_column_goes_on_with_the_next_segment_once_it_has_given_its_part() -> None:
+    recipe, data, plain = columns(segments=4)
+    gate = threading.Event()
+    found = {slot: MemoryColumn(part) for slot, part in enumerate(data)}
+    found[0].gate = gate
+    download = Download(recipe, found, timing=Timing(), buffers=MEMORY, hedge_floor=20.0)
+    segments = download.segments(range(recipe.layout.segments))
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.extend(bytes(part) for part in segments))
+    reader.start()
+    assert found[1].read_times(2)
+    assert (found[0].reads, found[1].reads) == (1, 2)
+    gate.set()
+    reader.join(20)
+    download.close()
+    assert b"".join(got)[: len(plain)] == plain
+    assert [found[slot].reads for slot in range(4)] == [4, 4, 0, 0]

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from freehold.domain.errors import UnavailableError
-from freehold.node.blockfile import BLOCK, BlockFile, make_block_file
+from freehold.node.blockfile import BLOCK, BlockFile, block_memory, make_block_file
 from freehold.node.direct import ALIGN
 from freehold.node.refusals import DiskFullError
 
@@ -47,7 +47,7 @@ def test_what_is_synced_is_what_was_written(tmp_path: Path, steps: list[tuple[in
     path = tmp_path / "x"
     path.unlink(missing_ok=True)
     make_block_file(path)
-    file, written, durable = BlockFile(path, 0), b"", b""
+    file, written, durable = BlockFile(path, 0, block_memory()), b"", b""
     for seed, (length, then) in enumerate(steps):
         data = pattern(length, seed)
         put(file, data)
@@ -58,7 +58,7 @@ def test_what_is_synced_is_what_was_written(tmp_path: Path, steps: list[tuple[in
             assert path.read_bytes()[: len(durable)] == durable
         if then == "reopen":  # what a crash left: the file is cut to what was acknowledged
             file.close()
-            file, written = BlockFile(path, len(durable)), durable
+            file, written = BlockFile(path, len(durable), block_memory()), durable
     file.sync()
     file.trim()
     file.close()
@@ -67,7 +67,7 @@ def test_what_is_synced_is_what_was_written(tmp_path: Path, steps: list[tuple[in
 
 def test_only_a_file_that_was_made_is_opened(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError):
-        BlockFile(tmp_path / "x", 0)
+        BlockFile(tmp_path / "x", 0, block_memory())
     assert not (tmp_path / "x").exists()
     make_block_file(tmp_path / "x")
     with pytest.raises(UnavailableError):
@@ -76,7 +76,7 @@ def test_only_a_file_that_was_made_is_opened(tmp_path: Path) -> None:
 
 def test_a_closed_file_takes_no_more(tmp_path: Path) -> None:
     make_block_file(tmp_path / "x")
-    file = BlockFile(tmp_path / "x", 0)
+    file = BlockFile(tmp_path / "x", 0, block_memory())
     file.close()
     with pytest.raises(UnavailableError):
         put(file, bytes(BLOCK))
@@ -84,7 +84,7 @@ def test_a_closed_file_takes_no_more(tmp_path: Path) -> None:
 
 def test_full_blocks_are_written_and_memory_is_given_back(tmp_path: Path) -> None:
     make_block_file(tmp_path / "x")
-    file = BlockFile(tmp_path / "x", 0)
+    file = BlockFile(tmp_path / "x", 0, block_memory())
     put(file, bytes(3 * BLOCK + 1))
     assert (tmp_path / "x").stat().st_size == 3 * BLOCK
     file.sync()
@@ -106,7 +106,7 @@ def test_a_disk_that_takes_no_direct_writes_is_written_through_its_cache(
 
     monkeypatch.setattr(fcntl, "fcntl", refuse)
     make_block_file(tmp_path / "x")
-    file = BlockFile(tmp_path / "x", 0)
+    file = BlockFile(tmp_path / "x", 0, block_memory())
     monkeypatch.undo()
     put(file, b"abc")
     file.sync()
@@ -120,7 +120,7 @@ def test_a_write_that_is_refused_goes_through_the_cache(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_block_file(tmp_path / "x")
-    file = BlockFile(tmp_path / "x", 0)
+    file = BlockFile(tmp_path / "x", 0, block_memory())
     real = os.write
 
     def refuse_once(handle: int, data: memoryview) -> int:
@@ -137,7 +137,7 @@ def test_a_write_that_is_refused_goes_through_the_cache(
 
 def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_block_file(tmp_path / "x")
-    file = BlockFile(tmp_path / "x", 0)
+    file = BlockFile(tmp_path / "x", 0, block_memory())
 
     def full(handle: int, data: memoryview) -> int:
         raise OSError(errno.ENOSPC, "no space")
