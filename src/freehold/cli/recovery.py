@@ -10,6 +10,7 @@ from pathlib import Path
 
 from freehold.cli.home import Home, read_text
 from freehold.cli.wallets import WalletFolder
+from freehold.client.catalog import Unread
 from freehold.client.client import Client
 from freehold.client.journal import Journal
 from freehold.client.ledger_chain import LedgerChain
@@ -18,6 +19,7 @@ from freehold.client.reading import Library
 from freehold.client.recovery import check_kit, recover_wallet
 from freehold.client.retrieval import Cheques
 from freehold.client.token import Identity
+from freehold.domain.errors import ConflictError
 from freehold.domain.files import PUBLIC, write_whole
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
@@ -30,26 +32,51 @@ from freehold.markets.storage.locator import Locator
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """What came back: the account, how many objects, and the deals that no node spoke for."""
+    """What came back: the account, how many objects, and the deals that could not be read."""
 
     account: Address
     objects: int
-    unread: tuple[int, ...]
+    unread: tuple[Unread, ...]
 
 
 def recover_home(home: Home, kit_text: str, password: str, descriptor: Path | None) -> Recovered:
-    """Fill an empty home from a kit; ConflictError when it has another wallet already.
+    """Fill a home from a kit: an empty one, or one of the same account and network.
 
-    The network is found from the kit's registry, or read from ``descriptor``.
+    The network is found from the kit's registry, or read from ``descriptor``. ConflictError when
+    the home is another account's or network's, AccessError when its wallet has another password.
     """
     kit = RecoveryKit.parse(kit_text)
-    network = Network.parse(read_text(descriptor)) if descriptor else _locate(kit.locator)
     folder = WalletFolder(home.wallet)
     key = kit.account()
+    if folder.exists():
+        _check_own(folder, key, password)
+    network = Network.parse(read_text(descriptor)) if descriptor else _locate(kit.locator)
+    if home.descriptor.exists():
+        _check_same(home, network)
     if not folder.exists():
         folder.create(kit.phrase, password)
-    write_whole(home.descriptor, network.render().encode(), mode=PUBLIC)
+    if not home.descriptor.exists():
+        write_whole(home.descriptor, network.render().encode(), mode=PUBLIC)
     return _read_all(folder, network, key, kit)
+
+
+def _check_own(folder: WalletFolder, key: Key, password: str) -> None:
+    if folder.address() != key.address:
+        raise ConflictError(
+            f"the wallet in {folder.path} is that of {folder.address()}, the kit that of "
+            f"{key.address}",
+            remedy="Recover into another --home.",
+        )
+    folder.key(password)
+
+
+def _check_same(home: Home, network: Network) -> None:
+    present = home.network()
+    if present.network_id != network.network_id:
+        raise ConflictError(
+            f"{home.root} is a home of the network {present.name}, the kit is of another",
+            remedy="Recover into another --home.",
+        )
 
 
 def _locate(locator: Locator) -> Network:
@@ -71,7 +98,7 @@ def _read_all(folder: WalletFolder, network: Network, key: Key, kit: RecoveryKit
     folder.keep(wallet)
     with Client.open(network, wallet, folder.state) as client:
         unread = client.refresh()
-        return Recovered(key.address, len(client.ls()), tuple(u.deal for u in unread))
+        return Recovered(key.address, len(client.ls()), tuple(unread))
 
 
 @contextmanager

@@ -87,7 +87,7 @@ class WalletFolder:
         write_whole(self.slots_file, json.dumps(slots).encode())
 
     def unlock(self, password: str, *, network_id: bytes) -> Wallet:
-        """The wallet, with a new data seed when the account never had one on this machine."""
+        """The wallet; with the account's first data seed when this machine knows no other."""
         key = self.key(password)
         if self.slots_file.exists():
             return Wallet.unlock(key, self._slots(), network_id=network_id)

@@ -27,6 +27,7 @@ from freehold.client.upload import Blueprint, Progress, Sealer, silent, spread
 from freehold.control.placement import Candidate
 from freehold.domain.buffers import Buffers
 from freehold.domain.errors import (
+    CapacityError,
     ConflictError,
     FreeholdError,
     InsufficientFundsError,
@@ -190,6 +191,7 @@ class Putter:
         return work
 
     def _complete(self, work: _Work, source: Source, timing: Timing, progress: Progress) -> Opened:
+        rising = _Rising(progress, work.draft.blueprint.layout.total * len(work.legs))
         for _ in range(ROUNDS):
             self._each(self._accept_known, work, self._open_slots(work))
             missing = self._open_slots(work)
@@ -208,7 +210,7 @@ class Putter:
                     partial(self._channels, work, missing),
                     then=partial(self._finish, work),
                     timing=timing,
-                    progress=progress,
+                    progress=rising.tell,
                 )
             for slot, outcome in outcomes.items():
                 if outcome.error is not None:
@@ -253,6 +255,8 @@ class Putter:
             if not left:
                 return channels
             self._each(prepare, work, left)
+        if len(channels) == len(slots):
+            return channels
         raise self._gave_up(work)
 
     def _channel(self, work: _Work, slot: int) -> UploadChannel:
@@ -302,9 +306,10 @@ class Putter:
         """Give a column to the best spare; raises ``error`` when no node is left."""
         work.failures.append(error)
         self._discard(work.legs[slot])
-        spares = work.spares or self._more_spares(work)
-        if not spares:
-            raise error
+        try:
+            spares = work.spares or self._more_spares(work)
+        except CapacityError as none_left:
+            raise error from none_left
         work.spares = spares[1:]
         self._keep(work, Leg(slot, spares[0].node))
 
@@ -393,6 +398,18 @@ class Putter:
             f"{work.draft.name} could not be placed on {len(work.legs)} nodes: {reasons}",
             remedy="Put it again: what was sent is kept for a while and is not sent twice.",
         )
+
+
+class _Rising:
+    """Progress of a put whose columns may be sent more than once: it never goes back."""
+
+    def __init__(self, progress: Progress, total: int) -> None:
+        self._progress, self._total, self._most = progress, total, 0
+
+    def tell(self, done: int, of: int) -> None:
+        """``done`` of the ``of`` bytes that are still to be sent."""
+        self._most = max(self._most, self._total - of + done)
+        self._progress(self._most, self._total)
 
 
 def _saved(leg: Leg) -> Acceptance:

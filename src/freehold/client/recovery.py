@@ -29,8 +29,8 @@ def recover_wallet(
 ) -> Wallet:
     """The wallet of an account, from the slots that its objects carry.
 
-    An account without deals gets a new data seed; one whose nodes are all silent does not:
-    NotEnoughShardsError, for a second seed would hide what the first one opens.
+    An account without deals has its first data seed; of one whose nodes are all silent nobody
+    knows whether it was changed: NotEnoughShardsError.
     """
     network_id = chain.network.network_id
     reasons: list[str] = []

@@ -31,6 +31,8 @@ T = TypeVar("T")
 ANSWER_MAX = 2**20
 READ = 2**20
 IDLE_CONNECTIONS = 4
+PATIENCE = 2
+"""More tries of an upload: to send it anew from the start costs more than to wait."""
 _KINDS: Mapping[int, type[FreeholdError]] = {
     400: UsageError,
     401: AccessError,
@@ -154,14 +156,16 @@ class Session:
             nonlocal at
             try:
                 self._patch(path, at, body.after(at - offset))
-            except DroppedError:
+            except (DroppedError, ConflictError) as error:
+                # A node may still be ending the request that broke off: it says so with a
+                # conflict, or still tells the offset from before it.
                 at = self.offset(path)
                 if not offset <= at <= end:
                     raise self._lost(at, offset) from None
                 if at < end:
-                    raise
+                    raise DroppedError(error.message, remedy=error.remedy) from error
 
-        self.retried(patch)
+        self.retried(patch, more=PATIENCE)
 
     def read(
         self,
@@ -198,9 +202,9 @@ class Session:
         for connection in idle:
             connection.close()
 
-    def retried(self, work: Callable[[], T]) -> T:
-        """``work``, again after a dropped connection, at most ``attempts`` times in all."""
-        for tried in range(1, self._retry.attempts):
+    def retried(self, work: Callable[[], T], *, more: int = 0) -> T:
+        """``work``, again after a dropped connection, at most ``attempts`` and ``more`` times."""
+        for tried in range(1, self._retry.attempts + more):
             try:
                 return work()
             except StaleError:

@@ -20,7 +20,7 @@ from freehold.client.session import Body
 from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
 from freehold.domain.buffers import Buffers
-from freehold.domain.errors import FreeholdError
+from freehold.domain.errors import FreeholdError, IntegrityError
 from freehold.markets.storage.column import ColumnLayout
 from freehold.markets.storage.commp import UNIT_RAW
 from freehold.markets.storage.erasure import Code, room
@@ -100,9 +100,16 @@ class Sealer:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: BaseException | TracebackType | type[BaseException] | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._free.put(None)
         self._thread.join()
+        if kind is not None:
+            return  # Columns may still be sending from the memory: nobody else must write to it.
         for buffer in self._own:
             self._buffers.give(buffer)
 
@@ -178,6 +185,8 @@ def spread(
     meter = _Meter(progress, blueprint.layout.total * len(slots))
     lanes = [_Lane(slot, blueprint, then=then, timing=timing, meter=meter) for slot in slots]
     try:
+        for lane in lanes:
+            lane.start()
         for segment in sealer:
             latch = _Latch(len(lanes), segment.free)
             for lane in lanes:
@@ -258,6 +267,8 @@ class _Lane:
         self._stopped = False
         self._reached = 0
         self._thread = Thread(target=self._run, name="column", daemon=True)
+
+    def start(self) -> None:
         self._thread.start()
 
     def give(self, segment: Segment, done: Callable[[], None]) -> None:
@@ -275,7 +286,8 @@ class _Lane:
         self._queue.put(None)
 
     def join(self) -> None:
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def outcome(self) -> Outcome:
         if self._crash is not None:
@@ -328,6 +340,17 @@ class _Lane:
                     break
 
     def _sending(self, segment: Segment, at: int, stop: int) -> Iterator[memoryview]:
+        """The column's bytes from ``at``, where the node says that it stands.
+
+        IntegrityError when it says more than it was sent: what was left out would be missing
+        from the hash, and the column's root be another than that of its bytes.
+        """
+        if at > self._committer.size:
+            raise IntegrityError(
+                f"a node says that it holds {at} bytes of a column, of which "
+                f"{self._committer.size} are known",
+                remedy="The column is sent to another node.",
+            )
         for part in self._parts(segment, at, stop):
             self._reach(at)
             yield part

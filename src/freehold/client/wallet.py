@@ -32,8 +32,8 @@ class Wallet:
 
     @classmethod
     def create(cls, key: Key, *, network_id: bytes, random: Callable[[int], bytes]) -> Wallet:
-        """A new wallet of ``key``, with a fresh data seed that the account's phrase opens."""
-        seed = DataSeed.draw(random)
+        """The wallet of ``key`` with the account's first data seed, which its phrase opens."""
+        seed = DataSeed.of(key, network_id)
         slot = seal_slot(
             seed,
             kind=SlotKind.PHRASE,

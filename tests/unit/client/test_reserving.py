@@ -63,7 +63,7 @@ def test_a_put_that_failed_gives_its_money_back(world: World) -> None:
     one, two, _ = enough_for_one(world)
     for node in world.nodes:
         node.refuse = lambda method, path: (507, "full") if path == "/upload" else None
-    with pytest.raises(FreeholdError, match="only 0 owners"):
+    with pytest.raises(FreeholdError, match="full"):
         one.put(secrets.token_bytes(SIZE), "b/1")
     assert reserved(one) == 0
     for node in world.nodes:

@@ -163,6 +163,25 @@ def test_an_upload_goes_on_where_it_broke_off(world: World) -> None:
     assert [method for method, _ in node.calls].count("PATCH") == 3
 
 
+def test_a_node_that_still_ends_the_request_before_is_asked_again(world: World) -> None:
+    node = world.nodes[0]
+    made = session(world, node)
+    upload = str(made.ask("POST", "/upload", {"size": 300_000})["id"])
+    data, late = secrets.token_bytes(300_000), [b""]
+    node.cut_after, node.cuts_left = 100_000, 1
+
+    def tell_later(method: str, path: str) -> None:
+        if method == "HEAD" and not late[0]:
+            late[0] = bytes(node.uploads[upload])
+            del node.uploads[upload][:]
+        elif method == "PATCH" and late[0] and not node.uploads[upload]:
+            node.uploads[upload][:] = late[0]
+
+    node.before = tell_later
+    made.send(f"/upload/{upload}", 0, Body.of(memoryview(data)))
+    assert bytes(node.uploads[upload]) == data
+
+
 def test_an_upload_that_was_lost_is_an_integrity_error(world: World) -> None:
     node = world.nodes[0]
     made = session(world, node)

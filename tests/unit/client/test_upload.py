@@ -15,13 +15,16 @@ from freehold.client.source import open_source
 from freehold.client.timing import Timing
 from freehold.client.upload import PART, Blueprint, Outcome, Sealer, spread
 from freehold.domain.buffers import Buffers
-from freehold.domain.errors import UnavailableError
+from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.markets.storage.column import ColumnLayout
 from freehold.markets.storage.erasure import room
 from freehold.markets.storage.piece import Piece, commit
 
 SLOTS = range(3)
 PATIENCE = 20.0
+
+
+MEMORY = Buffers(room, kept=2)
 
 
 class Shelf:
@@ -51,12 +54,13 @@ def run(
     connect: Callable[[], Mapping[int, Shelf]],
     *,
     timing: Timing | None = None,
+    memory: Buffers | None = None,
     then: Callable[[int, Piece], None] = lambda slot, piece: None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[int, Outcome]:
     source = open_source(data, scratch=Path())
     timing = timing or Timing()
-    with Sealer(source, plan, Buffers(room, kept=2), timing=timing) as sealer:
+    with Sealer(source, plan, memory or MEMORY, timing=timing) as sealer:
         return spread(sealer, SLOTS, connect, then=then, timing=timing, progress=progress)
 
 
@@ -122,3 +126,47 @@ def test_no_thread_waits_for_nodes_that_could_not_be_reached() -> None:
     with pytest.raises(UnavailableError):
         run(blueprint(len(data)), data, connect)
     assert not [each for each in threading.enumerate() if each.name in ("column", "seal")]
+
+
+def test_memory_that_columns_still_send_from_is_nobody_elses() -> None:
+    given: list[memoryview] = []
+
+    class Watched(Buffers):
+        def give(self, buffer: memoryview) -> None:
+            given.append(buffer)
+            super().give(buffer)
+
+    data, memory = secrets.token_bytes(PART), Watched(room, kept=2)
+    plan = blueprint(len(data))
+
+    def interrupted() -> Mapping[int, Shelf]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, data, interrupted, memory=memory)
+    assert not given
+    run(plan, data, lambda: {slot: Shelf() for slot in SLOTS}, memory=memory)
+    assert given
+
+
+class Boaster(Shelf):
+    """Says, once a column was broken off, that it holds more than it was sent."""
+
+    def send(self, offset: int, body: Body) -> None:
+        for part in body.parts(0):
+            self.data += part
+            break
+        for part in body.parts(min(body.length, 4 * PART)):
+            self.data += part
+
+
+def test_a_node_that_says_it_holds_more_than_it_was_sent_does_not_change_the_root() -> None:
+    data = secrets.token_bytes(40 * PART)
+    layout = ColumnLayout.plan(len(data), k=2, n=3, header_length=7, segment_length=20 * PART)
+    plan = Blueprint(layout, b"header!", bytes(32), bytes(range(32)))
+    good = {slot: Shelf() for slot in SLOTS}
+    run(plan, data, lambda: good)
+    outcomes = run(plan, data, lambda: {0: Boaster(), 1: Shelf(), 2: Shelf()})
+    assert outcomes[1].piece == commit(bytes(good[1].data))
+    lied = outcomes[0]
+    assert isinstance(lied.error, IntegrityError) or lied.piece == commit(bytes(good[0].data))

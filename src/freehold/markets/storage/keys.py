@@ -1,4 +1,4 @@
-"""Keys of an account's data, all from one random seed.
+"""Keys of an account's data, all from one seed.
 
 ::
 
@@ -7,8 +7,10 @@
     second device ── HPKE ─┘                         ├─ sharing key     X25519, to receive shares
                                                      └─ account ─ bucket ─ part ─ … path keys
 
-The seed is drawn, not derived, so that any slot can be added or dropped without sealing the
-data again; the sealed slots travel in the header of every column, so one live node is enough.
+An account's first seed follows from its key, so that all its machines have the same without
+asking each other. It lies in slots all the same, so that others can be added, or the seed changed,
+without sealing the data again; the sealed slots travel in the header of every column, so one live
+node is enough.
 Each path key gives those below it by HKDF-SHA256 and none above or beside it.
 """
 
@@ -79,7 +81,7 @@ class PathKey:
 
 @dataclass(frozen=True, slots=True)
 class DataSeed:
-    """The 32 random bytes from which all keys of an account's data follow."""
+    """The 32 secret bytes from which all keys of an account's data follow."""
 
     secret: bytes = field(repr=False)
 
@@ -92,8 +94,13 @@ class DataSeed:
 
     @classmethod
     def draw(cls, random: Random) -> DataSeed:
-        """A new seed."""
+        """A seed that has nothing to do with any key."""
         return cls(random(KEY_LENGTH))
+
+    @classmethod
+    def of(cls, account: Key, network_id: bytes) -> DataSeed:
+        """The first seed of an account on a network."""
+        return cls(derive(account.secret, "data seed 1", salt=network_id))
 
     def catalogue_key(self) -> bytes:
         """Opens the outer layer of manifests: log sequence number, directories."""
