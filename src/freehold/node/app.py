@@ -95,9 +95,14 @@ class _Job:
 
     async def end(self) -> None:
         """Wait for it; raises what it raised, once."""
-        running, self._running = self._running, None
-        if running is not None:
+        running = self._running
+        if running is None:
+            return
+        try:
             await asyncio.shield(running)
+        finally:
+            if running.done():
+                self._running = None
 
 
 class Api:
