@@ -50,9 +50,15 @@ SUITES = {
         "test_market_laws.py",
     ),
     "typed": ("test_token.py", "test_registry.py", "test_vouchers.py"),
+    "wide": ("test_issuance_curves.py", "test_issuance.py"),
+    "curves": ("test_issuance_curves.py", "test_issuance.py"),
 }
 # A module is tried through the contracts that import it.
-THROUGH = {"typed": ("token", "registry", "payments")}
+THROUGH = {
+    "typed": ("token", "registry", "payments"),
+    "wide": ("issuance",),
+    "curves": ("issuance",),
+}
 SWAPS = {
     "==": ("!=",),
     "!=": ("==",),

@@ -4,25 +4,49 @@
 """
 @title Staking
 @license Apache-2.0
-@notice Stake behind a node, locked by the markets it serves, slashable until it is withdrawn.
+@notice Stake behind a node, its owner's and its delegators', locked by the markets it serves,
+        slashable until it is withdrawn, and paid the node's rewards.
 @dev Each node has two share pools, active and unbonding. A slash lowers the amount of both pools
      pro rata and leaves the shares: the quotient is the slash factor. A pool slashed to (nearly)
      nothing is retired by its generation number, and shares of an older generation are worth zero.
+     Delegated stake counts for locks only up to a multiple of the owner's own, so nobody locks
+     others' stake alone. What is locked stays: the owner leaves with free stake only. A delegator
+     leaves with free stake at once, and otherwise gives notice: noticed stake counts for nothing
+     new from then on, and after the exit term it may unbond whatever is locked. Until it is
+     withdrawn it is slashed like all other stake, and the owner's own stays behind the locks.
+     Rewards are shared by an index per share and generation, from a position's mark on; the owner
+     takes a commission first. Divisions round down; what is left of one is carried to the next
+     reward of the node, and what is left of a claim stays here. Rewards of a node without active
+     stake are its owner's: nobody else had a share in the work.
      Threats and what meets them.
      - First-depositor inflation: virtual shares on both sides of every conversion; amounts are
        counted, never read from the balance, so a donated token changes nothing.
      - Leaving before a fault is known: unbonding and withdrawing first let every evaluator charge
        what is due, and unbonding stake is slashed like active stake until it is withdrawn.
      - Re-entrance: an evaluator calls back into `slash`, `lock` and `unlock`, by design, so there
-       is no global lock. `unbond` and `withdraw` call the evaluators before they read any state,
-       and every function writes its own state before it moves a token. The token has no hooks.
+       is no global lock. `delegate`, `unbond` and `withdraw` call the evaluators before they read
+       any state, and every function writes its own state before it moves a token. The token has
+       no hooks.
+     - Joining after the work: the mark is the index of the moment, and whatever is due is charged
+       before a delegation comes in, so a newcomer neither earns nor pays for the past. A reward
+       that is given late is shared by those who are there: payers give often, in small parts, and
+       who comes for one is held by the unbonding period and its faults.
+     - A commission that is raised on those who came for a lower one: a raise waits for the exit
+       term and the unbonding period, both; a delegation names the most that it accepts.
+     - A delegator held by locks that are renewed for ever: the exit term ends that. An owner whose
+       node is left with more locked than active stake earns no commission until it adds stake.
+     - Delegating to oneself to lock on borrowed stake: leaving takes the exit term, from the notice
+       on the stake counts for nothing new, and the least own share stays.
+     - An exit term that is raised on delegators: it holds for new notices only, and the governor's
+       delay leaves the time to give one before.
      - A slasher paying itself: parts beyond what was slashable are scaled down, a reporter or
        victim that is this contract or nobody gets nothing, and the rest is burned.
      - Rounding: every conversion rounds against whoever calls; dust stays in the pool.
      - An evaluator that always reverts would hold withdrawals: evaluators are few, and named by
        the governor behind the delay that outlasts unbonding, and removed by it.
      Trust: slashers may take a node's whole stake, lockers may hold it, evaluators may delay its
-     withdrawal; the governor names them and can touch no stake itself.
+     withdrawal; the governor names them, sets the least own share and the exit term within bounds,
+     and can touch no stake itself.
 """
 
 from interfaces import IEvaluator
@@ -77,6 +101,41 @@ event Slashed:
     burned: uint256
 
 
+event NoticeSet:
+    node: indexed(address)
+    staker: indexed(address)
+    amount: uint256
+    shares: uint256
+    ready_at: uint256
+
+
+event CommissionSet:
+    node: indexed(address)
+    bps: uint256
+    raised: uint256
+    raised_at: uint256
+
+
+event Rewarded:
+    node: indexed(address)
+    payer: indexed(address)
+    owner: indexed(address)
+    amount: uint256
+    commission: uint256
+    active: uint256
+
+
+event RewardsClaimed:
+    node: indexed(address)
+    staker: indexed(address)
+    amount: uint256
+
+
+event DelegationSet:
+    least_own_bps: uint256
+    exit_term: uint256
+
+
 event Movement:
     token: indexed(address)
     sender: indexed(address)
@@ -100,6 +159,24 @@ struct Pool:
 struct Position:
     shares: uint256
     generation: uint256
+    mark: uint256
+
+
+struct Delegated:
+    shares: uint256
+    noticed: uint256
+
+
+struct Notice:
+    shares: uint256
+    generation: uint256
+    ready_at: uint256
+
+
+struct Commission:
+    bps: uint256
+    raised: uint256
+    raised_at: uint256
 
 
 struct Entry:
@@ -118,6 +195,14 @@ MAX_EVALUATORS: constant(uint256) = 4
 MAX_AMOUNT: constant(uint256) = 2**96
 MIN_UNBONDING: constant(uint256) = 60
 MAX_UNBONDING: constant(uint256) = 365 * 86400
+BPS: constant(uint256) = 10_000
+LEAST_OWN_BPS: constant(uint256) = 100
+FIRST_OWN_BPS: constant(uint256) = 1_000
+MAX_COMMISSION: constant(uint256) = 5_000
+# Scale of a reward index. Rewards held stay under 2**96, so no position's part of an index comes
+# near 2**256.
+INDEX_UNIT: constant(uint256) = 10**36
+PURPOSE_REWARD: constant(uint8) = 4
 PURPOSE_SLASH: constant(uint8) = 7
 PURPOSE_STAKE: constant(uint8) = 11
 PURPOSE_UNSTAKE: constant(uint8) = 12
@@ -139,6 +224,15 @@ lockers: public(HashMap[address, bool])
 _evaluators: DynArray[address, MAX_EVALUATORS]
 _positions: HashMap[address, HashMap[address, Position]]
 _entries: HashMap[address, HashMap[address, HashMap[uint256, Entry]]]
+delegated: public(HashMap[address, Delegated])
+_notices: HashMap[address, HashMap[address, Notice]]
+_commissions: HashMap[address, Commission]
+reward_index: public(HashMap[address, HashMap[uint256, uint256]])
+_carried: HashMap[address, uint256]
+_owed: HashMap[address, HashMap[address, uint256]]
+rewards: public(uint256)
+least_own_bps: public(uint256)
+exit_term: public(uint256)
 entry_count: public(HashMap[address, HashMap[address, uint256]])
 open_entries: public(HashMap[address, HashMap[address, uint256]])
 
@@ -152,6 +246,7 @@ def __init__(token_: address, registry_: address, governor_: address, unbonding_
     registry = registry_
     governor = governor_
     unbonding_period = unbonding_period_
+    self._set_delegation(FIRST_OWN_BPS, unbonding_period_)
 
 
 @external
@@ -160,42 +255,71 @@ def stake(node: address, amount: uint256):
     @notice Add the caller's tokens to the active stake of a node that the caller owns.
     """
     assert msg.sender == staticcall IRegistry(registry).owner_of(node), "staking: not the owner"
-    assert amount > 0, "staking: nothing to stake"
-    assert self.total + amount <= MAX_AMOUNT, "staking: too much"
+    self._join(node, amount)
+    self._pull(amount, PURPOSE_STAKE)
+
+
+@external
+def delegate(node: address, amount: uint256, most_bps: uint256 = MAX_COMMISSION):
+    """
+    @notice Add the caller's tokens to the active stake of another's node. What the node owes is
+            charged first.
+    @param most_bps The highest commission, in force or announced, that the caller accepts.
+    """
+    assert msg.sender != self._owner(node), "staking: the owner stakes"
+    self._evaluate(node)
+    terms: Commission = self._commissions[node]
+    assert max(terms.bps, terms.raised) <= most_bps, "staking: commission too high"
+    shares: uint256 = self._join(node, amount)
+    self.delegated[node].shares += shares
     pool: Pool = self.active_pool[node]
-    shares: uint256 = self._shares_down(pool, amount)
-    assert shares > 0, "staking: too little"
-    position: Position = self._position(msg.sender, node, pool.generation)
-    self._positions[msg.sender][node] = Position(
-        shares=position.shares + shares, generation=pool.generation
+    assert pool.amount <= self._backed(node, pool), "staking: own share too small"
+    self._pull(amount, PURPOSE_STAKE)
+
+
+@external
+def give_notice(node: address, amount: uint256):
+    """
+    @notice Say that the caller's delegated stake will leave: it counts for no new lock from now on
+            and after the exit term it may unbond though it is locked. A new notice replaces the
+            caller's last and starts anew; none of it is left by an amount of zero.
+    """
+    assert msg.sender != self._owner(node), "staking: the owner gives none"
+    pool: Pool = self.active_pool[node]
+    shares: uint256 = self._shares_up(pool, amount)
+    held: uint256 = self._shares(msg.sender, node, pool.generation)
+    assert shares <= held, "staking: more than staked"
+    before: uint256 = self._notice(msg.sender, node, pool.generation).shares
+    self.delegated[node].noticed = self.delegated[node].noticed - before + shares
+    ready_at: uint256 = 0
+    if amount > 0:
+        ready_at = block.timestamp + self.exit_term
+    self._notices[msg.sender][node] = Notice(
+        shares=shares, generation=pool.generation, ready_at=ready_at
     )
-    self._add(True, node, pool, amount, shares)
-    self.total += amount
-    log Staked(node=node, staker=msg.sender, amount=amount, shares=shares)
-    log Movement(
-        token=token, sender=msg.sender, recipient=self, amount=amount, purpose=PURPOSE_STAKE
+    log NoticeSet(
+        node=node, staker=msg.sender, amount=amount, shares=shares, ready_at=ready_at
     )
-    assert extcall IToken(token).transferFrom(
-        msg.sender, self, amount, default_return_value=True
-    ), "staking: transfer failed"
 
 
 @external
 def unbond(node: address, amount: uint256) -> uint256:
     """
-    @notice Move free active stake of the caller to the unbonding pool; returns the entry's id.
+    @notice Move active stake of the caller that nothing holds to the unbonding pool; returns the
+            entry's id. A notice that covers the amount is used up first.
     """
     self._evaluate(node)
     assert amount > 0, "staking: nothing to unbond"
-    assert amount <= self._free(node), "staking: locked"
     assert self.open_entries[msg.sender][node] < MAX_ENTRIES, "staking: too many entries"
     pool: Pool = self.active_pool[node]
-    position: Position = self._position(msg.sender, node, pool.generation)
     burned: uint256 = self._shares_up(pool, amount)
+    assert amount <= self._most(msg.sender, node, pool, burned), "staking: locked"
+    position: Position = self._settle(msg.sender, node, pool.generation)
     assert burned <= position.shares, "staking: more than staked"
-    self._positions[msg.sender][node] = Position(
-        shares=position.shares - burned, generation=pool.generation
-    )
+    position.shares -= burned
+    self._positions[msg.sender][node] = position
+    if self._is_delegator(msg.sender, node):
+        self._leave(node, pool.generation, burned)
     self.active_pool[node].amount = pool.amount - amount
     self.active_pool[node].shares = pool.shares - burned
     return self._open_entry(node, amount)
@@ -289,6 +413,84 @@ def slash(
 
 
 @external
+def reward(node: address, amount: uint256):
+    """
+    @notice Give the caller's tokens to those who have active stake behind a node, less the owner's
+            commission; all to the owner where there is no active stake.
+    """
+    assert amount > 0, "staking: nothing to give"
+    held: uint256 = self.rewards + amount
+    assert held <= MAX_AMOUNT, "staking: too much"
+    owner: address = self._owner(node)
+    pool: Pool = self.active_pool[node]
+    commission: uint256 = self._commission_of(node, pool, amount)
+    self.rewards = held
+    self._owed[owner][node] += commission
+    if commission < amount:
+        self._share(node, pool, amount - commission)
+    log Rewarded(
+        node=node,
+        payer=msg.sender,
+        owner=owner,
+        amount=amount,
+        commission=commission,
+        active=pool.amount,
+    )
+    self._pull(amount, PURPOSE_REWARD)
+
+
+@external
+def claim_rewards(node: address) -> uint256:
+    """
+    @notice Pay out what the caller has earned behind a node, from whichever generation of its pool;
+            returns it.
+    """
+    self._positions[msg.sender][node] = self._settle(
+        msg.sender, node, self.active_pool[node].generation
+    )
+    amount: uint256 = self._owed[msg.sender][node]
+    assert amount > 0, "staking: nothing to claim"
+    self._owed[msg.sender][node] = 0
+    self.rewards -= amount
+    log RewardsClaimed(node=node, staker=msg.sender, amount=amount)
+    self._pay(msg.sender, amount, PURPOSE_REWARD)
+    return amount
+
+
+@external
+def set_commission(node: address, bps: uint256):
+    """
+    @notice Set the part of rewards that goes to the owner before the rest is shared, by the owner.
+            Where others have stake, a raise begins after the exit term and the unbonding period;
+            naming the commission in force takes an announced raise back.
+    """
+    assert msg.sender == self._owner(node), "staking: not the owner"
+    assert bps <= MAX_COMMISSION, "staking: commission too high"
+    terms: Commission = Commission(bps=bps, raised=0, raised_at=0)
+    before: uint256 = self._commission(node)
+    if bps > before and self.delegated[node].shares > 0:
+        terms = Commission(
+            bps=before,
+            raised=bps,
+            raised_at=block.timestamp + self.exit_term + unbonding_period,
+        )
+    self._commissions[node] = terms
+    log CommissionSet(
+        node=node, bps=terms.bps, raised=terms.raised, raised_at=terms.raised_at
+    )
+
+
+@external
+def set_delegation(least_own_bps: uint256, exit_term: uint256):
+    """
+    @notice Set the least own share of stake that counts, and how long a notice runs from now on;
+            the governor.
+    """
+    self._only_governor()
+    self._set_delegation(least_own_bps, exit_term)
+
+
+@external
 def set_slasher(account: address, allowed: bool):
     """
     @notice Name or remove a slasher; the governor, behind its longer delay.
@@ -357,9 +559,75 @@ def unbonding(node: address) -> uint256:
 @view
 def free(node: address) -> uint256:
     """
-    @notice Active stake that nothing holds, base units.
+    @notice Active stake that a locker can still hold, base units: neither locked nor noticed, and
+            within what the owner's own stake backs.
     """
     return self._free(node)
+
+
+@external
+@view
+def own(node: address) -> uint256:
+    """
+    @notice What of a node's active stake is its owner's, base units.
+    """
+    return self._own(node, self.active_pool[node])
+
+
+@external
+@view
+def shortfall(node: address) -> uint256:
+    """
+    @notice How much more is locked than there is active stake, base units; a node that is short
+            takes nothing new and its owner earns no commission.
+    """
+    held: uint256 = self.locked[node]
+    return held - min(held, self.active_pool[node].amount)
+
+
+@external
+@view
+def commission(node: address) -> Commission:
+    """
+    @notice The commission in force, and the one announced with the time it begins, zeros where
+            none is announced.
+    """
+    terms: Commission = self._commissions[node]
+    if terms.raised_at <= block.timestamp:
+        return Commission(bps=self._commission(node), raised=0, raised_at=0)
+    return terms
+
+
+@external
+@view
+def can_unbond(staker: address, node: address, amount: uint256) -> bool:
+    """
+    @notice Whether a staker has so much active stake and nothing holds it; faults that are not
+            charged yet are not counted.
+    """
+    pool: Pool = self.active_pool[node]
+    burned: uint256 = self._shares_up(pool, amount)
+    if burned > self._shares(staker, node, pool.generation):
+        return False
+    return amount <= self._most(staker, node, pool, burned)
+
+
+@external
+@view
+def notice(staker: address, node: address) -> Notice:
+    """
+    @notice A staker's notice; shares 0 where there is none.
+    """
+    return self._notice(staker, node, self.active_pool[node].generation)
+
+
+@external
+@view
+def claimable(staker: address, node: address) -> uint256:
+    """
+    @notice What a staker has earned behind a node and not claimed, base units.
+    """
+    return self._owed[staker][node] + self._earned(self._positions[staker][node], node)
 
 
 @external
@@ -369,7 +637,7 @@ def stake_of(staker: address, node: address) -> uint256:
     @notice What a staker's active shares are worth, base units.
     """
     pool: Pool = self.active_pool[node]
-    return self._amount_down(pool, self._position(staker, node, pool.generation).shares)
+    return self._amount_down(pool, self._shares(staker, node, pool.generation))
 
 
 @external
@@ -378,7 +646,7 @@ def shares_of(staker: address, node: address) -> uint256:
     """
     @notice A staker's shares of the present active pool.
     """
-    return self._position(staker, node, self.active_pool[node].generation).shares
+    return self._shares(staker, node, self.active_pool[node].generation)
 
 
 @external
@@ -417,20 +685,158 @@ def _evaluate(node: address):
 
 @internal
 @view
-def _free(node: address) -> uint256:
-    amount: uint256 = self.active_pool[node].amount
-    held: uint256 = self.locked[node]
-    return amount - min(amount, held)
+def _owner(node: address) -> address:
+    owner: address = staticcall IRegistry(registry).owner_of(node)
+    assert owner != empty(address), "staking: unknown node"
+    return owner
 
 
 @internal
 @view
-def _position(staker: address, node: address, generation: uint256) -> Position:
+def _is_delegator(staker: address, node: address) -> bool:
+    # Where nothing is delegated the registry need not be asked: only the owner has stake.
+    return self.delegated[node].shares > 0 and staker != self._owner(node)
+
+
+@internal
+@view
+def _own(node: address, pool: Pool) -> uint256:
+    return self._amount_down(pool, pool.shares - self.delegated[node].shares)
+
+
+@internal
+@view
+def _backed(node: address, pool: Pool) -> uint256:
+    # The active stake that the owner's own share lets count, where others have some.
+    return min(pool.amount, self._own(node, pool) * BPS // self.least_own_bps)
+
+
+@internal
+@view
+def _staying(node: address, pool: Pool) -> uint256:
+    noticed: uint256 = self.delegated[node].noticed
+    if noticed == 0:
+        return pool.amount
+    return pool.amount - self._amount_down(pool, noticed)
+
+
+@internal
+@view
+def _free(node: address) -> uint256:
+    held: uint256 = self.locked[node]
+    if self.delegated[node].shares == 0:
+        amount: uint256 = self.active_pool[node].amount
+        return amount - min(amount, held)
+    pool: Pool = self.active_pool[node]
+    counted: uint256 = min(self._staying(node, pool), self._backed(node, pool))
+    return counted - min(counted, held)
+
+
+@internal
+@view
+def _most(staker: address, node: address, pool: Pool, burned: uint256) -> uint256:
+    # The most that a staker may unbond now, of any stake, where it costs so many shares.
+    held: uint256 = self.locked[node]
+    if self.delegated[node].shares == 0:
+        return pool.amount - min(pool.amount, held)
+    notice: Notice = self._notice(staker, node, pool.generation)
+    if burned <= notice.shares:
+        if block.timestamp >= notice.ready_at:
+            return pool.amount
+        return pool.amount - min(pool.amount, held)
+    staying: uint256 = self._staying(node, pool)
+    most: uint256 = staying - min(staying, held)
+    if self._is_delegator(staker, node):
+        return most
+    own: uint256 = self._own(node, pool)
+    needed: uint256 = (held * self.least_own_bps + BPS - 1) // BPS
+    return min(most, own - min(own, needed))
+
+
+@internal
+def _leave(node: address, generation: uint256, burned: uint256):
+    notice: Notice = self._notice(msg.sender, node, generation)
+    spent: uint256 = min(notice.shares, burned)
+    self.delegated[node].shares -= burned
+    if spent > 0:
+        self.delegated[node].noticed -= spent
+        self._notices[msg.sender][node].shares = notice.shares - spent
+
+
+@internal
+@view
+def _notice(staker: address, node: address, generation: uint256) -> Notice:
+    found: Notice = self._notices[staker][node]
+    if found.generation != generation or found.shares == 0:
+        return Notice(shares=0, generation=generation, ready_at=0)
+    return found
+
+
+@internal
+@view
+def _shares(staker: address, node: address, generation: uint256) -> uint256:
     # Shares of a retired pool are worth nothing.
     found: Position = self._positions[staker][node]
     if found.generation != generation:
-        return Position(shares=0, generation=generation)
-    return found
+        return 0
+    return found.shares
+
+
+@internal
+@view
+def _earned(position: Position, node: address) -> uint256:
+    index: uint256 = self.reward_index[node][position.generation]
+    return position.shares * (index - position.mark) // INDEX_UNIT
+
+
+@internal
+def _settle(staker: address, node: address, generation: uint256) -> Position:
+    # Books what the position earned; the caller stores the position of today that this returns.
+    found: Position = self._positions[staker][node]
+    earned: uint256 = self._earned(found, node)
+    if earned > 0:
+        self._owed[staker][node] += earned
+    shares: uint256 = self._shares(staker, node, generation)
+    return Position(
+        shares=shares, generation=generation, mark=self.reward_index[node][generation]
+    )
+
+
+@internal
+@view
+def _commission(node: address) -> uint256:
+    terms: Commission = self._commissions[node]
+    if terms.raised_at != 0 and block.timestamp >= terms.raised_at:
+        return terms.raised
+    return terms.bps
+
+
+@internal
+@view
+def _commission_of(node: address, pool: Pool, amount: uint256) -> uint256:
+    if pool.amount == 0 or pool.shares == 0:
+        return amount
+    if self.locked[node] > pool.amount:
+        return 0
+    return amount * self._commission(node) // BPS
+
+
+@internal
+def _share(node: address, pool: Pool, amount: uint256):
+    scaled: uint256 = amount * INDEX_UNIT + self._carried[node]
+    self.reward_index[node][pool.generation] += scaled // pool.shares
+    self._carried[node] = scaled % pool.shares
+
+
+@internal
+def _set_delegation(least_own_bps: uint256, exit_term: uint256):
+    assert LEAST_OWN_BPS <= least_own_bps, "staking: own share out of bounds"
+    assert least_own_bps <= BPS, "staking: own share out of bounds"
+    assert unbonding_period <= exit_term, "staking: exit term out of bounds"
+    assert exit_term <= MAX_UNBONDING, "staking: exit term out of bounds"
+    self.least_own_bps = least_own_bps
+    self.exit_term = exit_term
+    log DelegationSet(least_own_bps=least_own_bps, exit_term=exit_term)
 
 
 @internal
@@ -461,6 +867,22 @@ def _add(is_active: bool, node: address, pool: Pool, amount: uint256, shares: ui
         self.active_pool[node] = grown
     else:
         self.unbonding_pool[node] = grown
+
+
+@internal
+def _join(node: address, amount: uint256) -> uint256:
+    assert amount > 0, "staking: nothing to stake"
+    assert self.total + amount <= MAX_AMOUNT, "staking: too much"
+    pool: Pool = self.active_pool[node]
+    shares: uint256 = self._shares_down(pool, amount)
+    assert shares > 0, "staking: too little"
+    position: Position = self._settle(msg.sender, node, pool.generation)
+    position.shares += shares
+    self._positions[msg.sender][node] = position
+    self._add(True, node, pool, amount, shares)
+    self.total += amount
+    log Staked(node=node, staker=msg.sender, amount=amount, shares=shares)
+    return shares
 
 
 @internal
@@ -497,6 +919,8 @@ def _take(node: address, amount: uint256) -> uint256:
 def _shrink_active(node: address, amount: uint256) -> uint256:
     pool: Pool = self._shrunk(self.active_pool[node], amount)
     dust: uint256 = self.active_pool[node].amount - amount - pool.amount
+    if pool.generation != self.active_pool[node].generation:
+        self.delegated[node] = empty(Delegated)
     self.active_pool[node] = pool
     return dust
 
@@ -533,4 +957,14 @@ def _pay(receiver: address, amount: uint256, purpose: uint8):
     log Movement(token=token, sender=self, recipient=receiver, amount=amount, purpose=purpose)
     assert extcall IToken(token).transfer(
         receiver, amount, default_return_value=True
+    ), "staking: transfer failed"
+
+
+@internal
+def _pull(amount: uint256, purpose: uint8):
+    log Movement(
+        token=token, sender=msg.sender, recipient=self, amount=amount, purpose=purpose
+    )
+    assert extcall IToken(token).transferFrom(
+        msg.sender, self, amount, default_return_value=True
     ), "staking: transfer failed"

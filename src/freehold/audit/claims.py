@@ -123,12 +123,14 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "node": (
         ("registry", "node"),
         ("staking", "active"),
+        ("staking", "own"),
+        ("staking", "free"),
         ("staking", "unbonding"),
         ("staking", "locked"),
         ("faults", "node_state"),
         ("faults", "pool"),
     ),
-    "staker": (("staking", "stake_of"),),
+    "staker": (("staking", "stake_of"), ("staking", "claimable")),
     "entry": (("staking", "entry"),),
     "account": (("payments", "account"),),
     "rail": (("payments", "rail"),),
@@ -143,6 +145,7 @@ _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("token", "Transfer"): (("holder", ("sender",)), ("holder", ("receiver",))),
     ("registry", "NodeRegistered"): (("node", ("node",)),),
     ("staking", "Staked"): (("staker", ("staker", "node")),),
+    ("staking", "Rewarded"): (("staker", ("owner", "node")),),
     ("staking", "Unbonded"): (("entry", ("staker", "node", "entry")),),
     ("payments", "Deposited"): (("account", ("token", "owner")),),
     ("payments", "RailOpened"): (

@@ -1,95 +1,19 @@
-"""Stake run again: share pools, locks, unbonding entries and slashes with their split.
-
-A pool's shares are worth its amount; a slash lowers the amount of both pools of a node pro rata.
-Virtual shares stand on both sides of every conversion, and every conversion rounds against
-whoever asks for it (PROTOCOL.md, Stake).
+"""Stake run again: own and delegated, locks, notices, unbonding entries, rewards, and slashes
+with their split.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from freehold.audit.events import Event
+from freehold.audit.pools import MAX_COMMISSION, Commission, Entry, Node, Notice, Terms
 from freehold.domain.ids import ZERO_ADDRESS, Address
 
 CHECK = "stakes"
-VIRTUAL_SHARES = 10**6
-VIRTUAL_AMOUNT = 1
-LEAST_FACTOR = 10**9
-
-
-@dataclass(slots=True)
-class Pool:
-    """Shares and what they are worth together; a slash to nothing starts a new generation."""
-
-    amount: int = 0
-    shares: int = 0
-    generation: int = 0
-
-    def shares_for(self, amount: int) -> int:
-        """Shares that an amount buys, rounded down."""
-        return amount * (self.shares + VIRTUAL_SHARES) // (self.amount + VIRTUAL_AMOUNT)
-
-    def shares_of(self, amount: int) -> int:
-        """Shares that an amount costs, rounded up."""
-        return -(-amount * (self.shares + VIRTUAL_SHARES) // (self.amount + VIRTUAL_AMOUNT))
-
-    def worth(self, shares: int) -> int:
-        """What shares are worth, rounded down."""
-        return shares * (self.amount + VIRTUAL_AMOUNT) // (self.shares + VIRTUAL_SHARES)
-
-    def shrink(self, amount: int) -> int:
-        """Slash an amount; what is taken beyond it because too little would be left."""
-        left = self.amount - amount
-        if self.shares > 0 and left * VIRTUAL_SHARES * LEAST_FACTOR <= self.shares:
-            self.amount, self.shares = 0, 0
-            self.generation += 1
-            return left
-        self.amount = left
-        return 0
-
-
-@dataclass(slots=True)
-class Entry:
-    """Unbonding shares of a staker, ready at a moment."""
-
-    shares: int = 0
-    generation: int = 0
-    ready_at: int = 0
-
-
-@dataclass(slots=True)
-class Node:
-    """The stake behind a node."""
-
-    active: Pool = field(default_factory=Pool)
-    unbonding: Pool = field(default_factory=Pool)
-    locked: int = 0
-    locked_by: dict[str, int] = field(default_factory=dict)
-    positions: dict[str, tuple[int, int]] = field(default_factory=dict)
-    entries: dict[tuple[str, int], Entry] = field(default_factory=dict)
-    opened: Counter[str] = field(default_factory=Counter)
-
-    def shares(self, staker: str) -> int:
-        """A staker's shares of the present active pool."""
-        shares, generation = self.positions.get(staker, (0, 0))
-        return shares if generation == self.active.generation else 0
-
-    def free(self) -> int:
-        """Active stake that nothing holds."""
-        return max(0, self.active.amount - self.locked)
-
-    def take(self, amount: int) -> int:
-        """Slash both pools pro rata; what was taken, with the dust of a retired pool."""
-        whole = self.active.amount + self.unbonding.amount
-        taken = min(amount, whole)
-        if taken == 0:
-            return 0
-        first = taken * self.active.amount // whole
-        dust = self.active.shrink(first)
-        return taken + dust + self.unbonding.shrink(taken - first)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +43,24 @@ class Stakes:
         self._counts = counts
         self.nodes: dict[str, Node] = {}
         self.total = 0
+        self.rewards = 0
         self.slashed = 0
+        self.terms = Terms(1_000, unbonding)
+        self.owner_of: Callable[[str], object] = lambda node: self.node(node).owner
         self.slashers: dict[Address, Slasher] = {}
         self._roles: dict[str, set[str]] = {}
+        self._routes: dict[str, Callable[[Event], None]] = {
+            "Staked": self._staked, "Unbonded": self._unbonded, "Withdrawn": self._withdrawn,
+            "Locked": self._locked, "Unlocked": self._locked, "Slashed": self._slashed,
+            "NoticeSet": self._noticed, "CommissionSet": self._commissioned,
+            "Rewarded": self._rewarded, "RewardsClaimed": self._claimed,
+            "RoleSet": self._role_set, "DelegationSet": self._delegation_set,
+        }  # fmt: skip
+
+    @property
+    def held(self) -> int:
+        """Tokens that the contract must have: all stake, and rewards that nobody claimed yet."""
+        return self.total + self.rewards
 
     def node(self, name: str) -> Node:
         """The stake behind a node, none where it never had any."""
@@ -129,57 +68,59 @@ class Stakes:
 
     def apply(self, event: Event) -> None:
         """Re-run an event of the contract."""
-        if event.name == "Staked":
-            self._staked(event)
-        elif event.name == "Unbonded":
-            self._unbonded(event)
-        elif event.name == "Withdrawn":
-            self._withdrawn(event)
-        elif event.name in ("Locked", "Unlocked"):
-            self._locked(event)
-        elif event.name == "Slashed":
-            self._slashed(event)
-        elif event.name == "RoleSet":
-            holders = self._roles.setdefault(event.text("role"), set())
-            (holders.add if event.number("allowed") else holders.discard)(event.address("account"))
+        route = self._routes.get(event.name)
+        if route is not None:
+            route(event)
 
     def answer(self, view: str, arguments: tuple[int | str, ...]) -> list[object] | None:
         """What a view must say now; None for views that are not modelled."""
         texts = [each for each in arguments if isinstance(each, str)]
         node = self.nodes.get(texts[-1], Node()) if texts else Node()
-        if view == "active":
-            return [node.active.amount]
-        if view == "unbonding":
-            return [node.unbonding.amount]
-        if view == "locked":
-            return [node.locked]
-        if view == "stake_of":
-            return [node.active.worth(node.shares(texts[0]))]
         if view == "entry" and isinstance(arguments[-1], int):
             found = node.entries.get((texts[0], arguments[-1]), Entry())
             named = ("shares", "generation", "ready_at")
             return [{name: getattr(found, name) for name in named}]
-        return None
+        staker = texts[0] if texts else ""
+        worth = {
+            "active": node.active.amount, "unbonding": node.unbonding.amount,
+            "locked": node.locked, "stake_of": node.active.worth(node.shares(staker)),
+            "own": node.active.worth(node.shares(node.owner)), "free": node.free(self.terms),
+            "claimable": node.earned(staker), "total": self.total, "rewards": self.rewards,
+        }  # fmt: skip
+        return [worth[view]] if view in worth else None
+
+    def _role_set(self, event: Event) -> None:
+        holders = self._roles.setdefault(event.text("role"), set())
+        (holders.add if event.number("allowed") else holders.discard)(event.address("account"))
+
+    def _delegation_set(self, event: Event) -> None:
+        self.terms = Terms(event.number("least_own_bps"), event.number("exit_term"))
 
     def _staked(self, event: Event) -> None:
         node, amount = self.node(event.address("node")), event.number("amount")
         shares = node.active.shares_for(amount)
         event.same(CHECK, "shares", shares)
         staker = event.address("staker")
-        node.positions[staker] = (node.shares(staker) + shares, node.active.generation)
+        self._owned(event, node, staker)
+        node.move(staker, shares)
         node.active.amount += amount
         node.active.shares += shares
+        if staker != node.owner:
+            backed = node.active.amount <= node.backed(self.terms)
+            event.spot(CHECK).same("the owner's own share", expected=True, found=backed)
         self.total += amount
         self._counts[CHECK] += 1
 
     def _unbonded(self, event: Event) -> None:
         node, amount = self.node(event.address("node")), event.number("amount")
         staker, spot = event.address("staker"), event.spot(CHECK)
-        spot.same("stake that is free", expected=True, found=amount <= node.free())
         cost = node.active.shares_of(amount)
-        left = node.shares(staker) - cost
-        spot.same("enough shares", expected=True, found=left >= 0)
-        node.positions[staker] = (left, node.active.generation)
+        free = amount <= node.most(staker, cost, event.time, self.terms)
+        spot.same("stake that is free", expected=True, found=free)
+        spot.same("enough shares", expected=True, found=cost <= node.shares(staker))
+        node.move(staker, -cost)
+        notice = node.notice(staker)
+        notice.shares -= min(notice.shares, cost)
         node.active.amount -= amount
         node.active.shares -= cost
         shares = node.unbonding.shares_for(amount)
@@ -212,7 +153,8 @@ class Stakes:
         locker, spot = event.address("locker"), event.spot(CHECK)
         if event.name == "Locked":
             self._may(event, "locker", locker)
-            spot.same("stake that is free", expected=True, found=amount <= node.free())
+            free = amount <= node.free(self.terms)
+            spot.same("stake that is free", expected=True, found=free)
         else:
             amount = -amount
         held = node.locked_by.get(locker, 0) + amount
@@ -220,6 +162,62 @@ class Stakes:
         node.locked_by[locker] = held
         node.locked += amount
         event.same(CHECK, "total", node.locked)
+
+    def _noticed(self, event: Event) -> None:
+        node, staker = self.node(event.address("node")), event.address("staker")
+        amount, spot = event.number("amount"), event.spot(CHECK)
+        shares = node.active.shares_of(amount)
+        event.same(CHECK, "shares", shares)
+        event.same(CHECK, "ready_at", event.time + self.terms.exit_term if amount else 0)
+        spot.same("a delegator's notice", expected=True, found=staker != node.owner)
+        spot.same("enough shares", expected=True, found=shares <= node.shares(staker))
+        ready_at = event.number("ready_at")
+        node.notices[staker] = Notice(shares, node.active.generation, ready_at)
+        self._counts[CHECK] += 1
+
+    def _commissioned(self, event: Event) -> None:
+        node, spot = self.node(event.address("node")), event.spot(CHECK)
+        asked = event.number("raised") or event.number("bps")
+        spot.same("a commission in bounds", expected=True, found=asked <= MAX_COMMISSION)
+        before, made = node.commission.at(event.time), Commission(asked)
+        if asked > before and node.delegated():
+            wait = self.terms.exit_term + self._unbonding
+            made = Commission(before, asked, event.time + wait)
+        for name in ("bps", "raised", "raised_at"):
+            event.same(CHECK, name, getattr(made, name))
+        node.commission = made
+        self._counts[CHECK] += 1
+
+    def _rewarded(self, event: Event) -> None:
+        node, amount = self.node(event.address("node")), event.number("amount")
+        self._owned(event, node, event.address("owner"))
+        event.same(CHECK, "owner", node.owner)
+        event.same(CHECK, "active", node.active.amount)
+        part = node.part(amount, event.time)
+        event.same(CHECK, "commission", part)
+        node.rewards.owed[node.owner] += part
+        if part < amount:
+            node.rewards.share(node.active, amount - part)
+        self.rewards += amount
+        self._counts["rewards"] += 1
+
+    def _claimed(self, event: Event) -> None:
+        node, staker = self.node(event.address("node")), event.address("staker")
+        earned = node.earned(staker)
+        event.same(CHECK, "amount", earned)
+        node.move(staker, 0)
+        node.rewards.owed[staker] = 0
+        self.rewards -= earned
+        covered = self.rewards >= 0
+        event.spot(CHECK).same("rewards that were given", expected=True, found=covered)
+        self._counts["rewards"] += 1
+
+    def _owned(self, event: Event, node: Node, first: Address) -> None:
+        """Learn a node's owner: before anybody delegates, who stakes or is paid as the owner is."""
+        if not node.owner:
+            told = self.owner_of(event.address("node")) or first
+            event.spot(CHECK).same("the node's owner", expected=told, found=first)
+            node.owner = first
 
     def _slashed(self, event: Event) -> None:
         slasher = event.address("slasher")

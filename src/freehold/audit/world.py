@@ -154,6 +154,7 @@ class Models:
             unbonding=integer(made("staking"), "unbonding_period"),
         )  # fmt: skip
         self.stakes.slashers[at["faults"]] = self.faults
+        self.stakes.owner_of = self.registry.owner
         arbiters: dict[Address, Arbiter] = {}
         self.payments = Payments(network, arbiters=arbiters, counts=counts)
         self.deals = Deals(
@@ -195,8 +196,8 @@ class Models:
         owed = self.payments.accounts.totals.get(token, 0) + self.payments.fees.get(token, 0)
         covered = self.balances.of(at["payments"]) >= owed
         spot.same("payments holding what its accounts have", expected=True, found=covered)
-        covered = self.balances.of(at["staking"]) >= self.stakes.total
-        spot.same("staking holding all stake", expected=True, found=covered)
+        covered = self.balances.of(at["staking"]) >= self.stakes.held
+        spot.same("staking holding all stake and rewards", expected=True, found=covered)
 
     def answer(self, question: Question, moment: int) -> list[object] | None:
         """What a view must say at a moment; None for views that are not modelled."""

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from freehold.audit.accounts import Account, Accounts, check_solvent
 from freehold.audit.beacon import Beacon, Round
+from freehold.audit.pools import Node, Pool, Terms
 from freehold.audit.proofs import Piece, Proofs, Set, challenge, climb
 from freehold.audit.report import Difference, Differs, Place, Report, Spot
-from freehold.audit.stakes import Node, Pool
 from freehold.audit.sums import Sums
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.domain.money import RATE_UNIT
@@ -106,7 +106,7 @@ def test_a_pool_slashed_to_nothing_is_worth_nothing_to_old_shares() -> None:
     node.positions["a"] = (10**7, 0)
     assert node.take(10) == 10
     assert node.shares("a") == 0
-    assert node.free() == 0
+    assert node.free(Terms(1_000, 60)) == 0
 
 
 @settings(deadline=None)

@@ -59,6 +59,10 @@ def staked(press: Press, amount: int) -> None:
         Log("token", "Transfer", [ZERO_ADDRESS, SENDER, amount]),
         Log("token", "Movement", [at["token"], ZERO_ADDRESS, SENDER, amount, 4]),
     ])  # fmt: skip
+    press.call("registry", "retire", [SENDER], [
+        Log("registry", "NodeRegistered",
+            [SENDER, SENDER, 1, 1, "https://n", bytes(32), bytes(32), SENDER]),
+    ])  # fmt: skip
     press.call("staking", "stake", [SENDER, amount], [
         Log("staking", "Staked", [SENDER, SENDER, amount, amount * 10**6]),
         Log("staking", "Movement", [at["token"], SENDER, at["staking"], amount, 11]),

@@ -136,6 +136,8 @@ STRUCTS = [
     (registry.Node, "registry", "node", 1),
     (registry.Session, "registry", "session", 2),
     (staking.Entry, "staking", "entry", 3),
+    (staking.Notice, "staking", "notice", 2),
+    (staking.Commission, "staking", "commission", 1),
     (storage.Parameters, "storage", "parameters", 0),
     (storage.Deal, "storage", "deal", 1),
     (storage.Column, "storage", "column", 2),

@@ -1,0 +1,306 @@
+"""Stake behind nodes: one's own (add, remove, commission), others' (delegate, undelegate,
+compare), and what it earned (claim)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.amounts import brief, moment, span
+from freehold.cli.home import open_home
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import open_account, open_ledger
+from freehold.domain import money
+from freehold.domain.errors import ConflictError, UsageError
+from freehold.domain.ids import Address, address
+
+if TYPE_CHECKING:
+    from freehold.cli.operators import Comparison, Leaving
+    from freehold.economics.delegation import Operator
+    from freehold.ledger.ledger import Ledger
+
+app = typer.Typer(name="stake", help="Stake behind nodes.", no_args_is_help=True)
+
+AmountArgument = Annotated[str, typer.Argument(help="Amount in whole tokens, such as 2.5.")]
+NodeArgument = Annotated[str, typer.Argument(help="Node id, an address.")]
+_DAY = 86_400
+_MOST_BPS = 5_000
+
+
+@app.command()
+def add(
+    node: NodeArgument,
+    amount: AmountArgument,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put stake behind a node of yours."""
+    screen = Screen(as_json)
+    with cancellable(), open_account(home, password_file) as ledger:
+        ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
+        receipt = ledger.staking.stake(address(node), money.parse(amount))
+        active = ledger.staking.active(address(node))
+    screen.emit({"transaction": receipt.hash, "node": node, "active": active})
+    screen.say(f"[green]✓[/] {money.show(active)} stands behind {node}")
+
+
+@app.command()
+def remove(
+    node: NodeArgument,
+    amount: Annotated[
+        str | None, typer.Argument(help="Amount to unbond; none: withdraw what is ready.")
+    ] = None,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Unbond stake; without an amount, withdraw what has waited long enough."""
+    screen = Screen(as_json)
+    target = address(node)
+    with cancellable(), open_account(home, password_file) as ledger:
+        if amount is not None:
+            _unbond(screen, ledger, target, money.parse(amount))
+            return
+        taken = withdraw_ready(ledger, target)
+    screen.emit({"node": node, "withdrawn": taken})
+    screen.say(f"[green]✓[/] withdrew {money.show(taken)}")
+
+
+@app.command()
+def delegate(
+    node: NodeArgument,
+    amount: AmountArgument,
+    *,
+    most: Annotated[
+        str | None,
+        typer.Option("--most", help="Highest commission to accept, percent; default: what it is."),
+    ] = None,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Put stake behind somebody else's node: it earns with it, and is slashed with it."""
+    screen, target = Screen(as_json), address(node)
+    with cancellable(), open_account(home, password_file) as ledger:
+        terms = ledger.staking.commission(target)
+        limit = max(terms.bps, terms.raised) if most is None else bps_of(most)
+        ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
+        receipt = ledger.staking.delegate(target, money.parse(amount), most_bps=limit)
+        held = ledger.staking.stake_of(account_of(ledger), target)
+    screen.emit({"transaction": receipt.hash, "node": node, "stake": held, "commission": terms.bps})
+    screen.say(f"[green]✓[/] {money.show(held)} of yours stand behind {node}")
+    screen.tell(f"Its owner keeps {percent(terms.bps * 100)} of what it is rewarded with.")
+
+
+@app.command()
+def undelegate(
+    node: NodeArgument,
+    amount: Annotated[str | None, typer.Argument(help="Amount; none: all of it.")] = None,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take delegated stake back: unbond what nothing holds, or give notice where it is locked."""
+    screen, target = Screen(as_json), address(node)
+    with cancellable(), open_account(home, password_file) as ledger:
+        account = account_of(ledger)
+        units = money.parse(amount) if amount else ledger.staking.stake_of(account, target)
+        if ledger.staking.can_unbond(account, target, units):
+            _unbond(screen, ledger, target, units)
+            return
+        ready_at = give_notice(ledger, target, units)
+    screen.emit({"node": node, "notice": units, "ready_at": ready_at})
+    screen.say(f"[green]✓[/] notice of {money.show(units)} given to {node}")
+    screen.tell(
+        f"Its commitments hold that stake until they end, or until {moment(ready_at)}: run the "
+        "same command again then. Until it is unbonded it earns and can be slashed."
+    )
+
+
+@app.command()
+def claim(
+    node: NodeArgument,
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take what your stake behind a node has earned."""
+    screen, target = Screen(as_json), address(node)
+    with cancellable(), open_account(home, password_file) as ledger:
+        receipt = ledger.staking.claim_rewards(target)
+    amount = receipt.one("RewardsClaimed").number("amount")
+    screen.emit({"transaction": receipt.hash, "node": node, "amount": amount})
+    screen.say(f"[green]✓[/] claimed {money.show(amount)}")
+
+
+@app.command()
+def commission(
+    node: NodeArgument,
+    percent_: Annotated[str, typer.Argument(metavar="PERCENT", help="Such as 5 or 7.25.")],
+    *,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Set what you keep of a node's rewards; a raise waits until delegators could have left."""
+    screen, target = Screen(as_json), address(node)
+    with cancellable(), open_account(home, password_file) as ledger:
+        receipt = ledger.staking.set_commission(target, bps_of(percent_))
+    event = receipt.one("CommissionSet")
+    told = {name: event.number(name) for name in ("bps", "raised", "raised_at")}
+    screen.emit({"transaction": receipt.hash, "node": node, **told})
+    screen.say(f"[green]✓[/] the commission of {node} is {percent(told['bps'] * 100)}")
+    if told["raised_at"]:
+        when = moment(told["raised_at"])
+        screen.say(f"  it becomes {percent(told['raised'] * 100)} at {when}")
+
+
+@app.command()
+def compare(
+    *,
+    days: Annotated[
+        int, typer.Option("--days", min=1, max=3_650, help="Days back that yields are taken from.")
+    ] = 30,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare the operators you could delegate to, and see what of yours is on its way out."""
+    from freehold.cli import operators
+    from freehold.cli.wallets import WalletFolder
+
+    screen, target = Screen(as_json), open_home(home)
+    folder = WalletFolder(target.wallet)
+    account = folder.address() if folder.exists() else None
+    with cancellable(), open_ledger(home) as ledger:
+        found = operators.compare(ledger, account=account, window=days * _DAY)
+    screen.emit(found.to_json())
+    show(screen, found)
+
+
+def show(screen: Screen, found: Comparison) -> None:
+    """The comparison as tables."""
+    columns = ("node", "net a year", "rewards", "commission", "slashed", "own", "delegated", "room")
+    screen.table("operators, best first", columns, [_row(found, each) for each in found.operators])
+    if found.holdings:
+        mine = [(h.node, brief(h.stake), brief(h.claimable)) for h in found.holdings]
+        screen.table("yours", ("node", "stake", "claimable"), mine)
+    if found.leaving:
+        names = ("node", "what", "amount", "ready in")
+        screen.table("on their way out", names, [_going(found, each) for each in found.leaving])
+
+
+def percent(millionths: int) -> str:
+    """Millionths as a percentage with two places, rounded down."""
+    hundredths = millionths // 100
+    sign, hundredths = ("-", -hundredths) if hundredths < 0 else ("", hundredths)
+    return f"{sign}{hundredths // 100}.{hundredths % 100:02d} %"
+
+
+def bps_of(text: str) -> int:
+    """Basis points of a percentage such as ``"7.25"``; UsageError beyond 50 or for finer ones."""
+    units = money.parse(text.removesuffix("%"))
+    bps, rest = divmod(units, money.UNIT // 100)
+    if rest or bps > _MOST_BPS:
+        raise UsageError(
+            f"{text!r} is no commission",
+            remedy="Write a percentage from 0 to 50 with at most two places, such as 7.25.",
+        )
+    return bps
+
+
+def countdown(seconds: int) -> str:
+    """How long is left, in days and hours, or finer when it is near."""
+    if seconds == 0:
+        return "now"
+    if seconds < 3_600:
+        return span(seconds)
+    days, hours = seconds // _DAY, seconds % _DAY // 3_600
+    return f"{days} d {hours} h" if days else f"{hours} h {seconds % 3_600 // 60} min"
+
+
+def account_of(ledger: Ledger) -> Address:
+    """The account whose key the ledger was opened with."""
+    from freehold.domain.keys import Key
+
+    if not isinstance(ledger.key, Key):
+        raise TypeError("a ledger with a key")
+    return ledger.key.address
+
+
+def give_notice(ledger: Ledger, node: Address, amount: int) -> int:
+    """Give notice of so much stake; when it is over.
+
+    ConflictError where a notice is over but covers less, or runs and covers as much: a new one
+    would only begin the wait anew.
+    """
+    account = account_of(ledger)
+    running = ledger.staking.notice(account, node)
+    if running.shares:
+        held = ledger.staking.stake_of(account, node)
+        covered = held * running.shares // ledger.staking.shares_of(account, node)
+        if running.ready_at <= ledger.now():
+            raise ConflictError(
+                f"notice of {money.show(covered, places=18)} at {node} is over, not of more",
+                remedy="Take that out first: `freehold stake undelegate NODE AMOUNT`.",
+            )
+        if covered >= amount:
+            raise ConflictError(
+                f"notice of that stake of {node} runs until {moment(running.ready_at)}",
+                remedy="Run it again then, or as soon as the node's commitments end.",
+            )
+    receipt = ledger.staking.give_notice(node, amount)
+    return receipt.one("NoticeSet").number("ready_at")
+
+
+def withdraw_ready(ledger: Ledger, node: Address) -> int:
+    """Withdraw every entry of the account that is ready; base units. ConflictError for none."""
+    from freehold.cli.operators import unbonding
+
+    ledger.index.sync()
+    taken, waiting = 0, 0
+    for event in unbonding(ledger, account_of(ledger), node):
+        if event.number("ready_at") > ledger.now():
+            waiting = event.number("ready_at")
+            continue
+        receipt = ledger.staking.withdraw(node, event.number("entry"))
+        taken += receipt.one("Withdrawn").number("amount")
+    if not taken:
+        when = f"the next is ready at {moment(waiting)}" if waiting else "nothing is unbonding"
+        raise ConflictError(
+            f"no stake of {node} can be withdrawn: {when}",
+            remedy="Unbond first: `freehold stake remove NODE AMOUNT`, then wait.",
+        )
+    return taken
+
+
+def _unbond(screen: Screen, ledger: Ledger, node: Address, amount: int) -> None:
+    event = ledger.staking.unbond(node, amount).one("Unbonded")
+    screen.emit({"entry": event.number("entry"), "ready_at": event.number("ready_at")})
+    when = moment(event.number("ready_at"))
+    screen.say(f"[green]✓[/] unbonding {money.show(amount)}; ready at {when}")
+    screen.say(f"  then: freehold stake remove {node}")
+
+
+def _going(found: Comparison, each: Leaving) -> tuple[object, ...]:
+    what = "notice" if each.entry is None else f"entry {each.entry}"
+    return each.node, what, brief(each.amount), countdown(found.left(each.ready_at))
+
+
+def _row(found: Comparison, each: Operator) -> tuple[object, ...]:
+    told = percent(each.commission * 100)
+    if each.raised_at:
+        told += f", {percent(each.raised * 100)} in {countdown(found.left(each.raised_at))}"
+    lost = f"{len(each.slashes)}: {brief(each.slashed)}" if each.slashes else "never"
+    free = f"short {brief(each.shortfall)}" if each.shortfall else brief(each.room)
+    yearly = each.yearly
+    return (
+        each.node, percent(yearly.net), percent(yearly.gross), told, lost, brief(each.own),
+        brief(each.delegated), free,
+    )  # fmt: skip
