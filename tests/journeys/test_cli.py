@@ -11,11 +11,7 @@ from pathlib import Path
 import pytest
 
 from freehold.cli.home import Home
-from freehold.cli.local import COINS
-from freehold.domain.ids import address
 from freehold.domain.money import UNIT
-from freehold.ledger.devnet.process import Devnet
-from freehold.ledger.ledger import Ledger
 from journeys.town import Town
 
 pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
@@ -48,7 +44,7 @@ def test_the_tutorial(tmp_path: Path) -> None:
         file.write_bytes(os.urandom(70_000))
         _store(home, file, tmp_path)
         _recover(home, other, file, tmp_path)
-        _share(town, home, visitor, file, tmp_path)
+        _share(home, visitor, file, tmp_path)
         assert native(home, "verify", "--data", "mail/letter.txt")["passed"] is True
         _refuse_second(home)
     finally:
@@ -61,6 +57,7 @@ def _store(home: Path, file: Path, scratch: Path) -> None:
     assert not (scratch / "no").exists()
     stored = native(home, "put", str(file), "mail/letter.txt")
     assert (stored["pending"], stored["size"]) == (False, 70_000)
+    assert "is a folder of 1 object" in str(native(home, "get", "mail", code=1)["error"])
     small = scratch / "small.txt"
     small.write_text("small")
     assert native(home, "put", str(small))["pending"] is False
@@ -69,11 +66,14 @@ def _store(home: Path, file: Path, scratch: Path) -> None:
     assert (scratch / "back").read_bytes() == file.read_bytes()
     info = native(home, "info", "mail/letter.txt")
     assert len({column["node"] for column in info["columns"]}) == 6  # type: ignore[attr-defined]
+    assert info["term_end"] == stored["term_end"]
     native(home, "mv", "files/small.txt", "files/tiny.txt")
     native(home, "rm", "files/tiny.txt")
     rows = native(home, "ls")["rows"]
-    assert [row["name"] for row in rows] == ["mail/letter.txt"]  # type: ignore[attr-defined]
+    ends = [(row["name"], row["term_end"]) for row in rows]  # type: ignore[attr-defined]
+    assert ends == [("mail/letter.txt", stored["term_end"])]
     assert native(home, "get", "files/tiny.txt", code=1)["kind"] == "NotFoundError"
+    assert native(home, "verify", "--data", "files/tiny.txt", code=1)["kind"] == "NotFoundError"
 
 
 def _store_together(home: Path, scratch: Path) -> None:
@@ -110,16 +110,20 @@ def _recover(home: Path, other: Path, file: Path, scratch: Path) -> None:
     assert freehold(scratch / "third", "recover", str(broken), code=2)["kind"] == "UsageError"
 
 
-def _share(town: Town, home: Path, visitor: Path, file: Path, scratch: Path) -> None:
+def _share(home: Path, visitor: Path, file: Path, scratch: Path) -> None:
     """A second account reads what was shared with it, and pays for the reading."""
-    account = address(str(freehold(visitor, "wallet", "create")["account"]))
-    (visitor / "network.json").write_text((home / "network.json").read_text())
-    _fund(town, account)
+    account = str(freehold(visitor, "wallet", "create")["account"])
+    assert freehold(visitor, "wallet", "show", code=1)["kind"] == "NotFoundError"
+    freehold(visitor, "network", "use", str(home / "network.json"))
     _send(home, account)
-    freehold(visitor, "wallet", "deposit", "100")
-    before = freehold(visitor, "wallet", "show")
     card = str(freehold(visitor, "share")["card"])
     token = str(native(home, "share", "mail/letter.txt", "--to", card)["token"])
+    poor = freehold(visitor, "ls", "--token", token, code=5)
+    assert (poor["kind"], "wallet deposit" in str(poor["remedy"])) == (
+        "InsufficientFundsError", True,
+    )  # fmt: skip
+    freehold(visitor, "wallet", "deposit", "100")
+    before = freehold(visitor, "wallet", "show")
     target = scratch / "shared"
     freehold(visitor, "get", "mail/letter.txt", str(target), "--token", token)
     assert target.read_bytes() == file.read_bytes()
@@ -130,7 +134,10 @@ def _share(town: Town, home: Path, visitor: Path, file: Path, scratch: Path) -> 
 
 
 def _send(home: Path, account: str) -> None:
-    """Tokens go to the visitor; what could only lose them is refused."""
+    """Tokens and coins go to the visitor; what could only lose them is refused."""
+    native(home, "wallet", "send", account, "10", "--coins")
+    much = native(home, "wallet", "send", account, "1" * 20, "--coins", code=5)
+    assert much["kind"] == "InsufficientFundsError"
     before = int(str(freehold(home, "wallet", "show")["tokens"]))
     sent = native(home, "wallet", "send", account, "1000")
     assert (sent["to"], sent["amount"]) == (account, 1_000 * UNIT)
@@ -147,14 +154,6 @@ def _send(home: Path, account: str) -> None:
     ):
         assert native(home, "wallet", "send", to, amount, code=code)["kind"] == kind
     assert freehold(home, "wallet", "show")["tokens"] == sent["left"]
-
-
-def _fund(town: Town, account: str) -> None:
-    """Coins for gas; tokens come from the town's own account."""
-    devnet = Devnet.attach(town.home.root)
-    state = town.home.root / "founding" / "ledger"
-    with Ledger.open(town.network, state=state, key=devnet.funder) as funder:
-        funder.transfer(address(account), COINS)
 
 
 def _refuse_second(home: Path) -> None:

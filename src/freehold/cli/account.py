@@ -1,4 +1,4 @@
-"""The account: its wallet (create, show, backup, restore, deposit, withdraw, send), its stake."""
+"""The account: its wallet (create, show, backup, restore, deposit, withdraw, send)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from freehold.cli.amounts import moment
-from freehold.cli.home import find_home, open_home, read_text
+from freehold.cli import stake as staking
+from freehold.cli.home import Home, find_home, open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import new_password, open_account, open_client, open_ledger, read_password
@@ -18,10 +18,9 @@ from freehold.domain.files import write_whole
 from freehold.domain.ids import Address, address, caip10
 
 wallet = typer.Typer(name="wallet", help="The account's key and money.", no_args_is_help=True)
-stake = typer.Typer(name="stake", help="Stake behind nodes.", no_args_is_help=True)
+stake = staking.app
 
 AmountArgument = Annotated[str, typer.Argument(help="Amount in whole tokens, such as 2.5.")]
-NodeArgument = Annotated[str, typer.Argument(help="Node id, an address.")]
 
 
 @wallet.command()
@@ -41,6 +40,7 @@ def create(
         key = WalletFolder(target.wallet).create(new_phrase(), new_password(target, password_file))
     screen.emit({"account": key.address})
     screen.say(f"[green]✓[/] account {key.address}")
+    _say_network(screen, target)
     screen.say("Now write down its recovery kit: [bold]freehold wallet backup KIT.txt[/]")
 
 
@@ -116,6 +116,16 @@ def restore(
         key = WalletFolder(target.wallet).create(phrase, new_password(target, password_file))
     screen.emit({"account": key.address})
     screen.say(f"[green]✓[/] account {key.address}")
+    _say_network(screen, target)
+
+
+def _say_network(screen: Screen, target: Home) -> None:
+    """How a home that knows no network yet comes to one, without which little can be done."""
+    if not target.descriptor.exists():
+        screen.say(
+            "Before all else name its network: [bold]freehold network use network.json[/], or "
+            "found one with [bold]freehold network create[/]"
+        )
 
 
 @wallet.command()
@@ -154,27 +164,32 @@ def withdraw(
 @wallet.command()
 def send(
     to: Annotated[str, typer.Argument(help="Account that gets them, an address.")],
-    amount: AmountArgument,
+    amount: Annotated[str, typer.Argument(help="Amount in whole tokens or coins, such as 2.5.")],
     *,
+    coins: Annotated[
+        bool, typer.Option("--coins", help="Send the chain's coins, which pay for gas.")
+    ] = False,
     yes: YesOption = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send tokens of the network to another account."""
+    """Send tokens of the network, or coins of its chain, to another account."""
     from freehold.cli import sending
 
     screen, recipient, units = Screen(as_json), address(to), money.parse(amount)
     with cancellable(), open_account(home, password_file) as ledger:
-        sending.check(ledger, recipient, units)
-        told = f"{money.show(units, places=18)} {ledger.token.symbol()}"
+        purse = sending.Coins(ledger) if coins else sending.Tokens(ledger)
+        purse.check(recipient, units)
+        unit = purse.unit
+        told = f"{money.show(units, places=18)} {unit}"
         screen.confirm(f"Send {told} to {recipient}? Nobody can take it back.", yes=yes)
-        receipt = ledger.token.transfer(recipient, units)
-        left = ledger.token.balance_of(sending.sender(ledger))
+        receipt = purse.send(recipient, units)
+        left = purse.held()
     screen.emit(
         {
             "transaction": receipt.hash, "block": receipt.block, "to": recipient,
-            "amount": units, "gas": receipt.gas_used, "left": left,
+            "amount": units, "unit": unit, "gas": receipt.gas_used, "left": left,
         }
     )  # fmt: skip
     screen.say(f"[green]✓[/] sent {told} to {recipient}; {money.show(left)} are left")
@@ -187,75 +202,3 @@ def _account(key: object) -> Address:
     if not isinstance(key, Key):
         raise TypeError("a ledger with a key")
     return key.address
-
-
-@stake.command()
-def add(
-    node: NodeArgument,
-    amount: AmountArgument,
-    *,
-    home: HomeOption = None,
-    password_file: PasswordFileOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Put stake behind a node of yours."""
-    screen = Screen(as_json)
-    with cancellable(), open_account(home, password_file) as ledger:
-        ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
-        receipt = ledger.staking.stake(address(node), money.parse(amount))
-        active = ledger.staking.active(address(node))
-    screen.emit({"transaction": receipt.hash, "node": node, "active": active})
-    screen.say(f"[green]✓[/] {money.show(active)} stands behind {node}")
-
-
-@stake.command()
-def remove(
-    node: NodeArgument,
-    amount: Annotated[
-        str | None, typer.Argument(help="Amount to unbond; none: withdraw what is ready.")
-    ] = None,
-    *,
-    home: HomeOption = None,
-    password_file: PasswordFileOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Unbond stake; without an amount, withdraw what has waited long enough."""
-    screen = Screen(as_json)
-    target = address(node)
-    with cancellable(), open_account(home, password_file) as ledger:
-        if amount is not None:
-            event = ledger.staking.unbond(target, money.parse(amount)).one("Unbonded")
-            screen.emit({"entry": event.number("entry"), "ready_at": event.number("ready_at")})
-            when = moment(event.number("ready_at"))
-            screen.say(f"[green]✓[/] unbonding {amount}; ready at {when}")
-            return
-        taken = _withdraw_ready(ledger, target)
-    screen.emit({"node": node, "withdrawn": taken})
-    screen.say(f"[green]✓[/] withdrew {money.show(taken)}")
-
-
-def _withdraw_ready(ledger: object, node: Address) -> int:
-    from freehold.ledger.ledger import Ledger
-
-    if not isinstance(ledger, Ledger):
-        raise TypeError("a ledger")
-    account = _account(ledger.key)
-    ledger.index.sync()
-    where = {"node": node, "staker": account}
-    done = {e.number("entry") for e in ledger.index.events("staking", "Withdrawn", where=where)}
-    taken, waiting = 0, 0
-    for event in ledger.index.events("staking", "Unbonded", where=where):
-        if event.number("entry") in done:
-            continue
-        if event.number("ready_at") > ledger.now():
-            waiting = event.number("ready_at")
-            continue
-        receipt = ledger.staking.withdraw(node, event.number("entry"))
-        taken += receipt.one("Withdrawn").number("amount")
-    if not taken:
-        when = f"the next is ready at {moment(waiting)}" if waiting else "nothing is unbonding"
-        raise ConflictError(
-            f"no stake of {node} can be withdrawn: {when}",
-            remedy="Unbond first: `freehold stake remove NODE AMOUNT`, then wait.",
-        )
-    return taken

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,13 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from freehold.domain.errors import ConflictError, NotFoundError, UsageError, VersionError
+from freehold.domain.errors import (
+    CapacityError,
+    ConflictError,
+    NotFoundError,
+    UsageError,
+    VersionError,
+)
 from freehold.domain.files import write_whole
 
 if TYPE_CHECKING:
     from freehold.domain.network import Network
 
 VERSION = 1
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +79,21 @@ class Home:
         if not self.descriptor.is_file():
             raise NotFoundError(
                 f"no network in {self.root}",
-                remedy="Start one with `freehold up`, or join one with "
-                "`freehold node join --network network.json`.",
+                remedy="Name the one to use with `freehold network use network.json`, or start one "
+                "with `freehold up`.",
             )
         return Network.parse(self.descriptor.read_text())
 
     def claim(self) -> None:
-        """Make or check the marker of this home; VersionError when it is foreign or newer."""
-        marker = self.root / "home.json"
+        """Make or check the marker of this home.
+
+        VersionError when it is foreign or newer, UsageError when it cannot be made or read there,
+        CapacityError when the disk is full.
+        """
+        with _usable(self.root):
+            self._claim(self.root / "home.json")
+
+    def _claim(self, marker: Path) -> None:
         if not marker.exists():
             self._make(marker)
             return
@@ -105,9 +121,14 @@ class Home:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold this home alone; ConflictError while another process does."""
-        path = self.root / "lock"
-        with path.open("a+") as file:
+        """Hold this home alone; ConflictError while another process does, UsageError where
+        nothing can be written."""
+        with _usable(self.root):
+            file = (self.root / "lock").open("a+")
+            if not os.access(self.root, os.W_OK | os.X_OK):
+                file.close()
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -133,16 +154,24 @@ def default_root() -> Path:
 
 def find_home(root: Path | None) -> Home:
     """The home at ``root``, or the user's own; it need not exist yet."""
-    return Home((root or default_root()).expanduser().absolute())
+    try:
+        return Home((root or default_root()).expanduser().absolute())
+    except RuntimeError as error:
+        raise UsageError(
+            f"{root} names no folder: {error}", remedy="Write the folder out, from the root on."
+        ) from error
 
 
 def open_home(root: Path | None) -> Home:
     """A home that exists and is ours; NotFoundError or VersionError otherwise."""
     home = find_home(root)
-    if not home.root.exists():
+    with _usable(home.root):
+        there = home.root.exists()
+    if not there:
         raise NotFoundError(
             f"there is no Freehold home at {home.root}",
-            remedy="Start a network with `freehold up`, or name its folder with --home.",
+            remedy="Start a network with `freehold up`, make the home with `freehold network use "
+            "network.json`, or name its folder with --home.",
         )
     home.claim()
     return home
@@ -156,6 +185,22 @@ def read_text(path: Path) -> str:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
         raise UsageError(
             f"{path} cannot be read: {reason}", remedy="Name a text file that exists."
+        ) from error
+
+
+@contextmanager
+def _usable(root: Path) -> Iterator[None]:
+    """Say which home the system refused to make, read or write, and why."""
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in _FULL
+        kind = CapacityError if full else UsageError
+        raise kind(
+            f"{root} cannot be a Freehold home: {error.strerror}",
+            remedy="Free some space, or choose a folder on another disk with --home."
+            if full
+            else "Choose a folder that you may write, or a new one in such a folder, with --home.",
         ) from error
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 LINES = 12
 REFRESH = 2.0
 _COLOURS = {"good": "green", "failed": "red", "leaving": "yellow", "retired": "dim"}
+_FOOTER = "[dim]Ctrl-C stops everything and keeps all state; `freehold up` goes on.[/]"
 _HOLDING = frozenset({"good", "leaving"})
 
 
@@ -35,9 +36,10 @@ def names_of(home: Home) -> dict[Address, str]:
 def watch(
     ledger: Ledger, home: Home, console: Console, *, stop: Callable[[], bool] = lambda: False
 ) -> None:
-    """Redraw the view every two seconds until ``stop``, or Ctrl-C."""
+    """Redraw the view every two seconds until ``stop``, or Ctrl-C; the last good one stays."""
     from rich.live import Live
 
+    last: RenderableType = ""
     with Live(console=console, auto_refresh=False) as live:
         while not stop():
             try:
@@ -45,11 +47,10 @@ def watch(
             except UnavailableError as error:
                 live.update(f"[red]{error.message}[/]\n  {error.remedy}", refresh=True)
             else:
-                footer = (
-                    "[dim]Ctrl-C stops everything and keeps all state; `freehold up` goes on.[/]"
-                )
-                live.update(draw(view, footer=footer), refresh=True)
+                last = draw(view)
+                live.update(draw(view, footer=_FOOTER), refresh=True)
             time.sleep(REFRESH)
+        live.update(last, refresh=True)
 
 
 def running(home: Home) -> frozenset[str]:

@@ -85,6 +85,7 @@ class LocalNetwork:
     def start_devnet(self, *, admin: bool = False) -> Devnet:
         """The home's devnet, started unless it runs."""
         self.say("starting the ledger")
+        processes.forget_stop(self.home, LEDGER_NAME)
         try:
             return Devnet.attach(self.home.root)
         except FreeholdError:
@@ -145,14 +146,17 @@ class LocalNetwork:
         try:
             devnet = Devnet.attach(self.home.root)
         except FreeholdError:
-            return self._noted(stopped)
+            self._note(stopped)
+            return stopped
         devnet.stop()
-        return self._noted([*stopped, LEDGER_NAME])
+        self._note(stopped)
+        return [*stopped, LEDGER_NAME]
 
-    def _noted(self, stopped: list[str]) -> list[str]:
-        for name in stopped:
+    def _note(self, stopped: list[str]) -> None:
+        """Say that all is down; last the ledger, also where it had ended by itself."""
+        ledger = [LEDGER_NAME] if self.home.devnet.exists() else []
+        for name in [*stopped, *ledger]:
             processes.note_stop(self.home, name, DOWN)
-        return stopped
 
     def add_node(self, network: Network, devnet: Devnet) -> str:
         """Found one more node of one more owner and start it; its name."""
@@ -247,6 +251,11 @@ class LocalNetwork:
         with Client.open(network, wallet, folder.state) as client:
             if not client.chain.funds().deposited:
                 client.deposit(DEPOSIT)
+
+
+def is_down(home: Home) -> bool:
+    """Whether the network was stopped on purpose and did not start again."""
+    return processes.why_stopped(home, LEDGER_NAME) == DOWN
 
 
 def folder_password(folder: Path) -> str:

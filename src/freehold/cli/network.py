@@ -1,4 +1,4 @@
-"""Networks: create one on any EVM chain, show one."""
+"""Networks: create one on any EVM chain, use one that others founded, show one."""
 
 from __future__ import annotations
 
@@ -65,6 +65,31 @@ def create(
     write_whole(target.descriptor, network.render().encode(), mode=PUBLIC)
     screen.emit({"descriptor": str(target.descriptor), "contracts": dict(network.contracts)})
     screen.say(f"[green]✓[/] {network.name}: give {target.descriptor} to whoever shall join")
+
+
+@app.command()
+def use(
+    descriptor: Annotated[Path, typer.Argument(help="network.json, from whoever founded it.")],
+    *,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a network that others founded this home's own, after asking its chain."""
+    from freehold.cli.adopting import adopt
+    from freehold.cli.wallets import WalletFolder
+
+    screen, target = Screen(as_json), find_home(home)
+    with cancellable():
+        network = adopt(target, descriptor)
+    screen.emit(
+        {
+            "name": network.name, "chain_id": network.chain_id,
+            "network_id": "0x" + network.network_id.hex(), "descriptor": str(target.descriptor),
+        }
+    )  # fmt: skip
+    screen.say(f"[green]✓[/] {network.name} on chain {network.chain_id} is this home's network")
+    if not WalletFolder(target.wallet).exists():
+        screen.say("Now make an account: [bold]freehold wallet create[/]")
 
 
 @app.command("show")

@@ -9,13 +9,12 @@ import typer
 
 from freehold.cli import processes
 from freehold.cli.amounts import brief
-from freehold.cli.home import find_home, open_home, read_text
+from freehold.cli.home import find_home, open_home
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.domain import money
 from freehold.domain.errors import ConflictError, NotFoundError, UnavailableError
-from freehold.domain.files import PUBLIC, write_whole
 
 if TYPE_CHECKING:
     from freehold.cli.snapshot import NodeView
@@ -77,14 +76,19 @@ def join(
     as_json: JsonOption = False,
 ) -> None:
     """Register the node under this wallet, stake behind it, and join the storage market."""
+    from freehold.cli.adopting import adopt
     from freehold.cli.enlist import Enlistment, enlist
     from freehold.cli.floor import measure
     from freehold.cli.local import folder_password, node_key
+    from freehold.cli.wallets import WalletFolder
     from freehold.ledger.contracts.registry import STORAGE
 
     screen, target = Screen(as_json), open_home(home)
-    _adopt(target.descriptor, network)
     folder = _folder(target.node(name))
+    WalletFolder(target.wallet).address()
+    with cancellable():
+        if network is not None:
+            adopt(target, network)
     with cancellable(), open_account(home, password_file) as ledger:
         floor = measure(ledger, folder, coin=money.parse(coin))
         floor.require(yes=yes)
@@ -96,20 +100,6 @@ def join(
         enlist(ledger, key, Enlistment(roles=STORAGE, stake=money.parse(stake)))
     screen.emit({"node": key.address, **floor.to_json()})
     screen.say(f"[green]✓[/] {key.address} is in; start it with `freehold node start {name}`")
-
-
-def _adopt(descriptor: Path, given: Path | None) -> None:
-    if given is None:
-        return
-    from freehold.domain.network import Network
-
-    network = Network.parse(read_text(given))
-    if descriptor.exists() and Network.parse(read_text(descriptor)) != network:
-        raise ConflictError(
-            "this home belongs to another network",
-            remedy="Choose another --home; a home belongs to one network.",
-        )
-    write_whole(descriptor, network.render().encode(), mode=PUBLIC)
 
 
 def _folder(folder: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,13 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli.amounts import moment
 from freehold.cli.home import find_home, read_text
+from freehold.cli.names import check_new, choose_file, find_object
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.plain import plain
 from freehold.cli.put import put
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import new_password, open_client
-from freehold.domain.errors import ConflictError, NotFoundError, UsageError
+from freehold.cli.terms import ends_of_deals, ends_of_objects, kept
+from freehold.domain.errors import NotFoundError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from freehold.client.catalog import Unread
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
     from freehold.markets.storage.manifest import Put
 
 NameArgument = Annotated[str, typer.Argument(help="Name on the network, such as docs/plan.pdf.")]
-
-_NAME_MAX = 255
-"""Bytes that file systems take as a file's name."""
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +48,10 @@ def get(
     token: Annotated[
         str | None, typer.Option("--token", help="Share token, for an object of somebody else.")
     ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Without FILE, overwrite a file that has the object's name."),
+    ] = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
@@ -56,14 +59,17 @@ def get(
     """Read an object back, from any k of its columns."""
     screen = Screen(as_json)
     piped = str(file) == "-"
-    target = file or local_file(name, shared=token is not None)
-    sink = sys.stdout.buffer if piped else target
     with cancellable(), open_client(home, password_file) as client:
         if token is None:
-            with screen.progress(plain(name), _size(client, name)) as advance:
+            named = find_object(client, name)
+            target = choose_file(file, name, force=force)
+            sink = sys.stdout.buffer if piped else target
+            with screen.progress(plain(name), named.size) as advance:
                 delivery = client.get(name, sink, progress=advance)
         else:
             shared = _named_in(client.open_share(token).objects, name)
+            target = choose_file(file, name, force=force)
+            sink = sys.stdout.buffer if piped else target
             with screen.progress(plain(name), shared.put.location.size) as advance:
                 delivery = client.get_shared(shared, sink, progress=advance)
     if not piped:
@@ -74,29 +80,6 @@ def get(
             }
         )  # fmt: skip
         screen.say(f"[green]✓[/] {plain(str(target))}  {delivery.size:,} bytes{_trouble(delivery)}")
-
-
-def local_file(name: str, *, shared: bool) -> Path:
-    """Where an object goes when the user names no file: into this folder, under its last part.
-
-    UsageError when that is no proper file name; ConflictError when somebody else's object would
-    overwrite a file, since it is they who chose the name.
-    """
-    last = name.rpartition("/")[2]
-    if last in ("", ".", "..") or not last.isprintable() or len(last.encode()) > _NAME_MAX:
-        raise UsageError(
-            f"{name!r} does not end in a file name", remedy="Say where to write it: get NAME FILE."
-        )
-    if shared and os.path.lexists(last):
-        raise ConflictError(
-            f"there is a file {last!r} here already",
-            remedy="Say where to write what is shared with you: get NAME FILE --token TOKEN.",
-        )
-    return Path(last)
-
-
-def _size(client: Client, name: str) -> int:
-    return next((named.size for named in client.ls(name) if named.name == name), 0)
 
 
 def _named_in(found: Sequence[Shared], name: str) -> Shared:
@@ -131,17 +114,22 @@ def ls(
     unread: tuple[Unread, ...] = ()
     with cancellable(), open_client(home, password_file) as client:
         if token is None:
-            rows = [_row(n.put, pending=n.pending, version=n.sequence) for n in client.ls(prefix)]
+            rows = _own_rows(client, prefix, home)
         else:
             received = client.open_share(token)
-            rows = [_shared_row(shared) for shared in received.objects]
+            rows = _shared_rows(client, received.objects)
             unread = received.unread
     screen.emit([*rows, *({"deal": u.deal, "unavailable": u.reason} for u in unread)])
     screen.table(
         "1 object" if len(rows) == 1 else f"{len(rows):,} objects",
-        ("name", "bytes", "changed", "state"),
-        [(plain(str(r["name"])), f"{r['size']:,}", r["modified"], _state(r)) for r in rows],
-    )
+        ("name", "bytes", "changed", "until", "state"),
+        [
+            (
+                plain(str(r["name"])), f"{r['size']:,}", _changed(r), _until(r), _state(r),
+            )
+            for r in rows
+        ],
+    )  # fmt: skip
     for gap in unread:
         screen.say(f"[yellow]deal {gap.deal} is unavailable: {plain(gap.reason)}[/]")
 
@@ -152,9 +140,36 @@ def _state(row: Mapping[str, object]) -> str:
     return "pending" if row["pending"] else "stored"
 
 
-def _shared_row(shared: Shared) -> dict[str, object]:
-    row = _row(shared.put, pending=False, version=0)
-    return row | {"available": shared.page is not None}
+def _changed(row: Mapping[str, object]) -> str:
+    return moment(int(datetime.fromisoformat(f"{row['modified']}+00:00").timestamp()))
+
+
+def _until(row: Mapping[str, object]) -> str:
+    end = row["term_end"]
+    return kept(end if isinstance(end, int) else None)
+
+
+def _own_rows(client: Client, prefix: str, home: Path | None) -> list[dict[str, object]]:
+    found = client.ls(prefix)
+    stored = any(not named.pending for named in found)
+    ends = ends_of_objects(home, client.wallet.account) if stored else {}
+    return [
+        _row(n.put, pending=n.pending, version=n.sequence)
+        | {"term_end": None if n.pending else ends.get(n.put.location.object_id)}
+        for n in found
+    ]
+
+
+def _shared_rows(client: Client, found: Sequence[Shared]) -> list[dict[str, object]]:
+    ends = ends_of_deals(client, (shared.page.deal for shared in found if shared.page))
+    return [
+        _row(shared.put, pending=False, version=0)
+        | {
+            "term_end": ends.get(shared.page.deal) if shared.page else None,
+            "available": shared.page is not None,
+        }
+        for shared in found
+    ]
 
 
 def _row(put: Put, *, pending: bool, version: int) -> dict[str, object]:
@@ -178,6 +193,7 @@ def rm(
     """Delete an object; a deal of its own is closed."""
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
+        find_object(client, name)
         closed = client.rm(name)
         if not closed:
             client.flush()
@@ -197,8 +213,10 @@ def mv(
     from freehold.markets.storage import names
 
     screen = Screen(as_json)
+    check_new(new)
     names.check_new(new)
     with cancellable(), open_client(home, password_file) as client:
+        find_object(client, old)
         client.mv(old, new)
         client.flush()
     screen.emit({"old": old, "new": new})
@@ -215,6 +233,7 @@ def info(
     """Show where an object is: its deal and the node of every column."""
     screen = Screen(as_json)
     with cancellable(), open_client(home, password_file) as client:
+        find_object(client, name)
         found = client.info(name)
         fates = fates_of(client)
     from freehold.cli.live import names_of
@@ -230,7 +249,8 @@ def info(
         }
     )
     title = f"{plain(name)}  {found.named.size:,} bytes  " + (
-        f"deal {found.deal.id}, any {found.deal.record.k} of {found.deal.record.n} columns"
+        f"deal {found.deal.id}, any {found.deal.record.k} of {found.deal.record.n} columns, until "
+        f"{kept(found.deal.record.term_end)} (renew with `freehold deal renew {found.deal.id}`)"
         if found.deal
         else "pending: journaled here, not yet on the ledger"
     )
@@ -308,7 +328,10 @@ def recover(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring an account back into an empty home from its recovery kit alone."""
+    """Bring an account back into an empty home from its recovery kit alone.
+
+    Exit code 6 when some of its deals could not be read yet: run it again later.
+    """
     from freehold.cli.recovery import recover_home
 
     screen = Screen(as_json)
@@ -320,8 +343,15 @@ def recover(
         with screen.step("Reading the ledger, then one node for each object"):
             found = recover_home(target, page, password, network)
     screen.emit(
-        {"account": found.account, "objects": found.objects, "unread_deals": list(found.unread)}
+        {
+            "account": found.account,
+            "objects": found.objects,
+            "unread_deals": [unread.deal for unread in found.unread],
+            "reasons": {unread.deal: unread.reason for unread in found.unread},
+        }
     )
     screen.say(f"[green]✓[/] {found.account}: {found.objects} objects are back")
-    for deal in found.unread:
-        screen.say(f"[yellow]deal {deal}: none of its nodes gave its manifest; try again later[/]")
+    for unread in found.unread:
+        screen.say(f"[yellow]deal {unread.deal} is not back: {plain(unread.reason)}[/]")
+    if found.unread:
+        raise typer.Exit(UnavailableError.exit_code)

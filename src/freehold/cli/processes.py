@@ -76,7 +76,7 @@ def start(
 
 def keep(home: Home, name: str, pid: int) -> Child:
     """Write down that the running process ``pid`` is this home's ``name``."""
-    (home.run / f"{name}.stopped").unlink(missing_ok=True)
+    forget_stop(home, name)
     child = Child(name, pid, start_mark(pid) or "")
     record = {"pid": child.pid, "started": child.started}
     write_whole(home.run / f"{name}.json", json.dumps(record).encode())
@@ -97,6 +97,11 @@ def note_stop(home: Home, name: str, why: str) -> None:
     """Write down that ``name`` was stopped on purpose, until it starts again."""
     home.run.mkdir(parents=True, exist_ok=True)
     write_whole(home.run / f"{name}.stopped", why.encode())
+
+
+def forget_stop(home: Home, name: str) -> None:
+    """Strike out that ``name`` was stopped, now that it starts again."""
+    (home.run / f"{name}.stopped").unlink(missing_ok=True)
 
 
 def why_stopped(home: Home, name: str) -> str:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freehold.cli.amounts import brief, size
 from freehold.cli.amounts import span as span_text
+from freehold.cli.names import check_new
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client
 from freehold.cli.spans import parse_preset, parse_span
-from freehold.domain.errors import ConflictError, FreeholdError, UsageError
+from freehold.cli.terms import ends_of_deals, hint
+from freehold.domain.errors import ConflictError, FreeholdError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from freehold.cli.sources import Item
@@ -74,6 +78,8 @@ def put(
         raise UsageError("--flush sends what waits", remedy="Give it alone, or with files to send.")
     from freehold.cli.sources import collect
 
+    if len(given) == 2 and to is None and _is_placed(*given):
+        check_new(given[1])
     items = [] if flush and not given else collect(given, to)
     with (
         cancellable(),
@@ -85,7 +91,26 @@ def put(
         if preset is not None or term is not None:
             refuse_waiting(client)
         results = Storing(client, screen, later=pending).run(items)
-    show(screen, results, alone=len(items) == 1)
+        ends = _ends(client, results)
+    show(screen, results, ends, alone=len(items) == 1)
+
+
+def _is_placed(source: str, name: str) -> bool:
+    """Whether the second of two paths can only be the name of what the first one is."""
+    from freehold.cli.sources import PIPE
+
+    if source == PIPE:
+        return True
+    apart = os.path.lexists(name) and not (Path(name).exists() and os.path.samefile(source, name))
+    return Path(source).is_file() and not apart
+
+
+def _ends(client: Client, results: Sequence[PutResult]) -> dict[int, int]:
+    """When each deal ends. What is stored is stored, also where the ledger no longer says so."""
+    try:
+        return ends_of_deals(client, (result.deal for result in results))
+    except UnavailableError:
+        return {}
 
 
 def _options(preset: str | None, term: str | None, repair_fee: str | None) -> Options:
@@ -213,16 +238,19 @@ def show_quote(screen: Screen, quote: Quote) -> None:
     screen.say(f"[dim]{quote.why_fee()}[/]")
 
 
-def _row(result: PutResult) -> dict[str, object]:
+def _row(result: PutResult, ends: Mapping[int, int]) -> dict[str, object]:
     return {
         "name": result.name, "size": result.size, "pending": result.pending,
-        "deal": result.deal,
+        "deal": result.deal, "term_end": ends.get(result.deal),
     }  # fmt: skip
 
 
-def show(screen: Screen, results: Sequence[PutResult], *, alone: bool) -> None:
-    """Print what a put came to: one object, or a list."""
-    screen.emit(_row(results[0]) if alone else [_row(result) for result in results])
+def show(
+    screen: Screen, results: Sequence[PutResult], ends: Mapping[int, int], *, alone: bool
+) -> None:
+    """Print what a put came to: one object, or a list; ``ends`` are those of the deals."""
+    rows = [_row(result, ends) for result in results]
+    screen.emit(rows[0] if alone else rows)
     for result in results[:LINES]:
         stored = f"deal {result.deal}" if result.deal else "stored"
         where = "pending: kept here" if result.pending else stored
@@ -233,6 +261,8 @@ def show(screen: Screen, results: Sequence[PutResult], *, alone: bool) -> None:
         deals = len({result.deal for result in results if not result.pending})
         total = size(sum(result.size for result in results))
         screen.say(f"{len(results):,} objects, {total}, {deals} deal{'' if deals == 1 else 's'}")
+    if ends:
+        screen.say(f"  {hint(ends)}")
     if not results:
         screen.say("nothing waits")
     if any(result.pending for result in results):

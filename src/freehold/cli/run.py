@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from freehold.ledger.plan import Parameters
 
 FIRST_OBJECT = "freehold/README.md"
+_STOPPED = "stopped; `freehold up` goes on from here"
 
 
 def register(app: typer.Typer) -> None:
@@ -50,12 +52,12 @@ def up(
             _store_readme(home, screen)
             _announce(target, screen)
             if not detach:
-                _show_live(home, target, screen)
+                _stay(home, target, screen)
         except BaseException as error:
             screen.say("\nstopping…")
             network.stop()
             if isinstance(error, KeyboardInterrupt | CancelledError):
-                screen.say("[green]✓[/] stopped; `freehold up` goes on from here")
+                screen.say(f"[green]✓[/] {_STOPPED}")
                 return
             raise
 
@@ -111,20 +113,18 @@ def _announce(target: Home, screen: Screen) -> None:
     screen.say("  try: [bold]freehold put FILE[/], [bold]freehold ls[/], [bold]freehold tour[/]")
 
 
-def _show_live(root: Path | None, target: Home, screen: Screen) -> None:
-    from freehold.cli.live import watch
+def _stay(root: Path | None, target: Home, screen: Screen) -> None:
+    """Show what happens until the network is stopped from elsewhere, or by Ctrl-C."""
+    from freehold.cli import live
+    from freehold.cli.local import is_down
 
     if screen.as_json:
-        _sleep_for_ever()
+        while not is_down(target):
+            time.sleep(live.REFRESH)
+        return
     with open_ledger(root) as ledger:
-        watch(ledger, target, screen.console())
-
-
-def _sleep_for_ever() -> None:
-    import signal
-
-    while True:
-        signal.pause()
+        live.watch(ledger, target, screen.console(), stop=lambda: is_down(target))
+    screen.say(f"[green]✓[/] {_STOPPED}")
 
 
 def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:

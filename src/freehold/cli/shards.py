@@ -8,6 +8,7 @@ from pathlib import Path
 from freehold.audit.data import ColumnReport, DataReport, Target, verify_object
 from freehold.cli.home import open_home
 from freehold.cli.live import names_of
+from freehold.cli.names import find_object
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen
 from freehold.cli.session import open_client
@@ -60,9 +61,20 @@ def read_object(
 ) -> DataReport:
     """Read all of an object's columns and check them; the report names what differs."""
     with open_client(root, password_file) as client:
-        report = read_columns(client, name, screen)
+        return read_over(client, screen, root, name)
+
+
+def read_over(client: Client, screen: Screen, root: Path | None, name: str) -> DataReport:
+    """The same over a client that is open."""
+    report = read_columns(client, name, screen)
     _show(screen, root, name, report)
     return report
+
+
+def check_stored(client: Client, name: str) -> None:
+    """NotFoundError or ConflictError, told before any work, when there is nothing to read."""
+    if find_object(client, name).pending:
+        raise _pending(name)
 
 
 def read_columns(client: Client, name: str, screen: Screen) -> DataReport:
@@ -70,10 +82,7 @@ def read_columns(client: Client, name: str, screen: Screen) -> DataReport:
     info = client.info(name)
     deal = info.deal
     if deal is None:
-        raise ConflictError(
-            f"{name!r} is still pending: no node holds it yet",
-            remedy="Wait for its pack, or run `freehold put` again.",
-        )
+        raise _pending(name)
     columns = client.library.columns(deal.id)
     targets = [
         Target(slot, c.record.node, c.record.root, c.deal.size, c.deal.height)
@@ -88,6 +97,13 @@ def read_columns(client: Client, name: str, screen: Screen) -> DataReport:
             keys=OwnerKeys(client.wallet, info.named.put.location),
             progress=lambda _stage, done, whole: advance(done, whole),
         )
+
+
+def _pending(name: str) -> ConflictError:
+    return ConflictError(
+        f"{name!r} is still pending: no node holds it yet",
+        remedy="Send it with `freehold put --flush`, or wait for its pack.",
+    )
 
 
 def _show(screen: Screen, root: Path | None, name: str, report: DataReport) -> None:

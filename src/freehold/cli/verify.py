@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +12,7 @@ import typer
 from freehold.cli.home import open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
-from freehold.cli.session import open_ledger
+from freehold.cli.session import open_client, open_ledger
 from freehold.domain.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,21 +52,26 @@ def verify(
         )
     if export is not None and export.exists():
         raise UsageError(f"{export} exists", remedy="Name a file that does not exist yet.")
-    with cancellable():
+    with cancellable(), ExitStack() as stack:
+        reader = None if data is None else stack.enter_context(_reader(home, password_file, data))
         report = _chain(chain, network) if chain else _live(home, export, screen)
         _show(screen, report)
-        shards = _read_shards(screen, home, password_file, data) if data else None
+        shards = reader(screen) if reader else None
     screen.emit(report.to_json() | ({"data": shards.to_json()} if shards else {}))
     if not report.passed or (shards is not None and not shards.passed):
         raise typer.Exit(1)
 
 
-def _read_shards(
-    screen: Screen, home: Path | None, password_file: Path | None, name: str
-) -> DataReport:
-    from freehold.cli.shards import read_object
+@contextmanager
+def _reader(
+    home: Path | None, password_file: Path | None, name: str
+) -> Iterator[Callable[[Screen], DataReport]]:
+    """What reads an object's shards; NotFoundError or ConflictError at once when it cannot."""
+    from freehold.cli.shards import check_stored, read_over
 
-    return read_object(screen, home, password_file, name)
+    with open_client(home, password_file) as client:
+        check_stored(client, name)
+        yield lambda screen: read_over(client, screen, home, name)
 
 
 def _chain(chain: Path, network: Path | None) -> Report:

@@ -23,6 +23,7 @@ from freehold.domain.buffers import Buffers
 from freehold.domain.errors import (
     CancelledError,
     FreeholdError,
+    InsufficientFundsError,
     IntegrityError,
     NotEnoughShardsError,
 )
@@ -46,7 +47,8 @@ class Column(Protocol):
         """Fill ``into`` from ``start``; FreeholdError when it cannot."""
 
     def audit(self) -> bool:
-        """Whether the whole column hashes to its root; False also when it cannot be read."""
+        """Whether the whole column hashes to its root; False also when it cannot be read, but
+        InsufficientFundsError when it is the reader who cannot pay for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ class Download:
             self._spare.put(order.buffer)
 
     def _usable(self) -> list[int]:
-        return [s for s in self._preferred if s not in self.lost and s not in self.liars]
+        return [s for s in self._preferred if not self._out(s)]
 
     def _read(self, order: _Order, slot: int) -> None:
         length = self.recipe.layout.shard_length(order.index)
@@ -195,6 +197,8 @@ class Download:
 
     def _gather(self, order: _Order, wanted: int) -> None:
         """Wait until ``wanted`` shards are there, replacing failed reads and hedging slow ones."""
+        for slot in self.liars.intersection(order.shards):
+            del order.shards[slot]
         while len(order.shards) < wanted:
             self._top_up(order, wanted - len(order.shards))
             waiting = [read for read in order.reads if not self._taken(order, read)]
@@ -208,7 +212,10 @@ class Download:
 
     def _taken(self, order: _Order, read: Future[_Shard]) -> bool:
         slot = order.reads[read]
-        return slot in order.shards or slot in self.lost
+        return slot in order.shards or self._out(slot)
+
+    def _out(self, slot: int) -> bool:
+        return slot in self.lost or slot in self.liars
 
     def _take(self, order: _Order, read: Future[_Shard]) -> None:
         slot = order.reads[read]
@@ -233,7 +240,7 @@ class Download:
         running = {
             slot
             for read, slot in order.reads.items()
-            if slot not in order.shards and slot not in self.lost
+            if slot not in order.shards and not self._out(slot)
         }
         fresh = [s for s in self._usable() if s not in order.reads.values()]
         for slot in fresh[: max(0, missing - len(running))]:
@@ -308,10 +315,10 @@ class Download:
     def _mend(self, order: _Order, cause: IntegrityError) -> memoryview:
         """The segment in spite of columns that lie, which are found and left out from now on."""
         k = self.recipe.layout.k
-        for extra in range(k + 1, len(self._columns) + 1):
+        for extra in range(k, len(self._columns) + 1):
             try:
                 self._gather(order, extra)
-            except NotEnoughShardsError:
+            except (NotEnoughShardsError, InsufficientFundsError):
                 break
             newest = max(order.shards, key=lambda slot: list(order.shards).index(slot))
             subsets = (
@@ -356,7 +363,12 @@ class Download:
         self._gather(order, self.recipe.layout.k)
         return self._decode(order, sorted(order.shards)[: self.recipe.layout.k])
 
-    def _too_few(self, have: int) -> NotEnoughShardsError:
+    def _too_few(self, have: int) -> FreeholdError:
+        """Why the columns do not suffice: a lack of money before all else, since no waiting mends
+        it and further columns were asked in vain."""
+        poor = next((e for e in self.lost.values() if isinstance(e, InsufficientFundsError)), None)
+        if poor is not None:
+            return poor
         reasons = "; ".join(error.message for error in islice(self.lost.values(), 4))
         return NotEnoughShardsError(
             f"{have} of the {self.recipe.layout.k} columns that are needed can be read"

@@ -12,6 +12,7 @@ from freehold.client.retrieval import Cheques
 from freehold.domain.errors import (
     CancelledError,
     FreeholdError,
+    InsufficientFundsError,
     IntegrityError,
     NotEnoughShardsError,
 )
@@ -60,10 +61,11 @@ class RemoteColumn:
         return bytes(data)
 
     def audit(self) -> bool:
-        """Whether the whole column hashes to its root; False also when it cannot be read."""
+        """Whether the whole column hashes to its root; False also when it cannot be read, but
+        InsufficientFundsError when it is the reader who cannot pay for it."""
         try:
             return self._hash(0)[0] == self.record.root
-        except CancelledError:
+        except (CancelledError, InsufficientFundsError):
             raise
         except FreeholdError:
             return False
@@ -144,7 +146,8 @@ class Library:
         """The head of a deal's columns that ``accept`` takes, from whichever node gives it.
 
         For readers whose ``accept`` tells any altered head, raising IntegrityError: its node is
-        passed over. NotEnoughShardsError tells what went wrong when none is left.
+        passed over. NotEnoughShardsError tells what went wrong when none is left,
+        InsufficientFundsError that a node wants money which the reader lacks.
         """
         ballot = _Ballot(deal, accept)
         for column in self.columns(deal).values():
@@ -175,7 +178,7 @@ class _Ballot:
     def __init__(self, deal: int, accept: Callable[[Page], object]) -> None:
         self._deal, self._accept = deal, accept
         self._votes: dict[bytes, list[RemoteColumn]] = {}
-        self._reasons: list[str] = []
+        self._reasons: list[FreeholdError] = []
 
     def ask(self, column: RemoteColumn) -> Page | None:
         """Count a column's head; None when it gives none that is accepted."""
@@ -203,9 +206,12 @@ class _Ballot:
                 return page
         raise self.silence()
 
-    def silence(self) -> NotEnoughShardsError:
-        """Why there is no head."""
-        why = "; ".join(self._reasons[:3]) or "no column is left"
+    def silence(self) -> FreeholdError:
+        """Why there is no head: a lack of money before all else, since no waiting mends it."""
+        poor = next((e for e in self._reasons if isinstance(e, InsufficientFundsError)), None)
+        if poor is not None:
+            return poor
+        why = "; ".join(error.message for error in self._reasons[:3]) or "no column is left"
         return NotEnoughShardsError(
             f"no node gives the manifest of deal {self._deal}: {why}",
             remedy="Try again when one of its nodes answers; a watcher repairs lost columns.",
@@ -218,6 +224,6 @@ class _Ballot:
         except CancelledError:
             raise
         except FreeholdError as error:
-            self._reasons.append(error.message)
+            self._reasons.append(error)
             return None
         return page

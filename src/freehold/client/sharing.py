@@ -15,6 +15,7 @@ from freehold.domain.errors import (
     AccessError,
     ConflictError,
     FreeholdError,
+    InsufficientFundsError,
     NotFoundError,
     UnavailableError,
 )
@@ -31,15 +32,20 @@ from freehold.markets.storage.share import ShareToken, parse_recipient, recipien
 class Shared:
     """An object of another account that a token opens, and where its bytes lie.
 
-    ``page`` is None while no node of its deal answers.
+    ``page`` is None while no node of its deal answers, or while the reader cannot pay them, which
+    ``lacking`` tells.
     """
 
     owner: Address
     put: Put
     page: Page | None
+    lacking: InsufficientFundsError | None = None
 
     def place(self) -> Page:
-        """Where its bytes lie; UnavailableError while no node of its deal answers."""
+        """Where its bytes lie; UnavailableError while no node of its deal answers,
+        InsufficientFundsError while the reader cannot pay them."""
+        if self.lacking is not None:
+            raise self.lacking
         if self.page is None:
             raise UnavailableError(
                 f"no node of {self.put.name!r} answers now",
@@ -83,7 +89,8 @@ class Sharing:
         return self._token(named.put, recipient, (deal,))
 
     def open(self, text: str) -> Received:
-        """What a token opens; AccessError when it is for another account or network."""
+        """What a token opens; AccessError when it is for another account or network,
+        InsufficientFundsError when nothing of it can be read for lack of money."""
         token = ShareToken.parse(text)
         if token.locator.network_id != self._chain.network.network_id:
             raise AccessError(
@@ -117,21 +124,24 @@ class Sharing:
 
     def _directory(self, owner: Address, key: PathKey, deals: Sequence[int]) -> Received:
         with ThreadPoolExecutor(FETCHERS) as pool:
-            seen = list(pool.map(lambda deal: self._visible(deal, key), deals))
-        pages = {s.page.object_id: s.page for s in seen if isinstance(s, _Seen)}
-        told = {s.page.object_id: s.manifest for s in seen if isinstance(s, _Seen) and s.manifest}
-        unread = tuple(s for s in seen if isinstance(s, Unread))
-        silent = {self._chain.deal(u.deal).object_id for u in unread}
+            asked = list(pool.map(lambda deal: self._visible(deal, key), deals))
+        seen = [s for s in asked if isinstance(s, _Seen)]
+        silent = {self._chain.deal(s.deal).object_id: s for s in asked if isinstance(s, _Silent)}
+        lacking = {oid: s.lacking for oid, s in silent.items() if s.lacking is not None}
+        if lacking and not seen:
+            raise next(iter(lacking.values()))
+        pages = {s.page.object_id: s.page for s in seen}
+        found = fold(s.manifest for s in seen if s.manifest).items.values()
         return Received(
             tuple(
-                Shared(owner, item.put, pages.get(item.put.location.object_id))
-                for item in fold(told.values()).items.values()
-                if item.put.location.object_id in pages.keys() | silent
+                Shared(owner, item.put, pages.get(place), lacking.get(place))
+                for item in found
+                if (place := item.put.location.object_id) in pages.keys() | silent.keys()
             ),
-            unread,
+            tuple(Unread(s.deal, s.error.message) for s in silent.values()),
         )
 
-    def _visible(self, deal: int, key: PathKey) -> _Seen | Unread:
+    def _visible(self, deal: int, key: PathKey) -> _Seen | _Silent:
         """A deal's head and what the key opens in it, or why no node tells."""
 
         def accept(page: Page) -> Manifest | None:
@@ -142,7 +152,7 @@ class Sharing:
             page = self._library.agreed_page(deal, accept)
             return _Seen(page, accept(page))
         except FreeholdError as error:
-            return Unread(deal, error.message)
+            return _Silent(deal, error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +161,19 @@ class _Seen:
 
     page: Page
     manifest: Manifest | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Silent:
+    """A deal whose head no node gave, and why."""
+
+    deal: int
+    error: FreeholdError
+
+    @property
+    def lacking(self) -> InsufficientFundsError | None:
+        """The error, where it is the reader's money that lacks."""
+        return self.error if isinstance(self.error, InsufficientFundsError) else None
 
 
 def _whole(page: Page) -> None:

@@ -274,9 +274,20 @@ class Ledger(Closing):
         return InsufficientFundsError(
             f"{text}; account {account} holds {show(held)} tokens in its wallet and "
             f"{show(free)} free in payments",
-            remedy=f"Get tokens to {account}, deposit them into payments where a deal is paid, "
-            "or ask for less.",
+            remedy=_how_to_get_tokens(account, held),
         )
+
+
+def _how_to_get_tokens(account: Address, held: int) -> str:
+    if held:
+        return (
+            "Deals and reads are paid from the deposit: `freehold wallet deposit AMOUNT`. Or ask "
+            "for less."
+        )
+    return (
+        "Have tokens sent to it: `freehold wallet send "
+        f"{account} AMOUNT`, then `freehold wallet deposit AMOUNT`."
+    )
 
 
 def _sender(

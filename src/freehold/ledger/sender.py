@@ -16,6 +16,7 @@ from freehold.domain.errors import (
 )
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
+from freehold.domain.money import UNIT, show
 from freehold.ledger import abi, transaction
 from freehold.ledger.book import DROPPED, LIVE, MINED, REFUSED, Book, Draft, Row
 from freehold.ledger.rpc import RawReceipt, Rpc
@@ -30,6 +31,8 @@ DEFAULT_TIP = 10**9
 _TIP_AGE = 60.0
 _TRIES = 8
 _FILLER_GAS = 21_000
+_TOLD = UNIT // 10**6
+"""Wei that a lack of coins is rounded up to where people are told to send some."""
 _PRUNED_EACH = 64
 """Nonces from one pruning of the book to the next."""
 
@@ -44,6 +47,17 @@ class Patience:
     lost: float = 2.0
     bump: float = 30.0
     give_up: float = 600.0
+
+
+def how_to_get_coins(account: Address, lacking: int | None = None) -> str:
+    """A remedy for an account without coins for gas; ``lacking`` in wei, told rounded up."""
+    amount = "AMOUNT"
+    if lacking is not None:
+        amount = show(-(-lacking // _TOLD) * _TOLD).replace(",", "")
+    return (
+        "Send it coins of the chain from an account that has some: "
+        f"`freehold wallet send {account} {amount} --coins`."
+    )
 
 
 class Sender:
@@ -186,9 +200,9 @@ class Sender:
         needed = draft.gas * draft.fee + draft.value
         if held < needed:
             raise InsufficientFundsError(
-                f"account {self.key.address} has {held} wei of the chain's coin; "
-                f"{needed} wei are needed for gas and value",
-                remedy=f"Send at least {needed - held} wei to {self.key.address}, then try again.",
+                f"account {self.key.address} has {show(held, places=18)} coins; "
+                f"{show(needed, places=18)} are needed for gas and value",
+                remedy=how_to_get_coins(self.key.address, needed - held),
             )
 
     def _suggested_tip(self) -> int:
@@ -310,7 +324,7 @@ class Sender:
         if not text and any(sign in error.message.lower() for sign in _POOR):
             return InsufficientFundsError(
                 f"account {self.key.address} cannot pay for the transaction: {error.message}",
-                remedy=f"Send more of the chain's coin to {self.key.address}.",
+                remedy=how_to_get_coins(self.key.address),
             )
         return RefusedError(
             text or error.message,

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 import stat
 import subprocess
 import sys
@@ -7,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from freehold.cli.home import Home, open_home
-from freehold.domain.errors import ConflictError, NotFoundError, UsageError, VersionError
+from freehold.cli.home import Home, find_home, open_home
+from freehold.domain.errors import (
+    CapacityError,
+    ConflictError,
+    FreeholdError,
+    NotFoundError,
+    UsageError,
+    VersionError,
+)
 
 
 def test_a_new_home_is_marked_and_opens_again(tmp_path: Path) -> None:
@@ -28,6 +37,52 @@ def test_a_foreign_folder_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(VersionError, match="holds files"):
         Home(tmp_path).claim()
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("place", ["file", "file/below", "x" * 300])
+def test_a_place_that_cannot_be_a_home_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=f"{place} cannot be a Freehold home") as caught:
+        Home(tmp_path / place).claim()
+    assert "--home" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, CapacityError),
+        (errno.EDQUOT, CapacityError),
+        (errno.EACCES, UsageError),
+        (errno.EROFS, UsageError),
+        (errno.ENOENT, UsageError),
+    ],
+)
+def test_a_home_that_cannot_be_made_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[FreeholdError]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("freehold.cli.home.write_whole", fail)
+    with pytest.raises(kind, match=os.strerror(number)):
+        Home(tmp_path / "home").claim()
+
+
+def test_a_home_that_cannot_be_written_is_not_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / "home")
+    home.claim()
+    monkeypatch.setattr("os.access", lambda *_: False)
+    with pytest.raises(UsageError, match="Permission denied"), home.lock():
+        pytest.fail("held")
+    with pytest.raises(UsageError, match="cannot be"), Home(tmp_path / "none").lock():
+        pytest.fail("held")
+
+
+def test_the_folder_of_nobody_is_refused() -> None:
+    with pytest.raises(UsageError, match="~nobody-of-that-name"):
+        find_home(Path("~nobody-of-that-name/home"))
 
 
 @pytest.mark.parametrize(

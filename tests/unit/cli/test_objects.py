@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from freehold.cli.objects import local_file
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen
 from freehold.cli.spans import parse_preset, parse_span
-from freehold.domain.errors import ConflictError, UsageError
+from freehold.domain.errors import UsageError
 
 
 def test_presets_by_name() -> None:
@@ -28,27 +25,6 @@ def test_spans(text: str, seconds: int) -> None:
 def test_what_is_no_span_is_refused(text: str) -> None:
     with pytest.raises(UsageError):
         parse_span(text)
-
-
-def test_an_object_goes_under_its_last_part_into_this_folder() -> None:
-    assert local_file("docs/2026/plan.pdf", shared=False) == Path("plan.pdf")
-
-
-@pytest.mark.parametrize("name", ["b/..", "b/.", "b/dir/", "b/a\nb", "b/x\x1b[2J", "b/\u202etxt"])
-def test_a_name_that_makes_no_file_name_is_refused(name: str) -> None:
-    with pytest.raises(UsageError, match="does not end in a file name"):
-        local_file(name, shared=False)
-
-
-def test_what_others_share_overwrites_nothing_by_its_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert local_file("b/.bashrc", shared=True) == Path(".bashrc")
-    Path(".bashrc").symlink_to("elsewhere")
-    with pytest.raises(ConflictError, match="already"):
-        local_file("b/.bashrc", shared=True)
-    assert local_file("b/.bashrc", shared=False) == Path(".bashrc")
 
 
 @pytest.mark.parametrize(

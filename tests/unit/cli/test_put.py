@@ -17,7 +17,7 @@ from freehold.cli.sources import Item, collect
 from freehold.client.client import Client
 from freehold.client.packer import Limits
 from freehold.client.results import PutResult
-from freehold.domain.errors import ConflictError, InsufficientFundsError
+from freehold.domain.errors import ConflictError, InsufficientFundsError, UsageError
 from unit.client.fakes import OPTIONS, World
 
 LARGE = 2 * OPTIONS.pack_below
@@ -113,22 +113,54 @@ def test_a_term_of_ones_own_is_not_given_to_what_waits(client: Client, folder: P
 
 def test_programs_get_one_object_or_a_list(capsys: pytest.CaptureFixture[str]) -> None:
     one, two = PutResult("b/a", 1, pending=False, deal=7), PutResult("b/c", 2, pending=True)
-    put.show(Screen(as_json=True), [one], alone=True)
-    put.show(Screen(as_json=True), [one, two], alone=False)
+    put.show(Screen(as_json=True), [one], {7: 90}, alone=True)
+    put.show(Screen(as_json=True), [one, two], {7: 90}, alone=False)
     first, second = capsys.readouterr().out.splitlines()
-    assert json.loads(first) == {"name": "b/a", "size": 1, "pending": False, "deal": 7}
-    assert [row["pending"] for row in json.loads(second)] == [False, True]
+    assert json.loads(first) == {
+        "name": "b/a", "size": 1, "pending": False, "deal": 7, "term_end": 90,
+    }  # fmt: skip
+    assert [(r["pending"], r["term_end"]) for r in json.loads(second)] == [
+        (False, 90),
+        (True, None),
+    ]
 
 
 def test_people_read_what_waits_and_what_sends_it(capsys: pytest.CaptureFixture[str]) -> None:
     many = [PutResult(f"b/{i}", 1, pending=False, deal=7) for i in range(30)]
-    put.show(Screen(as_json=False), [*many, PutResult("b/z", 2, pending=True)], alone=False)
+    waiting = PutResult("b/z", 2, pending=True)
+    put.show(Screen(as_json=False), [*many, waiting], {7: 1_800_000_000}, alone=False)
     told = capsys.readouterr().out
     assert "b/19" in told
     assert "b/20" not in told
     assert "and 11 more" in told
     assert "31 objects, 32 bytes, 1 deal" in told
     assert "freehold put --flush" in told
+    assert "kept until 2027-01-1" in told
+    assert "freehold deal renew 7" in told
+
+
+@pytest.mark.parametrize("here", [["readme.md"], []])
+def test_a_name_without_a_folder_is_explained(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, here: list[str]
+) -> None:
+    monkeypatch.chdir(folder)
+    source = here[0] if here else "a"
+    for name in here:
+        Path(name).write_text("me")
+    with pytest.raises(UsageError, match="does not name an object") as caught:
+        put.put([source, "readme.md"])
+    assert "like files/readme.md" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [(["none", "x"], "none is not a file"), (["a", "b"], "could be a name")]
+)
+def test_what_else_is_wrong_is_told_as_such(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], message: str
+) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(UsageError, match=message):
+        put.put(given)
 
 
 def test_a_quote_tells_sizes_prices_lockup_deposit_and_gas(

@@ -7,6 +7,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -187,6 +188,7 @@ class MemoryColumn:
 
     def __init__(self, data: bytes, gate: threading.Event | None = None) -> None:
         self.data, self.gate, self.reads = data, gate, 0
+        self.dead, self.lies = False, False
         self._asked = threading.Condition()
 
     def read_times(self, count: int) -> bool:
@@ -200,10 +202,13 @@ class MemoryColumn:
             self._asked.notify_all()
         if self.gate is not None:
             self.gate.wait(20)
+        if self.dead:
+            raise UnavailableError("the node is gone", remedy="Ask others.")
         into[:] = self.data[start : start + into.nbytes]
+        into[0] ^= self.lies
 
     def audit(self) -> bool:
-        return True
+        return not self.lies and not self.dead
 
 
 MEMORY = Buffers(room, kept=2)
@@ -263,3 +268,15 @@ def test_a_column_goes_on_with_the_next_segment_once_it_has_given_its_part() -> 
     download.close()
     assert b"".join(got)[: len(plain)] == plain
     assert [found[slot].reads for slot in range(4)] == [4, 4, 0, 0]
+
+
+@pytest.mark.parametrize("dead", [False, True], ids=["two liars", "a liar and a dead node"])
+@pytest.mark.parametrize("bad", list(permutations(range(4), 2)))
+def test_any_k_honest_columns_suffice(bad: tuple[int, int], dead: bool) -> None:
+    recipe, data, plain = columns()
+    found = {slot: MemoryColumn(part) for slot, part in enumerate(data)}
+    found[bad[0]].lies, found[bad[1]].lies, found[bad[1]].dead = True, not dead, dead
+    download = Download(recipe, found, timing=Timing(), buffers=MEMORY, hedge_floor=20.0)
+    got = b"".join(bytes(part) for part in download.segments(range(recipe.layout.segments)))
+    download.close()
+    assert got[: len(plain)] == plain

@@ -118,7 +118,7 @@ def test_writing_needs_a_key_and_coins(network: Network, tmp_path: Path, key: Ke
         reader.token.burn(1)
     with (
         Ledger.open(network, state=tmp_path, key=key) as poor,
-        pytest.raises(InsufficientFundsError, match="0 wei"),
+        pytest.raises(InsufficientFundsError, match="has 0 coins"),
     ):
         poor.token.approve(address(1), 1)
 
