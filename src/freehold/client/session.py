@@ -149,7 +149,10 @@ class Session:
         return self.retried(head)
 
     def send(self, path: str, offset: int, body: Body) -> None:
-        """Append ``body`` to an upload that holds ``offset`` bytes, resuming where it broke off."""
+        """Append ``body`` to an upload that holds ``offset`` bytes, resuming where it broke off.
+
+        Done as well when the node turns out to hold all of it, from a request before.
+        """
         end, at = offset + body.length, offset
 
         def patch() -> None:
@@ -160,7 +163,7 @@ class Session:
                 # A node may still be ending the request that broke off: it says so with a
                 # conflict, or still tells the offset from before it.
                 at = self.offset(path)
-                if not offset <= at <= end:
+                if at < offset:
                     raise self._lost(at, offset) from None
                 if at < end:
                     raise DroppedError(error.message, remedy=error.remedy) from error

@@ -20,7 +20,7 @@ from freehold.client.session import Body
 from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
 from freehold.domain.buffers import Buffers
-from freehold.domain.errors import FreeholdError, IntegrityError
+from freehold.domain.errors import FreeholdError
 from freehold.markets.storage.column import ColumnLayout
 from freehold.markets.storage.commp import UNIT_RAW
 from freehold.markets.storage.erasure import Code, room
@@ -342,15 +342,10 @@ class _Lane:
     def _sending(self, segment: Segment, at: int, stop: int) -> Iterator[memoryview]:
         """The column's bytes from ``at``, where the node says that it stands.
 
-        IntegrityError when it says more than it was sent: what was left out would be missing
-        from the hash, and the column's root be another than that of its bytes.
+        That may be further than it was sent, by a request before or in a lie: the bytes between
+        are hashed all the same, for the root is that of our bytes, whatever a node says.
         """
-        if at > self._committer.size:
-            raise IntegrityError(
-                f"a node says that it holds {at} bytes of a column, of which "
-                f"{self._committer.size} are known",
-                remedy="The column is sent to another node.",
-            )
+        self._pass(segment, self._committer.size, at)
         for part in self._parts(segment, at, stop):
             self._reach(at)
             yield part

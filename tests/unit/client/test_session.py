@@ -182,6 +182,17 @@ def test_a_node_that_still_ends_the_request_before_is_asked_again(world: World) 
     assert bytes(node.uploads[upload]) == data
 
 
+def test_what_a_request_before_has_brought_is_not_sent_again(world: World) -> None:
+    node = world.nodes[0]
+    made = session(world, node)
+    upload = str(made.ask("POST", "/upload", {"size": 300_000})["id"])
+    data = memoryview(secrets.token_bytes(300_000))
+    made.send(f"/upload/{upload}", 0, Body.of(data[:250_000]))
+    made.send(f"/upload/{upload}", 0, Body.of(data[:100_000]))
+    made.send(f"/upload/{upload}", 100_000, Body.of(data[100_000:]))
+    assert bytes(node.uploads[upload]) == data
+
+
 def test_an_upload_that_was_lost_is_an_integrity_error(world: World) -> None:
     node = world.nodes[0]
     made = session(world, node)
