@@ -79,7 +79,11 @@ def test_neither_an_account_without_code_nor_any_contract_has_signed(
 
 
 def test_the_price_of_gas_is_what_the_chain_asks(ledger: Ledger) -> None:
-    assert ledger.gas_price() == ledger.head().base_fee + ledger.rpc.tip() > 0
+    before, price, after = ledger.head(), ledger.gas_price(), ledger.head()
+    tip = ledger.rpc.tip()
+    # A block may come in between, and the fee change with it.
+    assert price in {before.base_fee + tip, after.base_fee + tip}
+    assert price > 0
 
 
 def test_a_voucher_is_redeemed_for_no_more_gas_than_its_payee_allows(
