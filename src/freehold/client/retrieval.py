@@ -14,11 +14,11 @@ from threading import Lock
 
 from freehold.client.chain import Chain
 from freehold.client.journal import Journal
-from freehold.client.peers import number
+from freehold.client.peers import number, signature
 from freehold.client.session import DueError, Session
 from freehold.domain.errors import AccessError, IntegrityError
 from freehold.domain.ids import Address
-from freehold.domain.keys import Key
+from freehold.domain.keys import Key, recover
 from freehold.domain.money import TIB, UNIT, show
 from freehold.domain.typed import VOUCHER
 
@@ -94,6 +94,7 @@ class Cheques:
             )
         with self._lock_of(node):
             rail, signed = self._rail(node, price)
+            signed = max(signed, self._shown(rail, bill, node))
             due = number(bill, "due", who=node)
             if due > signed + price * length:
                 raise IntegrityError(
@@ -102,6 +103,19 @@ class Cheques:
                 )
             self._cover(rail, due, price)
             self._journal.save_cheque(node, rail, due)
+
+    def _shown(self, rail: int, bill: Mapping[str, object], node: Address) -> int:
+        """The amount of a voucher of ours that the bill carries, 0 without one: a journal that
+        was put back from a copy knows less than its node."""
+        if "signed" not in bill or bill.get("rail") != rail:
+            return 0
+        amount = number(bill, "signed", who=node)
+        digest = VOUCHER.digest(self._chain.network.domain("payments"), [rail, amount])
+        try:
+            ours = recover(digest, signature(bill, who=node)) == self._key.address
+        except AccessError:
+            ours = False
+        return amount if ours else 0
 
     def _rail(self, node: Address, price: int) -> tuple[int, int]:
         known = self._journal.cheque(node)

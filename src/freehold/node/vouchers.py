@@ -292,7 +292,12 @@ class Till:
     def _unpaid(self, best: Voucher, needed: int, least: int) -> PaymentRequiredError:
         message = f"rail {best.rail} has paid for what was read before"
         if not least:
-            return self._due(message, needed, rail=best.rail)
+            refusal = self._due(message, needed, rail=best.rail)
+            if best.signature:
+                # Whoever lost count of what he signed sees his own signature.
+                refusal.terms["signed"] = str(best.amount)
+                refusal.terms["signature"] = "0x" + best.signature.hex()
+            return refusal
         # A quarter more than is asked now: the price of gas may rise before the answer comes.
         return self._due(
             f"{message}, and a contract wallet pays at least {least} at once, for the gas",

@@ -93,6 +93,7 @@ class FakeNode:
     uploads: dict[str, bytearray] = field(default_factory=dict)
     clients: dict[str, set[Address]] = field(default_factory=dict)
     spent: dict[int, int] = field(default_factory=dict)
+    best: dict[int, tuple[int, str]] = field(default_factory=dict)
     calls: list[tuple[str, str]] = field(default_factory=list)
     served: int = 0
     cut_after: int | None = None
@@ -392,7 +393,7 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         cost = length * node.retrieval_price
         header = self.headers.get("Freehold-Voucher")
-        rail, amount = 0, 0
+        rail, amount, signature = 0, 0, ""
         if header is not None:
             rail_text, amount_text, signature = header.split(":")
             rail, amount = int(rail_text), int(amount_text)
@@ -405,16 +406,18 @@ class _Handler(BaseHTTPRequestHandler):
             due = node.spent.get(rail, 0) + cost
             if amount >= due:
                 node.spent[rail] = due
+                node.best[rail] = max(node.best.get(rail, (0, "")), (amount, signature))
                 return True
-        self._json(
-            402,
-            {
-                "error": "these bytes have a price",
-                "remedy": "pay",
-                "due": str(due),
-                "price_per_byte": str(node.retrieval_price),
-            },
-        )
+        bill: dict[str, object] = {
+            "error": "these bytes have a price",
+            "remedy": "pay",
+            "due": str(due),
+            "price_per_byte": str(node.retrieval_price),
+        }
+        if rail in node.best:
+            amount, signature = node.best[rail]
+            bill |= {"rail": rail, "signed": str(amount), "signature": signature}
+        self._json(402, bill)
         return False
 
     def _offer(self) -> None:

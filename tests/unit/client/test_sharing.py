@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import secrets
+import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -149,6 +150,30 @@ def test_the_signed_amount_is_on_disk_before_it_is_sent_and_never_falls(world: W
         assert known is None or known[1] >= amount
         again._journal.save_cheque(node, known[0] if known else 1, 0)
         assert again._journal.cheque(node) == known or known is None
+
+
+def test_a_journal_from_an_older_copy_catches_up_with_what_was_signed(world: World) -> None:
+    alice, wallet = world.client(world.wallet(1), home="a"), world.wallet(2)
+    bob = world.client(wallet, home="b")
+    data = secrets.token_bytes(SIZE)
+    alice.put(data, "b/x")
+    priced(world, 3)
+    [shared] = bob.open_share(alice.share("b/x", bob.recipient())).objects
+    fetched(bob, shared)
+    bob.close()
+    copy = world.folder / "copy"
+    shutil.copytree(world.folder / "b", copy)
+    later = world.client(wallet, home="b")
+    for _ in range(3):
+        assert fetched(later, shared) == data
+    later.close()
+    older = world.client(wallet, home="copy")
+    assert fetched(older, shared) == data
+    for node in world.nodes:
+        node.best = {rail: (10**18, signed) for rail, (_, signed) in node.best.items()}
+        node.spent = {rail: amount + 10**12 for rail, amount in node.spent.items()}
+    with pytest.raises(NotEnoughShardsError, match="where"):
+        fetched(older, shared)
 
 
 def test_nodes_that_are_too_dear_are_not_paid(world: World) -> None:

@@ -55,6 +55,8 @@ def test_a_cheque_pays_for_as_many_bytes_as_it_is_worth(world: World, held: Held
     with pytest.raises(PaymentRequiredError) as caught:
         read(world, held, 1, cheque(world, price(world) * 100))
     assert caught.value.terms["due"] == str(price(world) * 101)
+    assert caught.value.terms["signed"] == str(price(world) * 100)
+    assert caught.value.terms["signature"] == cheque(world, price(world) * 100).split(":")[2]
     read(world, held, 1, cheque(world, price(world) * 101))
     read(world, held, 1, cheque(world, price(world) * 102))
 
