@@ -171,7 +171,7 @@ def race(
     for number in range(rounds + 1):
         fresh(source, size)
         name = f"bench/{number}"
-        with stopped(grid.pids() if grid is not None else []):
+        with stopped(_of(grid)):
             os.sync()
             clock = Clock(home)
             putting = ours.put(source, name, preset=SHAPE).timing
@@ -185,7 +185,7 @@ def race(
         same(source, target)
         ours.rm(name)
         if grid is not None:
-            with stopped(processes(home)):
+            with stopped(_pids(home, "*")):
                 theirs.add(*visit(grid, source, target))
             same(source, target)
         if not number:
@@ -222,25 +222,20 @@ def visit(grid: Grid, source: Path, target: Path) -> tuple[float, float]:
 @contextmanager
 def stopped(pids: list[int]) -> Iterator[None]:
     """Processes stand still for the length of the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
     try:
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
         yield
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
 
 
-def processes(home: Home) -> list[int]:
-    """The ledger, the nodes and the watcher of a network."""
-    return [json.loads(record.read_text())["pid"] for record in sorted(home.run.glob("*.json"))]
-
-
 def small_objects(home: Home, grid: Grid | None, count: int) -> dict[str, object]:
     """Puts a second of 4 KiB objects until all are on the chain, and until all are promised."""
     data = [os.urandom(SMALL) for _ in range(count)]
     options = Options(limits=Limits(count=count + 1))
-    with client(home, options) as ours:
+    with stopped(_of(grid)), client(home, options) as ours:
         promised = seconds(
             lambda: [ours.put(part, f"small/{number}") for number, part in enumerate(data)]
         )
@@ -252,10 +247,11 @@ def small_objects(home: Home, grid: Grid | None, count: int) -> dict[str, object
     }
     if grid is not None:
         some = data[: max(1, count // 20)]
-        started = time.perf_counter()
-        for part in some:
-            grid.put_small(part)
-        theirs = time.perf_counter() - started
+        with stopped(_pids(home, "*")):
+            started = time.perf_counter()
+            for part in some:
+                grid.put_small(part)
+            theirs = time.perf_counter() - started
         found["tahoe_per_second"] = round(len(some) / theirs, 1)
     return found
 
@@ -283,9 +279,13 @@ def _peaks(home: Home) -> Iterator[int]:
         yield int(line.split()[1]) // 1024
 
 
-def _pids(home: Home) -> list[int]:
-    """The node processes."""
-    return [json.loads(r.read_text())["pid"] for r in sorted(home.run.glob("node-*.json"))]
+def _pids(home: Home, names: str = "node-*") -> list[int]:
+    """The processes of a network: its nodes, or with ``*`` ledger and watcher as well."""
+    return [json.loads(r.read_text())["pid"] for r in sorted(home.run.glob(f"{names}.json"))]
+
+
+def _of(grid: Grid | None) -> list[int]:
+    return [] if grid is None else grid.pids()
 
 
 def child(home: Home, step: str, source: Path) -> None:

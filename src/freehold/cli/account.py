@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from freehold.cli import stake as staking
 from freehold.cli.home import Home, find_home, open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
@@ -18,7 +17,6 @@ from freehold.domain.files import write_whole
 from freehold.domain.ids import Address, address, caip10
 
 wallet = typer.Typer(name="wallet", help="The account's key and money.", no_args_is_help=True)
-stake = staking.app
 
 AmountArgument = Annotated[str, typer.Argument(help="Amount in whole tokens, such as 2.5.")]
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from freehold import __version__
-from freehold.cli import account, deals, economics, network, nodes, objects, run, verify
+from freehold.cli import account, deals, economics, network, nodes, objects, run, stake, verify
 from freehold.domain.errors import FreeholdError
 
 app = typer.Typer(
@@ -23,7 +23,7 @@ app = typer.Typer(
 )
 for room in (run, objects, verify):
     room.register(app)
-for noun in (account.wallet, account.stake, deals.app, nodes.app, network.app, economics.app):
+for noun in (account.wallet, stake.app, deals.app, nodes.app, network.app, economics.app):
     app.add_typer(noun)
 
 

@@ -93,11 +93,6 @@ class DataSeed:
             )
 
     @classmethod
-    def draw(cls, random: Random) -> DataSeed:
-        """A seed that has nothing to do with any key."""
-        return cls(random(KEY_LENGTH))
-
-    @classmethod
     def of(cls, account: Key, network_id: bytes) -> DataSeed:
         """The first seed of an account on a network."""
         return cls(derive(account.secret, "data seed 1", salt=network_id))

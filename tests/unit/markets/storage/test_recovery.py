@@ -28,7 +28,7 @@ class _Account:
     """What a client does with this room: seal objects into columns."""
 
     def __init__(self) -> None:
-        self.seed = DataSeed.draw(_random)
+        self.seed = DataSeed(_random(32))
         key = phrase_slot_key(_ALICE, NETWORK_ID)
         self.slot = seal_slot(
             self.seed, kind=SlotKind.PHRASE, key=key, network_id=NETWORK_ID, random=_random
@@ -143,7 +143,7 @@ def test_a_repaired_column_is_the_one_that_was_lost() -> None:
 
 def test_a_friend_reads_the_shared_directory_and_the_renamed_file_in_it() -> None:
     account, expected = _stored()
-    friend = DataSeed.draw(_random)
+    friend = DataSeed(_random(32))
     key = account.seed.root(_ALICE.address).lineage("photos")[-1]
     token = share(
         key,
