@@ -1,7 +1,7 @@
 """A network's contracts on a benchmark's chain: in process, or by the ledger's own deployment.
 
 Both put the same contracts at the same addresses with the same settings: the deployer's first
-nine transactions create them in the order of ``freehold.ledger.deploy``.
+twelve transactions create them in the order of ``freehold.ledger.deploy``.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from pathlib import Path
 from bench.anvil import Anvil, receipt_of
 from bench.chain import CHAIN_ID, GENESIS, Chain, Contract, Receipt, account
 from freehold.domain.clock import SystemClock
-from freehold.domain.ids import Address, address, keccak
+from freehold.domain.ids import ZERO_ADDRESS, Address, address, keccak
 from freehold.domain.money import UNIT
 from freehold.ledger.abi import artifact
 from freehold.ledger.contracts.token import VESTING
 from freehold.ledger.deploy import deploy
+from freehold.ledger.economy import STORAGE, UNSEEN
 from freehold.ledger.plan import PRODUCTION, DeployPlan
 
 NETWORK_ID = keccak(b"freehold benchmark network")
 NAMES = (
-    "governor", "token", "registry", "staking", "payments", "beacon", "pdp", "faults", "storage",
+    "governor", "token", "registry", "staking", "payments", "beacon", "issuance", "rewards", "pdp",
+    "faults", "storage", "roots",
 )  # fmt: skip
 deployer = account("deployer")
 PLAN = DeployPlan(
@@ -35,7 +37,7 @@ PLAN = DeployPlan(
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The nine contracts, and what deploying each cost."""
+    """The twelve contracts, and what deploying each cost."""
 
     governor: Contract
     token: Contract
@@ -46,6 +48,9 @@ class Contracts:
     pdp: Contract
     faults: Contract
     storage: Contract
+    issuance: Contract
+    rewards: Contract
+    roots: Contract
     deployed: tuple[tuple[str, Receipt], ...]
 
 
@@ -76,8 +81,8 @@ def _creations(chain: Anvil) -> Iterator[tuple[Address, Receipt]]:
                 yield address(found["contractAddress"]), receipt_of(found, b"")
 
 
-def in_process(chain: Chain) -> Contracts:
-    """The same by plain transactions."""
+def in_process(chain: Chain, *, counting: bool = True) -> Contracts:
+    """The same by plain transactions; without ``counting`` no proof tells anybody its work."""
     numbers, salt = PLAN.parameters, NETWORK_ID
     made: dict[str, tuple[Contract, Receipt]] = {}
 
@@ -88,14 +93,24 @@ def in_process(chain: Chain) -> Contracts:
         return place
 
     governor = put("governor", deployer.address, numbers.governor_delay)
-    token = put("token", PLAN.token_name, PLAN.token_symbol, PLAN.cap, salt, governor)
+    token = put("token", PLAN.token_name, PLAN.token_symbol, PLAN.minting_cap, salt, governor)
     registry = put("registry", salt, governor)
     staking = put("staking", token, registry, governor, numbers.unbonding)
     payments = put("payments", token, salt, governor, PLAN.treasury)
     beacon = put("beacon", governor, GENESIS, numbers.period, numbers.grace)
-    pdp = put("pdp", beacon, governor, numbers.challenges, numbers.window)
+    since = (GENESIS, PLAN.emission.epoch)
+    terms = tuple(PLAN.emission.terms().values())
+    issuance = put("issuance", token, governor, *since, terms, PLAN.emission.shares(), ())
+    bounds = (PLAN.work_per_token, PLAN.emission.share_bps)
+    rewards = put(
+        "rewards", token, payments, registry, staking, issuance, governor, *since, *bounds
+    )
+    sink = rewards if counting else ZERO_ADDRESS
+    pdp = put("pdp", beacon, governor, numbers.challenges, numbers.window, sink)
     faults = put("faults", token, registry, staking, pdp, beacon, governor)
     put("storage", registry, payments, pdp, beacon, faults, governor, salt)
+    rules = PLAN.emission.rules()
+    put("roots", token, payments, issuance, registry, governor, salt, *since, rules)
     contracts = {name: contract for name, (contract, _) in made.items()}
     deployed = tuple((name, receipt) for name, (_, receipt) in made.items())
     on = Contracts(**contracts, deployed=deployed)
@@ -115,11 +130,22 @@ def _wire(on: Contracts) -> None:
     setup(on, on.faults, "set_parameters", _of_faults())
     storage = (numbers.lockup_period, numbers.repair_owed, numbers.cleanup_window)
     setup(on, on.storage, "set_parameters", storage)
+    _wire_emission(on)
     setup(on, on.token, "set_minter", on.governor.address, True)
     for owner, amount in PLAN.allocation.items():
         setup(on, on.token, "mint", owner, amount, VESTING)
     setup(on, on.token, "set_minter", on.governor.address, False)
     on.governor.send("finish_setup", by=deployer.address)
+
+
+def _wire_emission(on: Contracts) -> None:
+    setup(on, on.token, "set_minter", on.issuance.address, True)
+    setup(on, on.rewards, "set_source", on.pdp.address, on.storage.address)
+    setup(on, on.issuance, "set_power", on.rewards.address)
+    for market, distributor in ((STORAGE, on.rewards), (UNSEEN, on.roots)):
+        setup(on, on.issuance, "set_distributor", market, distributor.address)
+        power = (on.issuance.address, "distributor", distributor.address)
+        on.governor.send("grant_power", *power, by=deployer.address)
 
 
 def _of_faults() -> tuple[int, ...]:

@@ -19,7 +19,7 @@ from pathlib import Path
 if __package__ is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import page, scale, sets
+from bench import page, scale, sets, work
 from bench.anvil import running
 from bench.deployment import by_ledger
 from bench.network import Network, begin, fresh
@@ -49,6 +49,7 @@ class Figures:
     transactions: tuple[Row, ...]
     sets: tuple[Spread, ...]
     large_sets: tuple[Spread, ...]
+    work: tuple[work.Extra, ...]
     compared: Compared | None = None
     scale: scale.Report | None = None
 
@@ -86,7 +87,8 @@ def figures(*, receipts: bool) -> Figures:
     rows = modelled()
     compared = compare(rows) if receipts else None
     large = sets.measure(column=LARGE_COLUMN)
-    return Figures(COLUMN // MIB, rows, tuple(sets.measure()), tuple(large), compared)
+    small, extra = tuple(sets.measure()), tuple(work.measure())
+    return Figures(COLUMN // MIB, rows, small, tuple(large), extra, compared)
 
 
 def dump(found: Figures) -> str:
@@ -119,6 +121,8 @@ def main() -> None:
             print(f"{each.mean:10,}  five challenges over {each.pieces} pieces, {each.most:,} most")
         for each in found.large_sets:
             print(f"{each.mean:10,}  the same with pieces of 1 GiB, {each.most:,} most")
+        for extra in found.work:
+            print(f"{extra.gas - extra.without:10,}  more for counting, {extra.kind}")
         print(found.compared or "compared with no engine")
 
 

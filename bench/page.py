@@ -50,7 +50,8 @@ gwei, a coin of {coin:,} USD; another coin or price changes the result in propor
 def render(found: Json) -> str:
     """The page's text."""
     parts = [HEAD.format(column=_number(found, "column_mib")), _compared(found)]
-    parts += ["\n".join(_transactions(found)), "\n".join(_sets(found)), "\n".join(_least(found))]
+    parts += ["\n".join(_transactions(found)), "\n".join(_sets(found))]
+    parts += ["\n".join(_work(found)), "\n".join(_least(found))]
     if _at(found, "scale") is not None:
         parts.append("\n".join(_scale(_at(found, "scale"))))
         parts.append("\n".join(_nodes(found)))
@@ -96,6 +97,25 @@ def _sets(found: Json) -> Iterator[str]:
         "\nA set of one piece pays for little but its calldata, about 6,000 for a level of the"
         " tree; the rest grows with the logarithm of the number of pieces, in whose sum tree the"
         " challenged ones are found."
+    )
+
+
+def _work(found: Json) -> Iterator[str]:
+    yield "## What counting rewards adds to a proof\n"
+    yield (
+        "The same proofs of a node with 30 pieces whose work fees back, told to the contract"
+        " `rewards` and told to nobody. In an epoch of seven periods six proofs are not its first."
+    )
+    yield "\n| proof | gas | with nobody to count | more |\n|---|---:|---:|---:|"
+    for each in _list(found, "work"):
+        more = _number(each, "gas") - _number(each, "without")
+        yield (
+            f"| {_text(each, 'kind')} | {_gas(each, 'gas')} | {_gas(each, 'without')} | {more:,} |"
+        )
+    yield (
+        "\nA proof must bring the gas that the count may take at most (160,000), or is refused, so"
+        " that nobody can hand in a node's proof and keep its work from being counted; what is not"
+        " used comes back."
     )
 
 

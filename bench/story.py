@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from statistics import mean
 
 from bench.chain import Receipt, account
-from bench.deployment import deployer
+from bench.deployment import PLAN, deployer
 from bench.network import (
     DEPOSIT,
     PERIOD,
@@ -28,6 +28,7 @@ SET = 100
 NODES, BATCH = 32, 32
 LEAVER, LATE, DEAD, SPARES = 14, 20, 21, (30, 31)
 """Nodes with a part in the story, beside the first six; nobody asks whether the others prove."""
+EPOCH = PLAN.emission.epoch // PERIOD
 LONG = 400
 """Periods that deals run for."""
 
@@ -100,6 +101,7 @@ class Story:
         self.miss(deals[-1])
         self.leave(deals[-2], narrow)
         self.challenge(deals[0])
+        self.earn(deals[0])
         self.end(deals[1])
 
     # Chapters
@@ -240,6 +242,23 @@ class Story:
         self.round("")
         net.to_period(net.period + 1)
         self.note("expire", net.on.faults.send("expire_spot", 2, by=keeper.address))
+
+    def earn(self, deal: Deal) -> None:
+        """Burned fees back work, an epoch ends and is closed, and a node claims."""
+        self.chapter, net, node = "rewards", self.network, deal.nodes[0]
+        rewards, by = net.on.rewards, node.key.address
+        self.note("back work, first", rewards.send("back", node.set_id, by=by))
+        self.round("")
+        self.round("")
+        net.settle(deal.rails[:1])
+        self.note("back work, again", rewards.send("back", node.set_id, by=by))
+        last = net.period // EPOCH
+        net.to_period((last + 1) * EPOCH)
+        advance = net.on.issuance.send
+        self.note("close an epoch of the issuance", advance("advance", 1, by=keeper.address))
+        advance("advance", 64, by=keeper.address)
+        self.note("close an epoch of the rewards", rewards.send("close", last, by=keeper.address))
+        self.note("claim", rewards.send("claim", node.set_id, by=keeper.address))
 
     def end(self, deal: Deal) -> None:
         """A deal is closed, its columns are finished, and stake goes home."""

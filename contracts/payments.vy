@@ -33,8 +33,11 @@
      no pause. Rebasing tokens must not be allowlisted.
 """
 
+from interfaces import IBurned
 from interfaces import IToken
 from modules import typed
+
+implements: IBurned
 
 event Deposited:
     token: indexed(address)
@@ -253,6 +256,8 @@ burn_bps: public(uint256)
 arbiter_timeout: public(uint256)
 voucher_delay: public(uint256)
 fees: public(HashMap[address, uint256])
+# Network tokens burned as fees of what rails of a market paid to an account; vouchers count for none.
+burned: public(HashMap[address, HashMap[address, uint256]])
 total_funds: public(HashMap[address, uint256])
 rail_count: public(uint256)
 tokens: public(HashMap[address, bool])
@@ -1041,12 +1046,12 @@ def _pay(rail: Rail, to: address, amount: uint256) -> Rail:
     self._accounts[rail.token][rail.payer].funds -= amount
     self._accounts[rail.token][to].funds += amount - fee
     if fee > 0:
-        self._take_fee(rail.token, rail.payer, fee)
+        self._take_fee(rail.token, rail.payer, fee, rail.market, to)
     return rail
 
 
 @internal
-def _take_fee(token: address, payer: address, fee: uint256):
+def _take_fee(token: address, payer: address, fee: uint256, market: address, payee: address):
     if token != network_token:
         self.fees[token] += fee
         self.total_funds[token] -= fee
@@ -1061,6 +1066,8 @@ def _take_fee(token: address, payer: address, fee: uint256):
         )
     if burning > 0:
         self.total_funds[token] -= burning
+        if market != empty(address):
+            self.burned[market][payee] += burning
         extcall IToken(token).burn(burning, PURPOSE_BURN)
 
 

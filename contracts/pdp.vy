@@ -47,12 +47,18 @@
     Proofs show possession, not separate copies: two sets may be answered from one disk.
     A careless listener can harm the provers that it opens sets for; the prover's consent is
     the listener's business. Nobody else can change a set. The governor has no power here.
+    Rewards: the work of every round that is answered in time is told to `sink`, in MiB-seconds,
+    with capped gas and whatever the sink does: a sink that reverts or burns gas stops no proof,
+    and what it did not hear shows in an event. Who hands in a proof must bring the sink's gas, so
+    that nobody can make a working sink look failed.
 """
 
 from interfaces import IBeacon
 from interfaces import IPdp
+from interfaces import ISets
 
 implements: IPdp
+implements: ISets
 
 struct Set:
     listener: address
@@ -120,6 +126,11 @@ event Proven:
     span: uint256
     in_time: bool
 
+event WorkUntold:
+    set_id: indexed(uint256)
+    round: indexed(uint256)
+    work: uint256
+
 event SetClosed:
     set_id: indexed(uint256)
 
@@ -128,6 +139,9 @@ MAX_CHALLENGES: constant(uint256) = 32
 MAX_HEIGHT: constant(uint256) = 40
 MAX_PATH: constant(uint256) = 32 * 41
 MAX_PROOF: constant(uint256) = 32 * 384
+SINK_GAS: constant(uint256) = 150_000
+# EIP-150 passes on 63/64 of what is left.
+SINK_RESERVE: constant(uint256) = 160_000
 MAX_ROLL: constant(uint256) = 64
 LEVELS: constant(uint256) = 18  # a set has fewer than 4**18 pieces
 WAITING: constant(uint256) = 1
@@ -143,6 +157,7 @@ beacon: public(immutable(IBeacon))
 governor: public(immutable(address))
 challenges: public(immutable(uint256))
 window: public(immutable(uint256))
+sink: public(immutable(address))
 GENESIS: immutable(uint256)
 PERIOD: immutable(uint256)
 
@@ -162,13 +177,17 @@ misses: HashMap[uint256, HashMap[uint256, uint256]]  # rounds answered late, asc
 
 
 @deploy
-def __init__(beacon_: IBeacon, governor_: address, challenges_: uint256, window_: uint256):
+def __init__(
+    beacon_: IBeacon, governor_: address, challenges_: uint256, window_: uint256, sink_: address
+):
     """
     @param beacon_ Where rounds come from.
     @param governor_ Named for the list of powers; it has none here.
     @param challenges_ Leaves drawn a round, 5 to 32.
     @param window_ Seconds from the storing of a round to its deadline; with the beacon's
         grace interval it must fit into a period.
+    @param sink_ Who counts the work, for ever; the zero address for nobody. A fixed one saves a
+        storage word on every proof.
     """
     assert challenges_ >= MIN_CHALLENGES, "pdp: at least 5 challenges"
     assert challenges_ <= MAX_CHALLENGES, "pdp: at most 32 challenges"
@@ -180,6 +199,7 @@ def __init__(beacon_: IBeacon, governor_: address, challenges_: uint256, window_
     governor = governor_
     challenges = challenges_
     window = window_
+    sink = sink_
 
 
 # Sets and pieces: the listener's part
@@ -335,6 +355,8 @@ def prove(set_id: uint256, round: uint256, proof: Bytes[MAX_PROOF]):
     c.next_round = round + 1
     self._put_cursor(set_id, c)
     log Proven(set_id=set_id, round=round, span=span, in_time=in_time)
+    if in_time and sink != empty(address):
+        self._tell(set_id, round, span)
 
 
 # Views
@@ -365,6 +387,24 @@ def set(set_id: uint256) -> Set:
         created_period=self.provers[set_id] >> 160,
         closed=q.closed != 0,
     )
+
+
+@external
+@view
+def prover(set_id: uint256) -> address:
+    """
+    @notice Whose data a set proves; the zero address where there is no such set.
+    """
+    return convert(self.provers[set_id] & (2**160 - 1), address)
+
+
+@external
+@view
+def listener(set_id: uint256) -> address:
+    """
+    @notice Who opened a set; the zero address where there is no such set.
+    """
+    return self.listeners[set_id]
 
 
 @external
@@ -546,6 +586,27 @@ def verify_leaf(
     if leaf_index >= m.leaves or len(proof) != 32 * (height + 1):
         return False
     return self._climb(proof, 0, height, leaf_index) == self.roots[set_id][piece_id]
+
+
+# Work
+
+
+@internal
+def _tell(set_id: uint256, round: uint256, span: uint256):
+    """
+    @dev The leaves of 32 bytes of a whole period, rounded down to MiB-seconds. The last act of a
+        proof: nothing is left to do that the sink could disturb.
+    """
+    assert msg.gas >= SINK_RESERVE, "pdp: bring more gas"
+    work: uint256 = span * PERIOD >> 15
+    success: bool = raw_call(
+        sink,
+        abi_encode(set_id, work, method_id=method_id("proven(uint256,uint256)")),
+        gas=SINK_GAS,
+        revert_on_failure=False,
+    )
+    if not success:
+        log WorkUntold(set_id=set_id, round=round, work=work)
 
 
 # The schedule

@@ -17,6 +17,10 @@
      - Trading with oneself: the owner who is his own client burns more than he can earn, at any
        price, with any number of nodes: backing is counted once for each payout account and is
        given to one node by that account's side alone. Both numbers are fixed for ever.
+     - Taking what burned for others by naming their account as one's payout: an account that is not
+       the node's owner must agree first (`set_backer`).
+     - Sets that no market opened, filled with data that cost nothing to hold: only sets that the
+       market's own ledger of nodes listens to are backed.
      - Bytes that nobody pays for: they are proven and earn nothing, nor do they lower what others
        earn, because only backed work stands in the total.
      - Counting work twice: a node's weight is in one epoch at a time; when its next proof comes
@@ -27,15 +31,29 @@
      - Rounding: work, backing, rates and rewards round down; the dust stays here, unminted where
        that is possible and out of reach where it is not.
      - Holding up proofs: `proven` calls nobody and cannot fail for any input of its source.
-     Trust: the governor names the source once, and has no other power here. A source could invent
-     work, but no more than fees back.
+     - An owner that keeps what others' stake earned: where a node has delegated stake, a claim goes
+       to the stake as a whole, which splits it by its own rule; no caller can choose otherwise.
+     Trust: the governor names source and market once, together, and has no other power here. A
+     source could invent work, but no more than fees back. Stake and token are called and trusted.
 """
 
 from interfaces import IBurned
 from interfaces import IEmission
 from interfaces import IRegistry
 from interfaces import ISets
+from interfaces import ISink
+from interfaces import IStaking
 from interfaces import IToken
+implements: ISink
+
+
+interface IMarket:
+    def faults() -> address: view
+
+
+interface IApproval:
+    def approve(spender: address, amount: uint256) -> bool: nonpayable
+
 
 # One word: a proof reads and writes it once.
 struct Account:
@@ -50,11 +68,11 @@ struct Epoch:
     weight: uint256  # 68
 
 
-event WorkProven:
+# Work of an epoch that was over but not closed when the node's next proof came.
+event WorkWaits:
     account: indexed(uint256)
     epoch: uint256
-    work: uint256
-    backed: uint256
+    weight: uint256
 
 
 event Backed:
@@ -62,6 +80,12 @@ event Backed:
     payee: indexed(address)
     burned: uint256
     credit: uint256
+
+
+event BackerSet:
+    payee: indexed(address)
+    account: indexed(uint256)
+    allowed: bool
 
 
 event EpochClosed:
@@ -94,6 +118,8 @@ event Movement:
 
 event SourceSet:
     source: indexed(address)
+    market: indexed(address)
+    listener: address
 
 
 BPS: constant(uint256) = 10**4
@@ -103,6 +129,8 @@ MAX_WORK_PER_TOKEN: constant(uint256) = 2**60
 MIN_EPOCH: constant(uint256) = 60
 MAX_EPOCH: constant(uint256) = 366 * 86400
 RATE_ONE: constant(uint256) = 2**96
+# Moves a unit from an account's credit to its weight.
+WEIGHT_LESS_CREDIT: constant(uint256) = 2**164 - 2**100
 MASK_28: constant(uint256) = 2**28 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_68: constant(uint256) = 2**68 - 1
@@ -111,8 +139,8 @@ PURPOSE_REWARD: constant(uint8) = 4
 
 token: public(immutable(address))
 payments: public(immutable(address))
-market: public(immutable(address))
 registry: public(immutable(address))
+staking: public(immutable(address))
 emission: public(immutable(address))
 governor: public(immutable(address))
 genesis: public(immutable(uint256))
@@ -120,6 +148,9 @@ epoch_seconds: public(immutable(uint256))
 work_per_token: public(immutable(uint256))
 share_bps: public(immutable(uint256))
 
+# Whose fees count, and who opens the sets whose work counts.
+market: public(address)
+listener: public(address)
 _accounts: HashMap[uint256, uint256]
 # source 160 | epoch 28 | weight 68
 _current: uint256
@@ -127,9 +158,10 @@ _current: uint256
 _previous: uint256
 _totals: HashMap[uint256, uint256]
 _waiting: HashMap[uint256, HashMap[uint256, uint256]]
+backers: public(HashMap[address, HashMap[uint256, bool]])
 backed_fees: public(HashMap[address, uint256])
-closed: public(HashMap[uint256, bool])
-rates: public(HashMap[uint256, uint256])
+# Of an epoch: what a unit of its work is worth (base units, Q.96) << 1 | closed
+_rates: HashMap[uint256, uint256]
 emitted: public(uint256)
 claimed: public(uint256)
 
@@ -138,8 +170,8 @@ claimed: public(uint256)
 def __init__(
     token_: address,
     payments_: address,
-    market_: address,
     registry_: address,
+    staking_: address,
     emission_: address,
     governor_: address,
     genesis_: uint256,
@@ -147,7 +179,7 @@ def __init__(
     work_per_token_: uint256,
     share_bps_: uint256,
 ):
-    for each: address in [token_, payments_, market_, registry_, emission_, governor_]:
+    for each: address in [token_, payments_, registry_, staking_, emission_, governor_]:
         assert each != empty(address), "rewards: zero address"
     assert genesis_ <= block.timestamp, "rewards: genesis to come"
     assert MIN_EPOCH <= epoch_seconds_ and epoch_seconds_ <= MAX_EPOCH, "rewards: epoch out of bounds"
@@ -156,8 +188,8 @@ def __init__(
     assert 0 < share_bps_ and share_bps_ <= MAX_SHARE_BPS, "rewards: share out of bounds"
     token = token_
     payments = payments_
-    market = market_
     registry = registry_
+    staking = staking_
     emission = emission_
     governor = governor_
     genesis = genesis_
@@ -172,34 +204,43 @@ def __init__(
 @external
 def proven(account: uint256, work: uint256):
     """
-    @notice Add work to the present epoch, as far as fees back it; by the source.
+    @notice Add work to the present epoch, as far as fees back it; by the source, whose own event
+            tells the work. An account's epochs show in `Rewarded` and `WorkWaits`.
     """
     current: uint256 = self._current
     assert msg.sender == convert(current >> 96, address), "rewards: not the source"
     epoch: uint256 = self._epoch()
-    running: Epoch = self._running(current, epoch)
-    a: Account = self._rolled(account, self._account(account), epoch)
-    backed: uint256 = min(min(work, a.credit), MASK_64 - a.weight)
-    backed = min(backed, MASK_68 - running.weight)
-    a.credit -= backed
-    a.weight += backed
-    self._put(account, a)
-    self._current = current >> 96 << 96 | epoch << 68 | running.weight + backed
-    log WorkProven(account=account, epoch=epoch, work=work, backed=backed)
+    word: uint256 = self._accounts[account]
+    if word >> 228 != epoch:
+        word = self._packed(self._rolled(account, self._unpacked_account(word), epoch))
+    if current >> 68 & MASK_28 != epoch:
+        current = self._begun(current, epoch)
+    # Words as they stand: every proof comes through here.
+    backed: uint256 = min(work, word >> 100 & MASK_64)
+    backed = min(backed, MASK_64 - (word >> 164 & MASK_64))
+    backed = min(backed, MASK_68 - (current & MASK_68))
+    self._accounts[account] = unsafe_add(word, unsafe_mul(backed, WEIGHT_LESS_CREDIT))
+    self._current = unsafe_add(current, backed)
 
 
 @external
 def back(account: uint256) -> uint256:
     """
     @notice Let the fees that were burned for a node's payout account since it was last asked back
-            the node's future work; by the node or its owner. Returns the node's credit.
+            the node's future work; by that account, or by the node or its owner where the account
+            is the owner or has agreed. Returns the node's credit.
     """
     node: address = self._node(account)
-    assert msg.sender in [node, staticcall IRegistry(registry).owner_of(node)], (
-        "rewards: neither the node nor its owner"
-    )
+    owner: address = staticcall IRegistry(registry).owner_of(node)
     payee: address = staticcall IRegistry(registry).payout_of(node)
-    burned: uint256 = staticcall IBurned(payments).burned(market, payee)
+    assert self.listener == staticcall ISets(self._source()).listener(
+        account
+    ), "rewards: not a set of the market"
+    if msg.sender != payee:
+        assert msg.sender in [node, owner], "rewards: neither the node nor its owner"
+        # Any owner can name any payout: whose fees they are must agree.
+        assert payee == owner or self.backers[payee][account], "rewards: the payout has not agreed"
+    burned: uint256 = staticcall IBurned(payments).burned(self.market, payee)
     fresh: uint256 = burned - self.backed_fees[payee]
     a: Account = self._account(account)
     more: uint256 = min(fresh * work_per_token // TOKEN, MASK_64 - a.credit)
@@ -214,6 +255,15 @@ def back(account: uint256) -> uint256:
     return a.credit
 
 
+@external
+def set_backer(account: uint256, allowed: bool):
+    """
+    @notice Let a node that another owns, or its owner, use what burned for the caller, or no more.
+    """
+    self.backers[msg.sender][account] = allowed
+    log BackerSet(payee=msg.sender, account=account, allowed=allowed)
+
+
 # Epochs
 
 
@@ -224,9 +274,8 @@ def close(epoch: uint256) -> uint256:
     @return What was drawn, base units.
     """
     assert epoch < self._epoch(), "rewards: the epoch has not ended"
-    assert not self.closed[epoch], "rewards: closed already"
+    assert self._rates[epoch] == 0, "rewards: closed already"
     weight: uint256 = self._total(epoch)
-    self.closed[epoch] = True
     amount: uint256 = 0
     rate: uint256 = 0
     drawable: uint256 = staticcall IEmission(emission).drawable(epoch)
@@ -234,7 +283,7 @@ def close(epoch: uint256) -> uint256:
         ceiling: uint256 = weight * share_bps * TOKEN // (BPS * work_per_token)
         amount = min(ceiling, drawable)
         rate = amount * RATE_ONE // weight
-    self.rates[epoch] = rate
+    self._rates[epoch] = rate << 1 | 1
     self.emitted += amount
     log EpochClosed(epoch=epoch, weight=weight, emitted=amount, rate=rate)
     if amount > 0:
@@ -250,7 +299,7 @@ def collect(account: uint256, epoch: uint256) -> uint256:
     """
     @notice Reward work that waited for its epoch to be closed; by anyone. Returns the reward.
     """
-    assert self.closed[epoch], "rewards: not closed"
+    assert self._rates[epoch] != 0, "rewards: not closed"
     weight: uint256 = self._waiting[account][epoch]
     assert weight > 0, "rewards: nothing waits"
     self._waiting[account][epoch] = 0
@@ -264,7 +313,8 @@ def collect(account: uint256, epoch: uint256) -> uint256:
 @external
 def claim(account: uint256) -> uint256:
     """
-    @notice Pay a node's rewards of closed epochs to its payout account; by anyone.
+    @notice Pay a node's rewards of closed epochs to its payout account; by anyone. Where others
+            have staked for the node, the stake gets them, and splits them.
     @return What was paid, base units.
     """
     a: Account = self._rolled(account, self._account(account), self._epoch())
@@ -274,7 +324,15 @@ def claim(account: uint256) -> uint256:
     if amount == 0:
         return 0
     self.claimed += amount
-    payee: address = staticcall IRegistry(registry).payout_of(self._node(account))
+    node: address = self._node(account)
+    if staticcall IStaking(staking).active(node) > staticcall IStaking(staking).own(node):
+        log Claimed(account=account, payee=staking, amount=amount)
+        assert extcall IApproval(token).approve(
+            staking, amount, default_return_value=True
+        ), "rewards: approval failed"
+        extcall IStaking(staking).reward(node, amount)
+        return amount
+    payee: address = staticcall IRegistry(registry).payout_of(node)
     log Claimed(account=account, payee=payee, amount=amount)
     log Movement(
         token=token, sender=self, recipient=payee, amount=amount, purpose=PURPOSE_REWARD
@@ -289,15 +347,19 @@ def claim(account: uint256) -> uint256:
 
 
 @external
-def set_source(source_: address):
+def set_source(source_: address, market_: address):
     """
-    @notice Name the contract that reports work, once and for ever; the governor.
+    @notice Name the contract that reports work and the market whose fees back it, once and for
+            ever; the governor.
     """
     assert msg.sender == governor, "rewards: not the governor"
     assert self._current >> 96 == 0, "rewards: the source is named"
     assert source_.is_contract, "rewards: source has no code"
+    listener: address = staticcall IMarket(market_).faults()
     self._current |= convert(source_, uint256) << 96
-    log SourceSet(source=source_)
+    self.market = market_
+    self.listener = listener
+    log SourceSet(source=source_, market=market_, listener=listener)
 
 
 @external
@@ -338,6 +400,34 @@ def total(epoch: uint256) -> uint256:
 
 @external
 @view
+def closed(epoch: uint256) -> bool:
+    """
+    @notice Whether an epoch's emission is fixed.
+    """
+    return self._rates[epoch] != 0
+
+
+@external
+@view
+def rates(epoch: uint256) -> uint256:
+    """
+    @notice What a unit of a closed epoch's work is worth, base units times 2**96.
+    """
+    return self._rates[epoch] >> 1
+
+
+@external
+@view
+def backed(epoch: uint256) -> uint256:
+    """
+    @notice The bytes that the backed work of an epoch comes to over its length, rounded down; what
+            the issuance asks when it closes the epoch, which it does before this contract.
+    """
+    return (self._total(epoch) << 20) // epoch_seconds
+
+
+@external
+@view
 def waiting(account: uint256, epoch: uint256) -> uint256:
     """
     @notice A node's backed work of an epoch that was not closed when its next proof came.
@@ -370,10 +460,11 @@ def _rolled(account: uint256, a: Account, epoch: uint256) -> Account:
     if a.epoch == epoch:
         return rolled
     if a.weight > 0:
-        if self.closed[a.epoch]:
+        if self._rates[a.epoch] != 0:
             rolled = self._rewarded(account, a, a.epoch, a.weight)
         else:
             self._waiting[account][a.epoch] = a.weight
+            log WorkWaits(account=account, epoch=a.epoch, weight=a.weight)
     rolled.epoch = epoch
     rolled.weight = 0
     return rolled
@@ -382,7 +473,7 @@ def _rolled(account: uint256, a: Account, epoch: uint256) -> Account:
 @internal
 def _rewarded(account: uint256, a: Account, epoch: uint256, weight: uint256) -> Account:
     # No amount comes near what the word holds; a proof must not fail over it.
-    amount: uint256 = min(weight * self.rates[epoch] // RATE_ONE, MASK_100 - a.reward)
+    amount: uint256 = min(weight * (self._rates[epoch] >> 1) // RATE_ONE, MASK_100 - a.reward)
     log Rewarded(account=account, epoch=epoch, weight=weight, amount=amount)
     return Account(
         epoch=a.epoch, weight=a.weight, credit=a.credit, reward=a.reward + amount
@@ -390,21 +481,18 @@ def _rewarded(account: uint256, a: Account, epoch: uint256, weight: uint256) -> 
 
 
 @internal
-def _running(current: uint256, epoch: uint256) -> Epoch:
-    running: Epoch = self._unpacked(current)
-    if running.number == epoch:
-        return running
-    self._set_aside(running)
-    return Epoch(number=epoch, weight=0)
+def _begun(current: uint256, epoch: uint256) -> uint256:
+    self._set_aside(self._unpacked(current))
+    return current >> 96 << 96 | epoch << 68
 
 
 @internal
 def _set_aside(ended: Epoch):
     # Two words in turn instead of a new one each epoch; what nobody closed gets its own.
-    if ended.weight == 0 or self.closed[ended.number]:
+    if ended.weight == 0 or self._rates[ended.number] != 0:
         return
     before: Epoch = self._unpacked(self._previous)
-    if before.weight > 0 and not self.closed[before.number]:
+    if before.weight > 0 and self._rates[before.number] == 0:
         self._totals[before.number] = before.weight
     self._previous = ended.number << 68 | ended.weight
 
@@ -428,7 +516,12 @@ def _unpacked(word: uint256) -> Epoch:
 @internal
 @view
 def _account(account: uint256) -> Account:
-    word: uint256 = self._accounts[account]
+    return self._unpacked_account(self._accounts[account])
+
+
+@internal
+@pure
+def _unpacked_account(word: uint256) -> Account:
     return Account(
         epoch=word >> 228,
         weight=word >> 164 & MASK_64,
@@ -438,5 +531,11 @@ def _account(account: uint256) -> Account:
 
 
 @internal
+@pure
+def _packed(a: Account) -> uint256:
+    return a.epoch << 228 | a.weight << 164 | a.credit << 100 | a.reward
+
+
+@internal
 def _put(account: uint256, a: Account):
-    self._accounts[account] = a.epoch << 228 | a.weight << 164 | a.credit << 100 | a.reward
+    self._accounts[account] = self._packed(a)

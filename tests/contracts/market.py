@@ -8,7 +8,7 @@ from typing import Any
 
 from contracts import merkle
 from contracts.evm import GENESIS_TIME, NETWORK_ID, Chain, Contract, Outcome, Signer, signer
-from contracts.world import TOKEN, World, deploy_world, guardian
+from contracts.world import TOKEN, ZERO, World, deploy_world, guardian
 
 PERIOD, GRACE, WINDOW, CHALLENGES = 1_000, 200, 300, 5
 GENESIS = GENESIS_TIME - 370  # no multiple of the period
@@ -267,12 +267,12 @@ def clients() -> tuple[Signer, ...]:
     return (signer("client two"), signer("client three"))
 
 
-def deploy_market(chain: Chain) -> Market:
-    """Deploy everything and finish the setup; the beacon began a little earlier."""
-    world = deploy_world(chain)
+def deploy_market(chain: Chain, *, world: World | None = None, sink: str = ZERO) -> Market:
+    """Deploy everything over a world; the beacon began a little earlier. `sink` hears of work."""
+    world = world or deploy_world(chain)
     by, governor = guardian.address, world.governor.address
     beacon = chain.deploy("beacon", governor, GENESIS, PERIOD, GRACE, sender=by)
-    pdp = chain.deploy("pdp", beacon.address, governor, CHALLENGES, WINDOW, sender=by)
+    pdp = chain.deploy("pdp", beacon.address, governor, CHALLENGES, WINDOW, sink, sender=by)
     faults = chain.deploy(
         "faults",
         world.token.address,

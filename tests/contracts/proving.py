@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from contracts import merkle
-from contracts.evm import GENESIS_TIME, Chain, Contract, Outcome, signer
+from contracts.evm import GENESIS_TIME, ZERO, Chain, Contract, Outcome, signer
 
 PERIOD, GRACE, WINDOW, CHALLENGES = 1_000, 200, 300, 5
 
@@ -36,7 +36,7 @@ class World:
             "beacon", self.keeper, GENESIS_TIME, PERIOD, GRACE, sender=self.keeper
         )
         self.pdp = chain.deploy(
-            "pdp", self.beacon.address, self.keeper, CHALLENGES, WINDOW, sender=self.keeper
+            "pdp", self.beacon.address, self.keeper, CHALLENGES, WINDOW, ZERO, sender=self.keeper
         )
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from contracts import merkle
-from contracts.evm import NETWORK_ID, Chain, Contract, Reverted, signer
+from contracts.evm import NETWORK_ID, ZERO, Chain, Contract, Reverted, signer
 from contracts.recording import Recording
 from contracts.world import VOUCHER, World, deploy_world, guardian, treasury
 
@@ -63,7 +63,7 @@ class Scene:
             "beacon", base.governor.address, self.genesis, PERIOD, GRACE, sender=by
         )
         pdp = chain.deploy(
-            "pdp", beacon.address, base.governor.address, CHALLENGES, WINDOW, sender=by
+            "pdp", beacon.address, base.governor.address, CHALLENGES, WINDOW, ZERO, sender=by
         )
         addresses = [c.address for c in (base.token, base.registry, base.staking, pdp, beacon)]
         faults = chain.deploy("faults", *addresses, base.governor.address, sender=by)

@@ -29,6 +29,7 @@ REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 AGAIN = "run `uv run python bench/gas.py --write` and say in the changelog why"
 TRANSACTION_CAP = 16_777_216  # EIP-7825
 PROOF_TARGET = 260_000
+COUNTING_TARGET = 15_000
 MIB = 2**20
 
 
@@ -79,6 +80,19 @@ def test_five_challenges_over_a_hundred_pieces_stay_under_the_target() -> None:
     (hundred,) = [each for each in snapshot()["sets"] if each["pieces"] == 100]
     assert snapshot()["column_mib"] == 64
     assert hundred["most"] < PROOF_TARGET
+
+
+def test_counting_costs_a_proof_what_the_snapshot_says() -> None:
+    from dataclasses import asdict
+
+    from bench import work
+
+    found = [asdict(each) for each in work.measure()]
+    assert found == snapshot()["work"], AGAIN
+    extra = {each["kind"]: each["gas"] - each["without"] for each in found}
+    assert extra["again in an epoch"] < COUNTING_TARGET
+    first, again = extra["first of an epoch, the last one closed"], extra["again in an epoch"]
+    assert (first + 6 * again) / 7 < COUNTING_TARGET
 
 
 def test_every_transaction_fits_into_a_block() -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from contracts import merkle
-from contracts.evm import GENESIS_TIME, Chain
+from contracts.evm import GENESIS_TIME, ZERO, Chain
 from contracts.proving import CHALLENGES, GRACE, PERIOD, WINDOW, Prover, World
 from contracts.world import Puppet, alice, fake, refused
 
@@ -71,14 +71,16 @@ def vectors() -> dict[str, Any]:
 def test_is_deployed_within_bounds(net: World, challenges: int, window: int, reason: str) -> None:
     arguments = (net.beacon.address, net.keeper)
     with refused(reason):
-        net.chain.deploy("pdp", *arguments, challenges, window, sender=net.keeper)
+        net.chain.deploy("pdp", *arguments, challenges, window, ZERO, sender=net.keeper)
 
 
 def test_takes_the_bounds_themselves(net: World) -> None:
     arguments = (net.beacon.address, net.keeper)
-    net.chain.deploy("pdp", *arguments, 5, 1, sender=net.keeper)
+    net.chain.deploy("pdp", *arguments, 5, 1, ZERO, sender=net.keeper)
     for challenges in (5, 32):
-        pdp = net.chain.deploy("pdp", *arguments, challenges, PERIOD - GRACE, sender=net.keeper)
+        pdp = net.chain.deploy(
+            "pdp", *arguments, challenges, PERIOD - GRACE, ZERO, sender=net.keeper
+        )
         assert pdp.call("challenges") == challenges
         assert pdp.call("window") == PERIOD - GRACE
         assert pdp.call("beacon") == net.beacon.address
@@ -153,7 +155,9 @@ def test_a_wrong_piece_is_refused(
 def test_proofs_of_the_largest_piece_fit(net: World) -> None:
     prover = net.create()
     net.pdp.send("add_piece", prover.set_id, b"\x01" * 32, 40, 2**40, sender=net.listener)
-    pdp = net.chain.deploy("pdp", net.beacon.address, net.keeper, 12, WINDOW, sender=net.keeper)
+    pdp = net.chain.deploy(
+        "pdp", net.beacon.address, net.keeper, 12, WINDOW, ZERO, sender=net.keeper
+    )
     set_id = pdp.send("create_set", net.prover, sender=net.listener).value
     pdp.send("add_piece", set_id, b"\x01" * 32, 31, 2**31, sender=net.listener)
     with refused("pdp: height"):
@@ -161,7 +165,9 @@ def test_proofs_of_the_largest_piece_fit(net: World) -> None:
 
 
 def test_proofs_of_many_challenges_fit(net: World) -> None:
-    pdp = net.chain.deploy("pdp", net.beacon.address, net.keeper, 11, WINDOW, sender=net.keeper)
+    pdp = net.chain.deploy(
+        "pdp", net.beacon.address, net.keeper, 11, WINDOW, ZERO, sender=net.keeper
+    )
     set_id = pdp.send("create_set", net.prover, sender=net.listener).value
     pdp.send("add_piece", set_id, b"\x01" * 32, 33, 2**31, sender=net.listener)
     with refused("pdp: height"):

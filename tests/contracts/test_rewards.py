@@ -46,9 +46,14 @@ class Stage:
         return self.rewards.send("back", account, sender=by)
 
     def report(self, account: int, work: int) -> Outcome:
-        return self.backer.send(
-            "report", self.rewards.address, account, work, sender=mallory.address
-        )
+        arguments = (self.rewards.address, account, work)
+        return self.backer.send("report", *arguments, sender=mallory.address)
+
+    def credited(self, account: int, work: int) -> int:
+        """Report work; how much of it fees backed."""
+        before = self.rewards.call("account", account).credit
+        self.report(account, work)
+        return int(before - self.rewards.call("account", account).credit)
 
     def budget(self, epoch: int, amount: int) -> None:
         self.backer.send("set_budget", epoch, amount, sender=alice.address)
@@ -71,7 +76,7 @@ def deploy_stage(chain: Chain) -> Stage:
     backer = chain.deploy_artifact(fake("backer"), world.token.address, sender=alice.address)
     world.setup(world.token, "set_minter", backer.address, True)
     rewards = chain.deploy("rewards", *arguments(world, backer), sender=alice.address)
-    world.setup(rewards, "set_source", backer.address)
+    world.setup(rewards, "set_source", backer.address, backer.address)
     world.register(alice, node)
     world.register(bob, carol)
     backer.send("set_prover", FIRST, node.address, sender=alice.address)
@@ -81,7 +86,7 @@ def deploy_stage(chain: Chain) -> Stage:
 
 def arguments(world: World, backer: Contract) -> list[object]:
     return [
-        world.token.address, backer.address, backer.address, world.registry.address,
+        world.token.address, backer.address, world.registry.address, world.staking.address,
         backer.address, world.governor.address, world.chain.now, EPOCH, PER_TOKEN, SHARE,
     ]  # fmt: skip
 
@@ -114,7 +119,7 @@ def test_is_deployed_at_its_bounds(chain: Chain, world: World) -> None:
         names = ("epoch_seconds", "work_per_token", "share_bps")
         assert tuple(made.call(name) for name in names) == least
     for place, name in enumerate(
-        ("token", "payments", "market", "registry", "emission", "governor", "genesis")
+        ("token", "payments", "registry", "staking", "emission", "governor", "genesis")
     ):
         assert made.call(name) == good[place]
 
@@ -139,14 +144,14 @@ def test_no_sum_outgrows_its_place(stage: Stage) -> None:
     assert stage.back(FIRST, alice.address).value == 2**64 - 1
     used = stage.rewards.call("backed_fees", alice.address)
     assert used == -(-(2**64 - 1) * TOKEN // PER_TOKEN)
-    assert stage.report(FIRST, 2**70).one("WorkProven").backed == 2**64 - 1
+    assert stage.credited(FIRST, 2**70) == 2**64 - 1
     assert stage.back(FIRST, alice.address).value == 2**64 - 1
-    assert stage.report(FIRST, 2**70).one("WorkProven").backed == 0
+    assert stage.credited(FIRST, 2**70) == 0
     found = stage.rewards.call("account", FIRST)
     assert (found.epoch, found.weight, found.credit, found.reward) == (0, 2**64 - 1, 2**64 - 1, 0)
     assert stage.rewards.call("total", 0) == 2**64 - 1
     stage.next_epoch()
-    assert stage.report(FIRST, 5).one("WorkProven").backed == 5
+    assert stage.credited(FIRST, 5) == 5
     assert stage.back(FIRST, alice.address).value == 2**64 - 1
     assert stage.rewards.call("account", FIRST).weight == 5
     assert stage.rewards.call("waiting", FIRST, 0) == 2**64 - 1
@@ -192,16 +197,15 @@ def test_the_source_is_named_once_and_nobody_else_reports(stage: Stage) -> None:
     rewards, world = stage.rewards, stage.world
     assert rewards.call("source") == stage.backer.address
     with refused("rewards: the source is named"):
-        world.setup(rewards, "set_source", stage.backer.address)
+        world.setup(rewards, "set_source", stage.backer.address, stage.backer.address)
     with refused("rewards: not the governor"):
-        rewards.send("set_source", stage.backer.address, sender=guardian.address)
+        rewards.send("set_source", *[stage.backer.address] * 2, sender=guardian.address)
     with refused("rewards: not the source"):
         rewards.send("proven", FIRST, 1, sender=mallory.address)
 
 
 def test_work_that_no_fee_backs_earns_nothing(stage: Stage) -> None:
-    found = stage.report(FIRST, 10**6).one("WorkProven")
-    assert (found.work, found.backed) == (10**6, 0)
+    assert stage.credited(FIRST, 10**6) == 0
     epoch = stage.next_epoch()
     stage.budget(epoch, 10**20)
     assert stage.close(epoch) == 0
@@ -214,8 +218,8 @@ def test_fees_back_work_once_and_only_by_the_nodes_own_side(stage: Stage) -> Non
         stage.back(FIRST, mallory.address)
     assert stage.back(FIRST, node.address).value == 3 * PER_TOKEN
     assert stage.back(FIRST, alice.address).value == 3 * PER_TOKEN
-    assert stage.report(FIRST, 2 * PER_TOKEN).one("WorkProven").backed == 2 * PER_TOKEN
-    assert stage.report(FIRST, 2 * PER_TOKEN).one("WorkProven").backed == PER_TOKEN
+    assert stage.credited(FIRST, 2 * PER_TOKEN) == 2 * PER_TOKEN
+    assert stage.credited(FIRST, 2 * PER_TOKEN) == PER_TOKEN
 
 
 def test_two_nodes_of_one_payout_share_what_was_burned(stage: Stage) -> None:
@@ -223,8 +227,17 @@ def test_two_nodes_of_one_payout_share_what_was_burned(stage: Stage) -> None:
     place = ("https://node.example", b"\x01" * 32, b"\x02" * 32)
     world.registry.send("update", carol.address, 1, *place, alice.address, sender=bob.address)
     stage.burn(alice.address, TOKEN)
+    for who in (bob.address, carol.address):
+        with refused("rewards: the payout has not agreed"):
+            stage.back(SECOND, who)
+    agreed = stage.rewards.send("set_backer", SECOND, True, sender=alice.address).one("BackerSet")
+    assert (agreed.payee, agreed.account, agreed.allowed) == (alice.address, SECOND, True)
     assert stage.back(SECOND, bob.address).value == PER_TOKEN
     assert stage.back(FIRST, alice.address).value == 0
+    stage.rewards.send("set_backer", SECOND, False, sender=alice.address)
+    with refused("rewards: the payout has not agreed"):
+        stage.back(SECOND, carol.address)
+    assert stage.back(SECOND, alice.address).value == PER_TOKEN
 
 
 def test_less_than_a_unit_is_kept_for_later(stage: Stage) -> None:
@@ -296,14 +309,74 @@ def test_work_of_an_epoch_that_nobody_closed_waits(stage: Stage) -> None:
     assert stage.claim(FIRST) == 2 * TOKEN
 
 
-def test_what_a_proof_pays_for_its_accumulators(stage: Stage) -> None:
-    """The call's own gas: the intrinsic 21,000 and the calldata are the proof's."""
+def test_a_set_that_the_market_did_not_open_is_not_backed(stage: Stage) -> None:
+    stage.burn(alice.address, 9 * TOKEN)
+    stage.backer.send("set_listener", FIRST, alice.address, sender=alice.address)
+    with refused("rewards: not a set of the market"):
+        stage.back(FIRST, alice.address)
+    stage.backer.send("set_listener", FIRST, stage.backer.address, sender=alice.address)
+    assert stage.back(FIRST, alice.address).value == 9 * PER_TOKEN
+
+
+def test_the_market_and_its_ledger_are_named_with_the_source(chain: Chain, world: World) -> None:
+    backer = chain.deploy_artifact(fake("backer"), world.token.address, sender=alice.address)
+    rewards = chain.deploy("rewards", *arguments(world, backer), sender=alice.address)
+    assert [rewards.call(name) for name in ("source", "market", "listener")] == [ZERO] * 3
+    with refused("rewards: source has no code"):
+        world.setup(rewards, "set_source", alice.address, backer.address)
+    data = rewards.data("set_source", backer.address, backer.address)
+    named = world.governor.send("setup_call", rewards.address, data, sender=guardian.address)
+    found = named.one("SourceSet")
+    assert (found.source, found.market, found.listener) == (backer.address,) * 3
+    assert [rewards.call(name) for name in ("source", "market", "listener")] == [backer.address] * 3
+
+
+def test_backed_bytes_are_work_over_the_length_of_an_epoch(stage: Stage) -> None:
     stage.burn(alice.address, 9 * TOKEN)
     stage.back(FIRST, alice.address)
-    stage.report(FIRST, PER_TOKEN)
-    again = stage.report(FIRST, PER_TOKEN).gas_used
-    empty = stage.backer.send("set_prover", FIRST, node.address, sender=alice.address).gas_used
-    assert again - empty < 15_000
+    stage.report(FIRST, 7 * EPOCH + 1)
+    assert stage.rewards.call("backed", 0) == (7 * EPOCH + 1) * 2**20 // EPOCH
+    stage.next_epoch()
+    assert stage.rewards.call("backed", 0) == (7 * EPOCH + 1) * 2**20 // EPOCH
+    assert stage.rewards.call("backed", 1) == 0
+
+
+def test_work_that_waits_is_told(stage: Stage) -> None:
+    stage.burn(alice.address, 9 * TOKEN)
+    stage.back(FIRST, alice.address)
+    stage.report(FIRST, 5)
+    stage.next_epoch()
+    found = stage.report(FIRST, 6).one("WorkWaits")
+    assert (found.account, found.epoch, found.weight) == (FIRST, 0, 5)
+
+
+def test_where_others_have_staked_a_claim_goes_to_the_stake(stage: Stage) -> None:
+    world, staking = stage.world, stage.world.staking
+    for owner, amount in ((alice, 3 * TOKEN), (bob, TOKEN)):
+        world.fund(owner.address, amount)
+        world.token.send("approve", staking.address, amount, sender=owner.address)
+    staking.send("stake", node.address, 3 * TOKEN, sender=alice.address)
+    stage.burn(alice.address, 9 * TOKEN)
+    stage.back(FIRST, alice.address)
+    paid = []
+    for _ in range(2):
+        stage.report(FIRST, PER_TOKEN)
+        epoch = stage.next_epoch()
+        stage.budget(epoch, TOKEN // 2)
+        stage.close(epoch)
+        claimed = stage.rewards.send("claim", FIRST, sender=mallory.address)
+        assert claimed.value == TOKEN // 2
+        paid.append(claimed)
+        if len(paid) == 1:
+            staking.send("delegate", node.address, TOKEN, sender=bob.address)
+    assert paid[0].one("Claimed").payee == alice.address
+    assert not paid[0].named("Rewarded")[1:]
+    assert paid[1].one("Claimed").payee == staking.address
+    before = world.balance(bob.address)
+    got = staking.send("claim_rewards", node.address, sender=bob.address).value
+    assert world.balance(bob.address) == before + got
+    assert staking.call("commission", node.address).bps == 0
+    assert got == TOKEN // 2 // 4
 
 
 class RewardLaws(RuleBasedStateMachine):

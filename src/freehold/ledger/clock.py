@@ -59,8 +59,7 @@ class ChainClock:
 
     def _learn(self) -> None:
         try:
-            latest = self._rpc.find_header("latest", rounds=1)
-            pending = self._pending()
+            latest, pending = self._rpc.edge()
         except (UnavailableError, RpcRefusal):
             return
         if latest is None:
@@ -72,9 +71,3 @@ class ChainClock:
         else:
             self._skew = max(self._skew, latest.time - self._clock.now())
         self._seen = latest.number
-
-    def _pending(self) -> Header | None:
-        try:
-            return self._rpc.find_header("pending", rounds=1)
-        except RpcRefusal:
-            return None

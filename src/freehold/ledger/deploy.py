@@ -1,4 +1,4 @@
-"""Putting a network on a chain: nine contracts, their wiring, the genesis allocation.
+"""Putting a network on a chain: twelve contracts, their wiring, the genesis allocation.
 
 Every transaction has a tag in the nonce book, so a deployment that was interrupted goes on where
 it stopped and never deploys a contract twice.
@@ -20,6 +20,7 @@ from freehold.domain.network import Network
 from freehold.ledger import abi, transaction
 from freehold.ledger.book import Book
 from freehold.ledger.contracts.token import VESTING
+from freehold.ledger.economy import STORAGE, UNSEEN
 from freehold.ledger.plan import DeployPlan
 from freehold.ledger.probe import probe
 from freehold.ledger.rpc import RawReceipt, Rpc
@@ -89,11 +90,7 @@ class _Deployment:
         self._wire()
         self._allocate()
         self._governed("finish_setup", "finish_setup", ())
-        parameters = {
-            **self._plan.parameters.numbers(),
-            "genesis": self._start.genesis,
-            "cap": self._plan.cap,
-        }
+        parameters = {**self._plan.numbers(), "genesis": self._start.genesis}
         return Network(
             name=self._plan.name,
             chain_id=chain_id,
@@ -108,16 +105,38 @@ class _Deployment:
         plan, numbers, at = self._plan, self._plan.parameters, self._places
         me, salt = self._sender.key.address, self._start.network_id
         self._create("governor", me, numbers.governor_delay)
-        self._create("token", plan.token_name, plan.token_symbol, plan.cap, salt, at["governor"])
+        self._create(
+            "token", plan.token_name, plan.token_symbol, plan.minting_cap, salt, at["governor"]
+        )
         self._create("registry", salt, at["governor"])
         self._create("staking", at["token"], at["registry"], at["governor"], numbers.unbonding)
         self._create("payments", at["token"], salt, at["governor"], plan.treasury or me)
         self._create("beacon", at["governor"], self._start.genesis, numbers.period, numbers.grace)
-        self._create("pdp", at["beacon"], at["governor"], numbers.challenges, numbers.window)
+        self._create_emission()
+        self._create(
+            "pdp", at["beacon"], at["governor"], numbers.challenges, numbers.window, at["rewards"]
+        )
         names = ("token", "registry", "staking", "pdp", "beacon", "governor")
         self._create("faults", *(at[name] for name in names))
         names = ("registry", "payments", "pdp", "beacon", "faults", "governor")
         self._create("storage", *(at[name] for name in names), salt)
+        self._create_roots()
+
+    def _create_emission(self) -> None:
+        """Before the verifier, which tells its work to the rewards for ever."""
+        plan, emission, at = self._plan, self._plan.emission, self._places
+        since = (self._start.genesis, emission.epoch)
+        terms = tuple(emission.terms().values())
+        self._create("issuance", at["token"], at["governor"], *since, terms, emission.shares(), ())
+        names = ("token", "payments", "registry", "staking", "issuance", "governor")
+        bounds = (plan.work_per_token, emission.share_bps)
+        self._create("rewards", *(at[name] for name in names), *since, *bounds)
+
+    def _create_roots(self) -> None:
+        emission, at = self._plan.emission, self._places
+        names = ("token", "payments", "issuance", "registry", "governor")
+        told = (self._start.network_id, self._start.genesis, emission.epoch, emission.rules())
+        self._create("roots", *(at[name] for name in names), *told)
 
     def _create(self, name: str, *args: object) -> None:
         self._progress(f"deploying {name}")
@@ -152,6 +171,18 @@ class _Deployment:
         self._setup("payments", "set_delays", numbers.arbiter_timeout, numbers.voucher_delay)
         self._setup("faults", "set_parameters", faults)
         self._setup("storage", "set_parameters", storage)
+        self._wire_emission()
+
+    def _wire_emission(self) -> None:
+        at = self._places
+        self._setup("token", "set_minter", at["issuance"], True, key="issuance")
+        self._setup("rewards", "set_source", at["pdp"], at["storage"])
+        if self._plan.emission.plan().storage:
+            self._setup("issuance", "set_power", at["rewards"])
+        for market, distributor in ((STORAGE, "rewards"), (UNSEEN, "roots")):
+            self._setup("issuance", "set_distributor", market, at[distributor], key=distributor)
+            power = (at["issuance"], "distributor", at[distributor])
+            self._governed(f"power:{distributor}", "grant_power", power)
 
     def _allocate(self) -> None:
         if not self._plan.allocation:

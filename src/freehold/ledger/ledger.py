@@ -28,17 +28,21 @@ from freehold.ledger.clock import ChainClock
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor
+from freehold.ledger.contracts.issuance import Issuance
 from freehold.ledger.contracts.payments import Payments
 from freehold.ledger.contracts.pdp import Pdp
 from freehold.ledger.contracts.registry import Registry
+from freehold.ledger.contracts.rewards import Rewards
+from freehold.ledger.contracts.roots import Roots
 from freehold.ledger.contracts.staking import Staking
 from freehold.ledger.contracts.storage import Storage
 from freehold.ledger.contracts.token import Token
 from freehold.ledger.index import Index
+from freehold.ledger.look import Look, look
 from freehold.ledger.rpc import RawReceipt, Rpc
 from freehold.ledger.sender import DEFAULT_TIP, Patience, Sender
 from freehold.ledger.transaction import GAS_LIMIT
-from freehold.ledger.values import Event, Header, Log, Receipt, Value
+from freehold.ledger.values import Event, Header, Log, Receipt, Value, View
 from freehold.ledger.wire import RpcRefusal
 
 _LACKING = ("insufficient", "balance", "funds", "allowance")
@@ -78,6 +82,9 @@ class Ledger(Closing):
         self.faults = Faults(self)
         self.storage = Storage(self)
         self.governor = Governor(self)
+        self.issuance = Issuance(self)
+        self.rewards = Rewards(self)
+        self.roots = Roots(self)
 
     @classmethod
     def open(
@@ -168,18 +175,35 @@ class Ledger(Closing):
         self, contract: str, function: str, args: Sequence[object], *, sender: Address | None = None
     ) -> Value:
         """Evaluate a view of a contract; several results come as a list."""
-        found = self._artifact(contract)
-        kind = found.function(function, len(args))
+        view = View(contract, function, args)
+        to, data = self._question(view)
         try:
-            data = self.rpc.call(
-                self.network.contracts[contract], found.calldata(function, args), sender=sender
-            )
+            return self._answer(view, self.rpc.call(to, data, sender=sender))
         except RpcRefusal as error:
             raise RefusedError(
                 f"{contract}.{function} was refused: {abi.reason(error.data) or error.message}",
                 remedy="Check the arguments: the reason says what is wrong with them.",
             ) from error
-        results = abi.unpack_all(kind.outputs, data, f"{contract}.{function}")
+
+    def call_many(self, views: Sequence[View]) -> list[Value]:
+        """As ``call`` for each, in one exchange where there is no quorum."""
+        try:
+            answers = self.rpc.call_many([self._question(view) for view in views])
+        except RpcRefusal:  # which one it was, asking them one by one tells
+            return [self.call(view.contract, view.function, view.args) for view in views]
+        return [self._answer(view, data) for view, data in zip(views, answers, strict=True)]
+
+    def look(self, node: Address, account: Address) -> Look:
+        """A storage node and a client of it, in one exchange."""
+        return look(self, node, account)
+
+    def _question(self, view: View) -> tuple[Address, bytes]:
+        found = self._artifact(view.contract)
+        return self.network.contracts[view.contract], found.calldata(view.function, view.args)
+
+    def _answer(self, view: View, data: bytes) -> Value:
+        kind = self._artifact(view.contract).function(view.function, len(view.args))
+        results = abi.unpack_all(kind.outputs, data, f"{view.contract}.{view.function}")
         return results[0] if len(results) == 1 else results
 
     def wallet_signed(self, account: Address, digest: bytes, signature: bytes) -> bool:

@@ -10,6 +10,8 @@ from hashlib import sha256
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import Address
 from freehold.domain.money import UNIT
+from freehold.economics.schedules.plan import Plan
+from freehold.ledger.economy import Economy, economy
 
 DAY = 86_400
 
@@ -122,7 +124,9 @@ JOURNEY = devnet(8)
 @dataclass(frozen=True, slots=True)
 class DeployPlan:
     """A network to deploy. ``allocation`` is minted at genesis, in base units by account;
-    ``treasury`` receives fees, the deployer where None. ``cap`` bounds everything ever minted."""
+    ``treasury`` receives fees, the deployer where None. ``cap`` bounds everything ever minted: the
+    token model's where None. ``model`` is a token model, with a ``schedule`` where it is ``own``;
+    ``economy`` replaces the model's defaults for this network's period."""
 
     name: str
     parameters: Parameters
@@ -130,11 +134,40 @@ class DeployPlan:
     treasury: Address | None = None
     token_name: str = "Freehold"  # noqa: S105 - a coin, not a password
     token_symbol: str = "HOLD"  # noqa: S105
-    cap: int = 10**9 * UNIT
+    cap: int | None = None
+    model: str = "filecoin"
+    schedule: Plan | None = None
+    economy: Economy | None = None
+
+    @property
+    def emission(self) -> Economy:
+        """The economy that is deployed."""
+        return self.economy or economy(self.model, self.parameters.period, schedule=self.schedule)
+
+    @property
+    def minting_cap(self) -> int:
+        """The token's cap, base units."""
+        return self.cap or self.emission.cap(sum(self.allocation.values()))
+
+    @property
+    def work_per_token(self) -> int:
+        """MiB-seconds that a burned token backs."""
+        numbers = self.parameters
+        return self.emission.work_per_token(numbers.fee_bps, numbers.burn_bps)
+
+    def numbers(self) -> dict[str, int]:
+        """All parameters by name, as the descriptor lists them."""
+        return {
+            **self.parameters.numbers(),
+            **self.emission.numbers(),
+            "work_per_token": self.work_per_token,
+            "cap": self.minting_cap,
+        }
 
     def check(self) -> None:
         """UsageError naming what cannot be."""
         self.parameters.check()
+        self._check_economy()
         if not 0 < len(self.name) <= 64:
             raise _unfit("the network's name", self.name, "1 to 64 characters long")
         if not 0 < len(self.token_name.encode()) <= 32:
@@ -143,8 +176,19 @@ class DeployPlan:
             raise _unfit("the token's symbol", self.token_symbol, "1 to 8 bytes long")
         if len(self.allocation) > 64 or any(amount <= 0 for amount in self.allocation.values()):
             raise _unfit("the allocation", len(self.allocation), "at most 64 amounts above zero")
-        if sum(self.allocation.values()) > self.cap:
-            raise _unfit("the allocation", sum(self.allocation.values()), f"within {self.cap}")
+        whole = sum(self.allocation.values()) + self.emission.reserved()
+        if whole > self.minting_cap:
+            raise _unfit(
+                "the allocation with the schedule and its budget", whole, f"within {self.cap}"
+            )
+
+    def _check_economy(self) -> None:
+        found = self.emission
+        found.check()
+        if self.economy is not None and (self.model, self.schedule) != (
+            found.model, found.schedule,
+        ):  # fmt: skip
+            raise _unfit("the economy's model", found.model, "the plan's, with its schedule")
 
     def digest(self) -> str:
         """A name for exactly this plan, to tell a resumed deployment from another one."""

@@ -10,9 +10,9 @@ import httpx2
 from freehold.domain.errors import NotFoundError
 from freehold.domain.ids import Address
 from freehold.ledger import wire
-from freehold.ledger.pool import Pool, nobody
+from freehold.ledger.pool import Endpoint, Pool, nobody
 from freehold.ledger.values import Header, Log
-from freehold.ledger.wire import Json
+from freehold.ledger.wire import Json, RpcRefusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +56,23 @@ class Rpc(Pool):
             "eth_getBlockByNumber",
             (name, False),
             None,
-            lambda answer: None if answer is None else wire.header(answer),
+            _maybe_header,
             rounds=rounds,
         )
+
+    def edge(self) -> tuple[Header | None, Header | None]:
+        """The latest and the pending block in one exchange, tried once; None for what the chain
+        does not tell."""
+        asked = [("eth_getBlockByNumber", (tag, False)) for tag in ("latest", "pending")]
+
+        def ask(endpoint: Endpoint) -> tuple[Header | None, Header | None]:
+            latest, pending = map(_maybe_header, self._ask(endpoint, asked))
+            return latest, pending
+
+        try:
+            return self._first(ask, "eth_getBlockByNumber", rounds=1)
+        except RpcRefusal:  # not every chain tells a pending block
+            return self.find_header("latest", rounds=1), None
 
     def headers(self, numbers: Sequence[int]) -> list[Header]:
         """Several blocks by number; NotFoundError when one is missing."""
@@ -81,6 +95,15 @@ class Rpc(Pool):
         if sender is not None:
             request["from"] = sender
         return self.agreed("eth_call", request, read=wire.data)
+
+    def call_many(self, calls: Sequence[tuple[Address, bytes]]) -> list[bytes]:
+        """As ``call`` for each ``(to, calldata)``, in one exchange where there is no quorum."""
+        if self.quorum > 1:
+            return [self.call(to, data) for to, data in calls]
+        answers = self.request_many(
+            [("eth_call", ({"to": to, "data": "0x" + data.hex()}, "latest")) for to, data in calls]
+        )
+        return [self._shaped("eth_call", answer, wire.data) for answer in answers]
 
     def balance(self, account: Address) -> int:
         """An account's wei."""
@@ -154,6 +177,10 @@ def find_chain_id(urls: Sequence[str]) -> int:
         except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, KeyError, TypeError) as error:
             failures.append(f"{url}: {error}")
     raise nobody("eth_chainId", failures)
+
+
+def _maybe_header(answer: Json) -> Header | None:
+    return None if answer is None else wire.header(answer)
 
 
 def _receipt(answer: Json) -> RawReceipt | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -24,6 +24,15 @@ class Header:
     time: int
     base_fee: int = 0
     gas_limit: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A question to a view of a contract."""
+
+    contract: str
+    function: str
+    args: Sequence[object] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,24 @@ prover: public(HashMap[uint256, address])
 _budgets: HashMap[uint256, uint256]
 _known: HashMap[uint256, bool]
 _token: address
+_listeners: HashMap[uint256, address]
 
 
 @deploy
 def __init__(token: address):
     self._token = token
+
+
+@external
+@view
+def faults() -> address:
+    return self
+
+
+@external
+@view
+def listener(account: uint256) -> address:
+    return self._listeners[account]
 
 
 @external
@@ -32,6 +45,12 @@ def burn_for(payee: address, amount: uint256):
 @external
 def set_prover(account: uint256, node: address):
     self.prover[account] = node
+    self._listeners[account] = self
+
+
+@external
+def set_listener(account: uint256, listener: address):
+    self._listeners[account] = listener
 
 
 @external

@@ -15,6 +15,7 @@ from freehold.audit.claims import Question
 from freehold.audit.headers import BLOOM_BYTES, bloom_of
 from freehold.domain.ids import ZERO_ADDRESS, Address, checksum, keccak, raw_address
 from freehold.domain.network import CONTRACTS, Network
+from freehold.economics.schedules.plan import GEOMETRIC, Plan
 from freehold.ledger.abi import pack_all, topic_of
 from freehold.ledger.values import Value
 
@@ -25,6 +26,12 @@ NETWORK_ID = bytes(range(32))
 GENESIS = 1_800_000_000
 PERIOD, GRACE, WINDOW, UNBONDING, CAP = 1_000, 200, 300, 86_400, 10**27
 FIRST = 5
+EPOCH = 900
+ECONOMY = ("issuance", "rewards", "roots")
+PLAN = Plan(kind=GEOMETRIC, limit=10**9, amount=1_000, step=EPOCH, factor=10**18, steps=1_000)
+TERMS = PLAN.terms(budget=0, window=9)
+SHARES = [(b"storage".ljust(32, b"\0"), 6_001)]
+RULES = {"window": 600, "answer_window": 300, "bond": 10**15, "growth": 10**6, "reward_bps": 3_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,11 @@ class Press:
     nonce: int = 0
     contracts: dict[str, Address] = field(default_factory=dict)
 
-    def deploy(self) -> None:
-        """One block that creates all contracts, with what their constructors log."""
-        for offset, name in enumerate(CONTRACTS):
+    def deploy(self, *, economy: bool = False) -> None:
+        """One block that creates all contracts, with what their constructors log; with
+        ``economy`` those of emission and rewards too."""
+        names = (*CONTRACTS, *ECONOMY) if economy else CONTRACTS
+        for offset, name in enumerate(names):
             pair: list[rlp.Item] = [raw_address(SENDER), rlp.number(offset)]
             self.contracts[name] = checksum(keccak(rlp.encode(pair))[12:])
         at = self.contracts
@@ -62,7 +71,7 @@ class Press:
             "staking": [at["token"], at["registry"], at["governor"], UNBONDING],
             "payments": [at["token"], NETWORK_ID, at["governor"], SENDER],
             "beacon": [at["governor"], GENESIS, PERIOD, GRACE],
-            "pdp": [at["beacon"], at["governor"], 5, WINDOW],
+            "pdp": [at["beacon"], at["governor"], 5, WINDOW, at.get("rewards", ZERO_ADDRESS)],
             "faults": [
                 at[n] for n in ("token", "registry", "staking", "pdp", "beacon", "governor")
             ],
@@ -72,12 +81,28 @@ class Press:
             ],
         }
         logs = {"payments": [Log("payments", "TokenSet", [at["token"], True])]}
+        if economy:
+            arguments |= self._economy()
+            shares = [{"market": market, "bps": bps} for market, bps in SHARES]
+            logs["issuance"] = [Log("issuance", "SplitSet", [1, 0, shares])]
+            logs["roots"] = [Log("roots", "ParametersSet", [RULES])]
         self.block(
             [
                 (None, abi.interface(name).artifact.initcode(arguments[name]), logs.get(name, []))
-                for name in CONTRACTS
+                for name in names
             ]
         )
+
+    def _economy(self) -> dict[str, list[object]]:
+        at = self.contracts
+        parts = [at[name] for name in ("token", "payments", "registry", "staking")]
+        terms, rules = list(TERMS.values()), list(RULES.values())
+        return {
+            "issuance": [at["token"], at["governor"], GENESIS, EPOCH, terms, SHARES, []],
+            "rewards": [*parts, at["issuance"], at["governor"], GENESIS, EPOCH, 10**6, 9_000],
+            "roots": [*parts[:2], at["issuance"], at["registry"], at["governor"], NETWORK_ID,
+                      GENESIS, EPOCH, rules],
+        }  # fmt: skip
 
     def block(
         self,
@@ -184,6 +209,44 @@ def small() -> Press:
                [Log("token", "Transfer", [SENDER, at["governor"], 5])])  # fmt: skip
     press.block([])
     return press
+
+
+def earning() -> Press:
+    """A history of an economy: two epochs are closed, and a share of one is drawn."""
+    press = Press()
+    press.deploy(economy=True)
+    at, market = press.contracts, SHARES[0][0]
+    press.call("governor", "setup_call", [at["issuance"], b"1234"], [
+        Log("token", "MinterSet", [at["issuance"], True]),
+        Log("issuance", "DistributorSet", [market, SENDER, press.time + 2]),
+        Log("rewards", "SourceSet", [at["pdp"], at["storage"], at["faults"]]),
+    ])  # fmt: skip
+    press.block([], later=2 * EPOCH)
+    press.call("issuance", "advance", [9], [
+        Log("issuance", "EpochClosed", [0, 1_000, 1_000, 1, 0]),
+        Log("issuance", "EpochClosed", [1, 1_000, 2_000, 1, 0]),
+    ])  # fmt: skip
+    press.call("issuance", "draw", [1, 600, SENDER], [
+        Log("issuance", "Drawn", [market, 1, SENDER, 600]),
+        Log("token", "Transfer", [ZERO_ADDRESS, SENDER, 600]),
+        Log("token", "Movement", [at["token"], ZERO_ADDRESS, SENDER, 600, 4]),
+    ])  # fmt: skip
+    press.call("rewards", "close", [0], [Log("rewards", "EpochClosed", [0, 0, 0, 0])])
+    return press
+
+
+EARNED: list[tuple[Question, list[Value]]] = [
+    (("issuance", "closed", ()), [2]),
+    (("issuance", "scheduled_total", ()), [2_000]),
+    (("issuance", "drawn_total", ()), [600]),
+    (("issuance", "budget", (1,)), [1_000, 1]),
+    (("rewards", "emitted", ()), [0]),
+    (("rewards", "account", (1,)), [{"epoch": 0, "weight": 0, "credit": 0, "reward": 0}]),
+    (("roots", "state", ()),
+     [{"final": 1, "tip": 1, "next_epoch": 0, "tip_total": 0, "final_total": 0}]),
+    (("roots", "parameters", ()), [dict(RULES)]),
+]  # fmt: skip
+"""What the contracts of the earning history say at its head."""
 
 
 def answers(press: Press) -> list[tuple[Question, list[Value]]]:

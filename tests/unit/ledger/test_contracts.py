@@ -14,21 +14,36 @@ from freehold.domain.network import Network
 from freehold.domain.typed import PERMIT, Domain
 from freehold.ledger import abi
 from freehold.ledger.abi import Parameter
-from freehold.ledger.contracts import beacon, faults, payments, pdp, registry, staking, storage
+from freehold.ledger.contracts import (
+    beacon,
+    faults,
+    issuance,
+    payments,
+    pdp,
+    registry,
+    rewards,
+    roots,
+    staking,
+    storage,
+)
 from freehold.ledger.contracts.base import Contract, convert
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor, Power, Proposal
+from freehold.ledger.contracts.issuance import Issuance
 from freehold.ledger.contracts.payments import Payments
 from freehold.ledger.contracts.pdp import Pdp
 from freehold.ledger.contracts.registry import Registry
+from freehold.ledger.contracts.rewards import Rewards
+from freehold.ledger.contracts.roots import Roots
 from freehold.ledger.contracts.staking import Staking
 from freehold.ledger.contracts.storage import Storage
 from freehold.ledger.contracts.token import Permit, Token
 from freehold.ledger.values import Receipt, Value
 
 CLASSES: list[type[Contract]] = [
-    Beacon, Faults, Governor, Payments, Pdp, Registry, Staking, Storage, Token,
+    Beacon, Faults, Governor, Issuance, Payments, Pdp, Registry, Rewards, Roots, Staking, Storage,
+    Token,
 ]  # fmt: skip
 RECEIPT = Receipt("0x", 1, "0x", 1, 1, (), 1, 1)
 SAMPLES: dict[str, object] = {
@@ -39,6 +54,8 @@ SAMPLES: dict[str, object] = {
     "Address": ZERO_ADDRESS,
     "Permit": Permit(1, 2, 27, b"\x01" * 32, b"\x02" * 32),
     "Sequence[int]": (1, 2),
+    "Sequence[bytes]": (b"\x01" * 65,),
+    "Header": roots.Header(2, 0, 1, 3, 4, 5, b"\x01" * 32, ZERO_ADDRESS, 6, 7),
 }
 MANDATE = storage.Mandate(1, 2, 1, 3, 4, 5)
 SAMPLES["Acceptance"] = storage.Acceptance(ZERO_ADDRESS, 1, 2, 3, 4, b"\x01" * 65)
@@ -131,6 +148,13 @@ STRUCTS = [
     (Proposal, "governor", "proposal", 1),
     (payments.Account, "payments", "account", 2),
     (payments.Rail, "payments", "rail", 1),
+    (issuance.Plan, "issuance", "plan", 0),
+    (issuance.Allocation, "issuance", "allocation", 1),
+    (issuance.Baseline, "issuance", "baseline", 0),
+    (rewards.Standing, "rewards", "account", 1),
+    (roots.Parameters, "roots", "parameters", 0),
+    (roots.State, "roots", "state", 0),
+    (roots.Bond, "roots", "bond_of", 1),
     (pdp.ProofSet, "pdp", "set", 1),
     (pdp.Piece, "pdp", "piece", 2),
     (registry.Node, "registry", "node", 1),

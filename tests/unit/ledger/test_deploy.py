@@ -13,8 +13,10 @@ from freehold.domain.clock import SystemClock
 from freehold.domain.errors import ConflictError, IntegrityError, UsageError, VersionError
 from freehold.domain.money import UNIT
 from freehold.domain.network import CONTRACTS, Network
+from freehold.economics.schedules.plan import FILECOIN
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.economy import STORAGE, UNSEEN
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import JOURNEY, DeployPlan
 from freehold.ledger.probe import probe
@@ -48,7 +50,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     with Rpc([devnet.url], chain_id=devnet.chain_id) as rpc:
         before = rpc.nonce(devnet.funder.address)
     whole = Sender.send
-    for survived in (0, 3, 5, 9):
+    for survived in (0, 3, 5, 9, 13):
         monkeypatch.setattr(Sender, "send", interrupted_after(survived, whole))
         with pytest.raises(Interrupted):
             put(PLAN, devnet, tmp_path)
@@ -56,7 +58,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     network = put(PLAN, devnet, tmp_path)
     assert put(PLAN, devnet, tmp_path) == network
     with Ledger.open(network, state=tmp_path, key=None) as ledger:
-        assert ledger.rpc.nonce(devnet.funder.address) - before == 9 + 10 + 4 + 1
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 12 + 10 + 7 + 4 + 1
         check_wiring(ledger)
     with pytest.raises(ConflictError, match="another plan"):
         put(replace(PLAN, name="other"), devnet, tmp_path)
@@ -78,15 +80,18 @@ def interrupted_after(survived: int, whole: Callable[..., RawReceipt]) -> object
 def check_wiring(ledger: Ledger) -> None:
     """Every contract is there and knows the others."""
     places = ledger.network.contracts
-    assert {*CONTRACTS, "faults"} == set(places)
+    assert {*CONTRACTS, "issuance", "rewards", "roots"} == set(places)
     assert ledger.token.balance_of(address(0xA)) == 3 * UNIT
     assert ledger.token.minted() == 4 * UNIT
-    assert ledger.token.cap() == 10**9 * UNIT
+    assert ledger.token.cap() == ledger.network.parameters["cap"] == PLAN.minting_cap
     assert ledger.governor.setup_done()
     roles = {(power.contract, power.role): power.holder for power in ledger.governor.powers()}
     assert roles[places["staking"], "slasher"] == places["faults"]
     assert roles[places["payments"], "market"] == places["storage"]
-    assert not [power for power in ledger.governor.powers() if power.role == "minter"]
+    assert roles[places["token"], "minter"] == places["issuance"]
+    found = [power for power in ledger.governor.powers() if power.role == "distributor"]
+    assert {power.holder for power in found} == {places["rewards"], places["roots"]}
+    check_economy(ledger)
     numbers = ledger.network.parameters
     assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
     assert ledger.beacon.genesis() == numbers["genesis"]
@@ -94,6 +99,24 @@ def check_wiring(ledger: Ledger) -> None:
     assert ledger.storage.parameters().lockup_period == JOURNEY.lockup_period
     assert ledger.staking.unbonding_period() == JOURNEY.unbonding
     assert Network.parse(ledger.network.render()) == ledger.network
+
+
+def check_economy(ledger: Ledger) -> None:
+    """The emission reaches whoever earns it."""
+    places, numbers = ledger.network.contracts, ledger.network.parameters
+    issuance, rewards, roots = ledger.issuance, ledger.rewards, ledger.roots
+    assert issuance.plan().limit == FILECOIN.limit
+    assert issuance.power() == issuance.distributor(STORAGE) == places["rewards"]
+    assert issuance.distributor(UNSEEN) == places["roots"]
+    assert (rewards.source(), rewards.market()) == (places["pdp"], places["storage"])
+    assert rewards.listener() == places["faults"]
+    assert rewards.epoch_seconds() == numbers["epoch"] == issuance.epoch_seconds()
+    assert rewards.work_per_token() == numbers["work_per_token"]
+    assert rewards.share_bps() == numbers["share_bps"]
+    assert ledger.pdp.sink() == places["rewards"]
+    assert roots.parameters().bond == PLAN.emission.bond
+    assert roots.epoch_length() == numbers["epoch"]
+    assert {issuance.genesis(), rewards.genesis(), roots.genesis()} == {numbers["genesis"]}
 
 
 def test_a_foreign_record_is_refused(devnet: Devnet, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from freehold.domain.typed import CONSENT, VOUCHER
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.values import View
 from unit.ledger.devnet.waiting import until
 from unit.ledger.fake_chain import address
 
@@ -68,6 +69,25 @@ def test_a_node_registers_with_its_consent(ledger: Ledger, devnet: Devnet) -> No
     assert (found.endpoint, found.roles, found.generation) == ("https://127.0.0.1:9", 1, 1)
     assert ledger.registry.active(node.address, STORAGE)
     assert ledger.registry.at(ledger.registry.count() - 1) == node.address
+
+
+def test_a_look_says_what_the_single_questions_do(ledger: Ledger, devnet: Devnet) -> None:
+    nodes = [ledger.registry.at(index) for index in range(ledger.registry.count())]
+    for node in (*nodes, address(7)):
+        found = ledger.look(node, devnet.funder.address)
+        assert found.registered == ledger.registry.active(node, STORAGE)
+        assert found.state == ledger.faults.node_state(node)
+        assert found.free_stake == ledger.staking.free(node)
+        status = ledger.payments.status(ledger.token.address, devnet.funder.address)
+        assert found.money == status.available + ledger.token.balance_of(devnet.funder.address)
+        assert found.money > 0
+
+
+def test_of_several_questions_the_refused_one_is_named(ledger: Ledger) -> None:
+    views = [View("registry", "count"), View("payments", "rail", (10**6,))]
+    with pytest.raises(RefusedError, match=r"^payments\.rail was refused: payments: no such rail"):
+        ledger.call_many(views)
+    assert ledger.call_many(views[:1]) == [ledger.registry.count()]
 
 
 def test_neither_an_account_without_code_nor_any_contract_has_signed(

@@ -103,6 +103,10 @@ class Payments(Contract):
         """An account as stored."""
         return self._view(Account, "account", token, owner)
 
+    def burned(self, market: Address, payee: Address) -> int:
+        """The network's token that burned as fees of what a market's rails paid to an account."""
+        return self._view(int, "burned", market, payee)
+
     def status(self, token: Address, owner: Address) -> Status:
         """An account settled to now."""
         funds, available, until = self._views(int, "status", token, owner)

@@ -105,6 +105,18 @@ class Pdp(Contract):
         """Seconds from the storing of a round's seed to its deadline."""
         return self._view(int, "window")
 
+    def sink(self) -> Address:
+        """Who counts the work of proofs; the zero address for nobody."""
+        return self._view(Address, "sink")
+
+    def prover(self, set_id: int) -> Address:
+        """Whose data a set proves."""
+        return self._view(Address, "prover", set_id)
+
+    def listener(self, set_id: int) -> Address:
+        """Who opened a set."""
+        return self._view(Address, "listener", set_id)
+
     def waiting(self, set_id: int) -> tuple[int, int]:
         """Queued removals of a set: how many, and how many are due now."""
         queued, due = self._views(int, "waiting", set_id)

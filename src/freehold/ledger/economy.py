@@ -1,0 +1,162 @@
+"""What a network mints and for whom: the token model, its epochs, and the bounds of rewards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from freehold.domain.errors import UsageError
+from freehold.domain.money import UNIT
+from freehold.economics.schedules import filecoin, ionet
+from freehold.economics.schedules.plan import (
+    AMOUNT_MAX,
+    EXPONENTIAL,
+    PRESETS,
+    WINDOW_MAX,
+    Plan,
+)
+
+OWN = "own"
+MODELS = (*PRESETS, OWN)
+STORAGE, UNSEEN = b"storage".ljust(32, b"\0"), b"models".ljust(32, b"\0")
+"""Markets of the issuance: what the chain sees, and what roots tell it."""
+
+_CAPS = {
+    "filecoin": 600_000_000 * UNIT + filecoin.SIMPLE_TOTAL + filecoin.BASELINE_TOTAL,
+    "ionet": ionet.CAP_IO * UNIT,
+}
+"""What each model's own genesis and schedule come to; Bittensor has no genesis."""
+_TIB_MONTH = 2**20 * 2_592_000
+_EPOCH_MIN, _EPOCH_MAX = 60, 366 * 86_400
+_SHARE_MAX, _WORK_MAX = 9_000, 2**60
+_WINDOW_MIN, _WINDOW_MAX = 60, 30 * 86_400
+_BOND_MAX = 2**96
+_GRAIN = 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Economy:
+    """Emission and rewards; amounts in base units, times in seconds.
+
+    ``model`` is one of MODELS; ``schedule`` is given where it is ``own``. An ``epoch`` is what a
+    budget and a reward are of, and can be drawn for ``draw_window`` epochs after it. ``price`` per
+    TiB-month is the least at which the fees that a deal burns back all of its bytes; ``share_bps``
+    of what was burned is the most that an owner earns by it. ``storage_bps`` and ``unseen_bps``
+    split an epoch; what neither has is not minted. ``budget`` is reserved for public grants. The
+    others are the roots' rules.
+    """
+
+    model: str
+    epoch: int
+    draw_window: int
+    root_window: int
+    answer_window: int
+    bond: int
+    schedule: Plan | None = None
+    price: int = 5 * UNIT // 2
+    share_bps: int = _SHARE_MAX
+    storage_bps: int = 7_000
+    unseen_bps: int = 3_000
+    budget: int = 0
+    lost_bond_bps: int = 3_000
+
+    def check(self) -> None:
+        """UsageError naming the first figure that cannot be."""
+        if self.model not in MODELS:
+            raise _unfit("the token model", repr(self.model), f"one of {', '.join(MODELS)}")
+        if (self.schedule is None) == (self.model == OWN):
+            raise _unfit(
+                "the schedule", "given" if self.schedule else "missing", "given for `own` alone"
+            )
+        self._within("epoch", _EPOCH_MIN, _EPOCH_MAX)
+        if self.plan().kind == EXPONENTIAL and self.epoch % filecoin.EPOCH_SECONDS:
+            raise _unfit("epoch", self.epoch, "a multiple of 30 seconds for this model")
+        self._within("draw_window", 1, WINDOW_MAX)
+        self._within("price", 1, AMOUNT_MAX)
+        self._within("share_bps", 1, _SHARE_MAX)
+        self._within("storage_bps", 1, 10_000)
+        self._within("unseen_bps", 0, 10_000 - self.storage_bps)
+        self._within("budget", 0, AMOUNT_MAX - 1)
+        self._within("root_window", _WINDOW_MIN, _WINDOW_MAX)
+        self._within("answer_window", _WINDOW_MIN, self.root_window)
+        self._within("bond", _GRAIN, _BOND_MAX)
+        self._within("lost_bond_bps", 0, 4_000)
+
+    def plan(self) -> Plan:
+        """The schedule that the network is deployed with."""
+        return self.schedule or PRESETS[self.model]
+
+    def reserved(self) -> int:
+        """What the issuance may ever mint."""
+        return self.plan().limit + self.budget
+
+    def cap(self, allocated: int) -> int:
+        """What the token needs as its cap besides ``allocated`` at genesis: the model's own,
+        or more where that is too little."""
+        return max(_CAPS.get(self.model, 0), self.reserved() + allocated)
+
+    def work_per_token(self, fee_bps: int, burn_bps: int) -> int:
+        """MiB-seconds that a burned token backs; nothing burns, nothing earns: then as if all
+        of a fee of one in a hundred did."""
+        burned = self.price * (fee_bps * burn_bps or 10**6)
+        return max(1, min(_TIB_MONTH * UNIT * 10**8 // burned, _WORK_MAX))
+
+    def terms(self) -> dict[str, int]:
+        """The issuance's plan, in its order."""
+        return self.plan().terms(budget=self.budget, window=self.draw_window)
+
+    def shares(self) -> list[tuple[bytes, int]]:
+        """The first split of epochs."""
+        wanted = ((STORAGE, self.storage_bps), (UNSEEN, self.unseen_bps))
+        return [(market, bps) for market, bps in wanted if bps]
+
+    def rules(self) -> tuple[int, ...]:
+        """The roots' parameters, in their order; one root adds no more than its bond."""
+        growth = min(self.bond // _GRAIN, 2**64 - 1)
+        return self.root_window, self.answer_window, self.bond, growth, self.lost_bond_bps
+
+    def numbers(self) -> dict[str, int]:
+        """What the descriptor of a network lists."""
+        return {
+            "epoch": self.epoch,
+            "share_bps": self.share_bps,
+            "schedule": self.plan().kind,
+        }
+
+    def _within(self, name: str, least: int, most: int) -> None:
+        if not least <= (value := getattr(self, name)) <= most:
+            raise _unfit(name, value, f"{least} to {most}")
+
+
+def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy:
+    """Defaults for a network with ``period`` seconds between proofs.
+
+    A network in earnest settles by the week, so that most proofs of an epoch are not its first,
+    which costs more. One to try things on settles every period.
+    """
+    if period < 86_400:
+        step = filecoin.EPOCH_SECONDS
+        return Economy(
+            model=model,
+            schedule=schedule,
+            epoch=max(-(-period // step) * step, _EPOCH_MIN),
+            draw_window=1_000,
+            root_window=max(3 * period, _WINDOW_MIN),
+            answer_window=max(period, _WINDOW_MIN),
+            bond=1_000 * UNIT,
+        )
+    return Economy(
+        model=model,
+        schedule=schedule,
+        epoch=7 * period,
+        draw_window=52,
+        root_window=min(3 * period, _WINDOW_MAX),
+        answer_window=min(period, _WINDOW_MAX),
+        bond=100_000 * UNIT,
+    )
+
+
+def _unfit(name: str, value: object, need: str) -> UsageError:
+    return UsageError(
+        f"{name} is {value}, but must be {need}",
+        remedy="Change the plan; the defaults of each token model fit.",
+    )
