@@ -195,7 +195,7 @@ def store(node: NodeProcess, who: Identity) -> None:
         status, body = node.ask(
             "PATCH", f"/upload/{upload}", part, identity=who, Upload_Offset=offset
         )
-        assert status == 204, body
+        assert status == 202, body
     status, body = node.ask("PUT", f"/piece/{PIECE.cid}", identity=who, Upload_Id=upload)
     assert status == 201, body
 

@@ -14,12 +14,12 @@ from freehold.domain.errors import AccessError, NotFoundError
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
-from freehold.ledger.contracts.base import convert
+from freehold.ledger.contracts.base import convert, convert_list
 from freehold.ledger.contracts.faults import NodeState
 from freehold.ledger.contracts.registry import STORAGE, Node
 from freehold.ledger.contracts.storage import Acceptance, Column, Deal, OpenRequest
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import Event
+from freehold.ledger.values import Event, View
 
 FRESH = 20.0
 """Seconds for which what is known of nodes is not asked for again."""
@@ -96,20 +96,24 @@ class LedgerChain:
     def funds(self) -> Funds:
         """The account's money as of now."""
         ledger, token, account = self._ledger, self._token(), self.account
-        status = ledger.payments.status(token, account)
-        allowance = convert(
-            Allowance,
-            ledger.call(
-                "payments", "approval", (token, account, self.network.contracts["storage"])
-            ),
+        market = self.network.contracts["storage"]
+        status, approval, wallet = ledger.call_many(
+            [
+                View("payments", "status", (token, account)),
+                View("payments", "approval", (token, account, market)),
+                View("token", "balanceOf", (account,)),
+            ]
         )
+        deposited, available, solvent_until = convert_list(int, status)
+        allowance = convert(Allowance, approval)
+        base_fee, coins = ledger.rpc.purse(account)
         return Funds(
-            available=status.available,
-            deposited=status.funds,
-            solvent_until=status.solvent_until,
-            wallet=ledger.token.balance_of(account),
-            gas=ledger.balance(account),
-            gas_price=2 * ledger.head().base_fee + ledger.rpc.tip(),
+            available=available,
+            deposited=deposited,
+            solvent_until=solvent_until,
+            wallet=convert(int, wallet),
+            gas=coins,
+            gas_price=2 * base_fee + ledger.rpc.tip(),
             rate_left=max(0, allowance.rate_cap - allowance.rate_used),
             lockup_left=max(0, allowance.lockup_cap - allowance.lockup_used),
         )

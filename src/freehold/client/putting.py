@@ -95,18 +95,22 @@ class Putter:
     ) -> tuple[Intent, Opened]:
         """Store an object; returns once the chain has its deal.
 
-        InsufficientFundsError carries the quote and comes before anything is sent.
+        While nodes are chosen the first segments are read and sealed. InsufficientFundsError
+        carries the quote and comes before anything is sent.
         """
         blueprint = draft.blueprint
-        term = draft.term_end - self._chain.now()
-        placement = self._placing.plan(blueprint.layout, term=term, seed=blueprint.object_id)
-        quote = self._placing.quote(source.size, blueprint.layout, term, placement)
-        with self._reservations.holding(blueprint.object_id, quote):
-            legs = {slot: Leg(slot, node.node) for slot, node in enumerate(placement.chosen)}
-            intent = self._intent(draft)
-            self._journal.save_intent(intent, list(legs.values()))
-            work = _Work(draft, legs, list(placement.spares), repair_fee=quote.repair_fee)
-            return intent, self._complete(work, source, timing, progress)
+        with self._sealer(source, draft, timing) as sealer:
+            term = draft.term_end - self._chain.now()
+            placement = self._placing.plan(blueprint.layout, term=term, seed=blueprint.object_id)
+            quote = self._placing.quote(source.size, blueprint.layout, term, placement)
+            with self._reservations.holding(blueprint.object_id, quote):
+                legs = {slot: Leg(slot, node.node) for slot, node in enumerate(placement.chosen)}
+                intent = self._intent(draft)
+                self._journal.save_intent(intent, list(legs.values()))
+                work = _Work(draft, legs, list(placement.spares), repair_fee=quote.repair_fee)
+                rising = _Rising(progress, work)
+                self._send(work, source, sealer, rising)
+                return intent, self._complete(work, source, timing, rising)
 
     def resume(
         self, intent: Intent, source: Source, *, timing: Timing, progress: Progress = silent
@@ -129,7 +133,7 @@ class Putter:
                 return self._open(work, again=True)
             work.acceptances.clear()
             self._journal.set_state(intent.object_id, "sending")
-        return self._complete(work, source, timing, progress)
+        return self._complete(work, source, timing, _Rising(progress, work))
 
     def reopen(self, intent: Intent) -> Opened | None:
         """End an intent without its bytes: the deal when it opened or can, None when it never did.
@@ -190,34 +194,39 @@ class Putter:
                 work.acceptances[slot] = _saved(leg)
         return work
 
-    def _complete(self, work: _Work, source: Source, timing: Timing, progress: Progress) -> Opened:
-        rising = _Rising(progress, work.draft.blueprint.layout.total * len(work.legs))
+    def _complete(self, work: _Work, source: Source, timing: Timing, rising: _Rising) -> Opened:
         for _ in range(ROUNDS):
             self._each(self._accept_known, work, self._open_slots(work))
-            missing = self._open_slots(work)
-            if not missing:
+            if not self._open_slots(work):
                 try:
                     return self._open(work)
                 except RefusedError as error:
                     self._move_barred(work, error)
                     continue
-            if source.fingerprint() != work.draft.fingerprint:
-                raise changed(work.draft.name)
-            with Sealer(source, work.draft.blueprint, self._buffers, timing=timing) as sealer:
-                outcomes = spread(
-                    sealer,
-                    missing,
-                    partial(self._channels, work, missing),
-                    then=partial(self._finish, work),
-                    timing=timing,
-                    progress=rising.tell,
-                )
-            for slot, outcome in outcomes.items():
-                if outcome.error is not None:
-                    self._move(work, slot, outcome.error)
+            with self._sealer(source, work.draft, timing) as sealer:
+                self._send(work, source, sealer, rising)
         if not self._open_slots(work):
             return self._open(work)
         raise self._gave_up(work)
+
+    def _sealer(self, source: Source, draft: Draft, timing: Timing) -> Sealer:
+        return Sealer(source, draft.blueprint, self._buffers, timing=timing)
+
+    def _send(self, work: _Work, source: Source, sealer: Sealer, rising: _Rising) -> None:
+        """Send every column that is not accepted yet; those that fail move to other nodes."""
+        if source.fingerprint() != work.draft.fingerprint:
+            raise changed(work.draft.name)
+        missing = self._open_slots(work)
+        outcomes = spread(
+            sealer,
+            missing,
+            partial(self._channels, work, missing),
+            then=partial(self._finish, work),
+            progress=rising.tell,
+        )
+        for slot, outcome in outcomes.items():
+            if outcome.error is not None:
+                self._move(work, slot, outcome.error)
 
     def _open_slots(self, work: _Work) -> list[int]:
         return [slot for slot in work.legs if slot not in work.acceptances]
@@ -403,8 +412,9 @@ class Putter:
 class _Rising:
     """Progress of a put whose columns may be sent more than once: it never goes back."""
 
-    def __init__(self, progress: Progress, total: int) -> None:
-        self._progress, self._total, self._most = progress, total, 0
+    def __init__(self, progress: Progress, work: _Work) -> None:
+        self._progress, self._most = progress, 0
+        self._total = work.draft.blueprint.layout.total * len(work.legs)
 
     def tell(self, done: int, of: int) -> None:
         """``done`` of the ``of`` bytes that are still to be sent."""

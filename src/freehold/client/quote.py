@@ -16,10 +16,10 @@ GAS_COLUMN = 420_000
 """Gas of an opening at most. Receipts of 4 of 6: 2.94 million where every node is new to deals,
 2.12 million after that."""
 
-REPAIR_GAS = 870_000
-REPAIR_GAS_COLUMN = 16_500
-"""Gas of a repair for whoever makes it: replacing a column (557,443 of 4 of 6, 941,211 of 20 of
-30), claiming the fee (143,741), finishing the column that was left (250,068): the reference page
+REPAIR_GAS = 906_000
+REPAIR_GAS_COLUMN = 16_200
+"""Gas of a repair for whoever makes it: replacing a column (560,633 of 4 of 6, 946,021 of 20 of
+30), claiming the fee (140,999), finishing the column that was left (272,844): the reference page
 of gas."""
 REPAIR_MARGIN = 2
 """How often that gas a repair is paid, so that it stays worth it when gas becomes dearer."""

@@ -9,6 +9,7 @@ turn, so memory does not grow with the object: twice 64 MiB, and a MiB a column.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from queue import SimpleQueue
@@ -85,9 +86,9 @@ class Sealer:
     def __init__(
         self, source: Source, blueprint: Blueprint, buffers: Buffers, *, timing: Timing
     ) -> None:
-        self.blueprint = blueprint
+        self.blueprint, self.timing = blueprint, timing
         self._buffers, self._own = buffers, list[memoryview]()
-        self._source, self._timing = source, timing
+        self._source = source
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
         self._sealed: SimpleQueue[Segment | BaseException] = SimpleQueue()
         self._thread = Thread(target=self._run, name="seal", daemon=True)
@@ -142,9 +143,9 @@ class Sealer:
         """Segment ``index``, read and sealed in ``buffer``, with zeros up to a multiple of k."""
         layout = self.blueprint.layout
         plain = buffer[: layout.plain_length(index)]
-        with self._timing.stage("disk"):
+        with self.timing.stage("disk"):
             _read(self._source, index * layout.segment_length, plain)
-        with self._timing.stage("seal"):
+        with self.timing.stage("seal"):
             sealed = seal_into(
                 buffer,
                 plain,
@@ -173,37 +174,51 @@ def spread(
     connect: Callable[[], Mapping[int, Channel]],
     *,
     then: Then,
-    timing: Timing,
     progress: Progress = silent,
 ) -> dict[int, Outcome]:
     """Send the columns ``slots`` and return what became of each.
 
-    ``connect`` gives a channel for each slot; while it does, the first segment is hashed. One
-    failing column, or ``then`` of one, does not stop the others.
+    ``connect`` gives a channel for each slot; meanwhile, on the other threads, the first segment
+    is read, sealed and hashed. One failing column, or ``then`` of one, does not stop the others.
     """
     blueprint, slots = sealer.blueprint, list(slots)
     meter = _Meter(progress, blueprint.layout.total * len(slots))
-    lanes = [_Lane(slot, blueprint, then=then, timing=timing, meter=meter) for slot in slots]
-    try:
-        for lane in lanes:
-            lane.start()
-        for segment in sealer:
-            latch = _Latch(len(lanes), segment.free)
-            for lane in lanes:
-                lane.give(segment, latch.drop)
-            if not segment.index:
-                for slot, channel in connect().items():
-                    lanes[slots.index(slot)].connect(channel)
-    except BaseException:
-        for lane in lanes:
+    lanes = {
+        slot: _Lane(slot, blueprint, then=then, timing=sealer.timing, meter=meter) for slot in slots
+    }
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(connect)
+        try:
+            for lane in lanes.values():
+                lane.start()
+            opening.add_done_callback(partial(_join, lanes))
+            for segment in sealer:
+                if opening.done():
+                    opening.result()
+                latch = _Latch(len(lanes), segment.free)
+                for lane in lanes.values():
+                    lane.give(segment, latch.drop)
+            opening.result()
+        except BaseException:
+            for lane in lanes.values():
+                lane.stop()
+            raise
+        finally:
+            for lane in lanes.values():
+                lane.finish()
+            for lane in lanes.values():
+                lane.join()
+    return {slot: lane.outcome() for slot, lane in lanes.items()}
+
+
+def _join(lanes: Mapping[int, _Lane], opening: Future[Mapping[int, Channel]]) -> None:
+    """Give the lanes their channels; without any they have nothing to do."""
+    if opening.exception() is not None:
+        for lane in lanes.values():
             lane.stop()
-        raise
-    finally:
-        for lane in lanes:
-            lane.finish()
-        for lane in lanes:
-            lane.join()
-    return {lane.slot: lane.outcome() for lane in lanes}
+        return
+    for slot, channel in opening.result().items():
+        lanes[slot].connect(channel)
 
 
 def _read(source: Source, offset: int, into: memoryview) -> None:

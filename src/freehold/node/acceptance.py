@@ -118,13 +118,13 @@ class Acceptor:
         renews = account == client and self._has_column(cid, client)
         self._check_asker(account, cid, renews=renews)
         self._check_term(term_end, now)
-        self._standing.check_open()
+        self._standing.check_open(account)
         known = self._known(account, held, client=client, term_end=term_end, now=now)
         if known is not None:
             return known
         self._check_quota(account, held)
         if not renews:
-            self._standing.check_stake(held.size)
+            self._standing.check_stake(account, held.size)
         acceptance = self._sign(account, held, client=client, term_end=term_end, now=now)
         self._journal(acceptance)
         return acceptance

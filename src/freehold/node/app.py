@@ -192,7 +192,7 @@ class Api:
         )
 
     def _create(self, account: Address, size: int) -> Upload:
-        self._parts.standing.check_open()
+        self._parts.standing.check_open(account)
         self._parts.standing.check_funds(account, size + self._parts.store.staged(account))
         return self._parts.uploads.create(account, size)
 
@@ -206,7 +206,7 @@ class Api:
         offset = _number(request.headers.get("upload-offset"), "Upload-Offset")
         writer = await self._write(lambda: self._parts.uploads.write_from(name, account, offset))
         upload = await self._fill(request, writer)
-        return Response(status_code=204, headers=_offsets(upload))
+        return Response(status_code=202, headers=_offsets(upload))
 
     async def _fill(self, request: Request, writer: Writer) -> Upload:
         """Write the body; what arrived stays, also when the connection breaks."""
@@ -250,7 +250,7 @@ class Api:
             if body.filled:
                 await self._write(writer.take(body.filled))
         finally:
-            await self._write(writer.close)
+            await self._write(writer.keep)
 
     async def drop_upload(self, request: Request) -> Response:
         account, name = await self._admit(request), request.path_params["id"]
@@ -389,7 +389,11 @@ def _piece_headers(held: Held) -> dict[str, str]:
 
 
 def _offsets(upload: Upload) -> dict[str, str]:
-    return {"Upload-Offset": str(upload.offset), "Upload-Length": str(upload.size)}
+    return {
+        "Upload-Offset": str(upload.offset),
+        "Upload-Durable": str(upload.durable),
+        "Upload-Length": str(upload.size),
+    }
 
 
 def _number(value: str | None, header: str) -> int:

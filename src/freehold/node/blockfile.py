@@ -37,7 +37,7 @@ class BlockFile:
 
     Bytes are put into ``room`` and then declared by ``take``, whose job writes them. There are
     two blocks in turn, so that one is filled while the other is written. Their memory is given
-    back by ``sync``. On the disk the last block is filled up with zeros, which ``trim`` cuts
+    back by ``settle``. On the disk the last block is filled up with zeros, which ``trim`` cuts
     off. Failures are those of ``disk``.
     """
 
@@ -69,7 +69,7 @@ class BlockFile:
     def take(self, count: int) -> Callable[[], None] | None:
         """``count`` bytes were put into the room: a job that writes the block, if it is full.
 
-        At most one job may wait; jobs run in order, and before ``sync``.
+        At most one job may wait; jobs run in order, and before ``settle``.
         """
         self._filled += count
         if self._filled < BLOCK:
@@ -80,12 +80,12 @@ class BlockFile:
         return lambda: self._put(block, start)
 
     def flush(self) -> None:
-        """Make all blocks durable that were written."""
+        """Make all durable that was written."""
         with disk(self._path):
             os.fdatasync(self._handle)
 
-    def sync(self) -> None:
-        """Make everything that was taken durable."""
+    def settle(self) -> None:
+        """Write everything that was taken and give its memory back."""
         if self._blocks:
             block, whole = self._blocks[0], self._filled // ALIGN * ALIGN
             self._tail = bytes(block[whole : self._filled])
@@ -96,10 +96,14 @@ class BlockFile:
             self._start, self._filled = self._start + whole, len(self._tail)
             while self._blocks:
                 self._memory.give(self._blocks.pop())
+
+    def sync(self) -> None:
+        """As ``settle``, durably."""
+        self.settle()
         self.flush()
 
     def trim(self) -> None:
-        """Cut off, durably, what fills the last block up; call it after ``sync``."""
+        """Cut off what fills the last block up, and make all durable; call it after ``settle``."""
         with disk(self._path):
             os.ftruncate(self._handle, self._start + self._filled)
         self.flush()

@@ -55,6 +55,17 @@ def replace_file(path: Path, data: bytes) -> None:
         write_whole(path, data)
 
 
+def write_synced(path: Path, data: bytes) -> None:
+    """Write ``path`` anew; its content is durable, its name not until ``publish_file``."""
+    with disk(path):
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(handle, data)
+            os.fdatasync(handle)
+        finally:
+            os.close(handle)
+
+
 def publish_file(source: Path, target: Path) -> None:
     """Give ``source`` (already synced, same disk) the name ``target`` as well, durably.
 

@@ -76,6 +76,10 @@ class Session:
         self._blocks.flush()
         self.synced = reached
 
+    def settle(self) -> None:
+        """As ``BlockFile.settle``."""
+        self._blocks.settle()
+
     def sync(self) -> None:
         """Make everything that was taken durable."""
         self._blocks.sync()

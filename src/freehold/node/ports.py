@@ -16,6 +16,7 @@ from freehold.ledger.contracts.payments import Rail, Status
 from freehold.ledger.contracts.pdp import Spot
 from freehold.ledger.contracts.registry import Node, Session
 from freehold.ledger.contracts.storage import Column, Deal
+from freehold.ledger.look import Look
 from freehold.ledger.values import Event, Header, Receipt
 
 
@@ -221,6 +222,8 @@ class Chain(Protocol):
 
     @property
     def index(self) -> IndexPort: ...
+
+    def look(self, node: Address, account: Address) -> Look: ...
 
     def head(self) -> Header: ...
 

@@ -11,7 +11,8 @@ from freehold.domain import money
 from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, InsufficientFundsError
 from freehold.domain.ids import Address
-from freehold.ledger.contracts.registry import STORAGE, WATCHER
+from freehold.ledger.contracts.registry import WATCHER
+from freehold.ledger.look import Look
 from freehold.node.database import Database
 from freehold.node.ports import Chain
 
@@ -67,41 +68,29 @@ class Standing:
         self._watchers: Recent[Address, bool] = Recent(
             lambda who: chain.registry.active(who, WATCHER), seconds=SLOW_SECONDS, clock=clock
         )
-        self._funds = Recent(self._ask_funds, seconds=FRESH_SECONDS, clock=clock)
-        self._refusals: Recent[None, str] = Recent(
-            lambda _: self._ask_refusal(), seconds=FRESH_SECONDS, clock=clock
-        )
-        self._stake: Recent[None, int] = Recent(
-            lambda _: chain.staking.free(node), seconds=FRESH_SECONDS, clock=clock
+        self._looks: Recent[Address, Look] = Recent(
+            lambda account: chain.look(node, account), seconds=FRESH_SECONDS, clock=clock
         )
 
     def is_watcher(self, account: Address) -> bool:
         """Whether the registry lists the account as a watcher."""
         return self._watchers.get(account)
 
-    def check_open(self) -> None:
-        """ConflictError while this node may take no new deals; the message says why."""
-        refusal = self._refusals.get(None)
+    def check_open(self, account: Address) -> None:
+        """ConflictError while this node may take no new deals, of ``account`` or of anybody else;
+        the message says why."""
+        refusal = _refusal(self._looks.get(account))
         if refusal:
             raise ConflictError(
                 f"node {self._node} takes no new deals: {refusal}", remedy="Choose another node."
             )
 
-    def _ask_refusal(self) -> str:
-        if not self._chain.registry.active(self._node, STORAGE):
-            return "it is not registered for storage"
-        state = self._chain.faults.node_state(self._node)
-        if not state.set_id:
-            return "it has not joined the storage market"
-        if state.failed:
-            return "it failed to prove what it holds"
-        return "it gave notice" if state.notice_at else ""
-
-    def check_stake(self, size: int) -> None:
-        """ConflictError unless the free stake covers this column and all open acceptances."""
+    def check_stake(self, account: Address, size: int) -> None:
+        """ConflictError unless the free stake covers this column, for ``account``, and all open
+        acceptances."""
         promised = self._database.number("SELECT sum(size) FROM acceptances WHERE NOT opened")
         need = -(-(promised + size) * self._stake_per_tib.get(None) // money.TIB)
-        free = self._stake.get(None)
+        free = self._looks.get(account).free_stake
         if need > free:
             raise ConflictError(
                 f"node {self._node} has {money.show(free)} of stake free, "
@@ -117,13 +106,18 @@ class Standing:
         store what others pay for.
         """
         need = money.cost(price=self._price, size=size, seconds=self._lockup.get(None))
-        if need and not self.is_watcher(account) and self._funds.get(account) < need:
+        if need and not self.is_watcher(account) and self._looks.get(account).money < need:
             raise InsufficientFundsError(
                 f"{account} has less than the {money.show(need)} that storing this would lock",
                 remedy="Deposit more of the network's token, and try again.",
             )
 
-    def _ask_funds(self, account: Address) -> int:
-        token = self._chain.token
-        available = self._chain.payments.status(token.address, account).available
-        return available + token.balance_of(account)
+
+def _refusal(look: Look) -> str:
+    if not look.registered:
+        return "it is not registered for storage"
+    if not look.state.set_id:
+        return "it has not joined the storage market"
+    if look.state.failed:
+        return "it failed to prove what it holds"
+    return "it gave notice" if look.state.notice_at else ""

@@ -1,12 +1,15 @@
-"""Uploads that may stop and go on: what was acknowledged is on the disk, also after a crash.
+"""Uploads that may stop and go on, also after a crash.
 
-The commitment is computed while bytes arrive, in the thread that writes them, so that
-finishing a column of any size is quick. After a restart an upload goes on from its last
-durable byte; what is on the disk up to there is hashed again first.
+Bytes are taken as they come and made durable now and then, where a request breaks off, and
+when the upload is finished: what is said to be durable is on the disk, and what was only taken
+is still with its sender. The commitment is computed while bytes arrive, in the thread that
+writes them, so that finishing a column of any size is quick. After a restart an upload goes on
+from its last durable byte; what is on the disk up to there is hashed again first.
 """
 
 from __future__ import annotations
 
+import logging
 import secrets
 import threading
 from collections.abc import Callable
@@ -15,12 +18,12 @@ from functools import partial
 from pathlib import Path
 
 from freehold.domain.clock import Clock
-from freehold.domain.errors import ConflictError, NotFoundError, UsageError
+from freehold.domain.errors import ConflictError, FreeholdError, NotFoundError, UsageError
 from freehold.domain.ids import Address
 from freehold.markets.storage.piece import Piece, parse_cid
 from freehold.node.blockfile import block_memory, make_block_file
 from freehold.node.database import Database, integer, text
-from freehold.node.files import disk, remove_file, replace_file
+from freehold.node.files import disk, remove_file, write_synced
 from freehold.node.intake import Hasher, Session
 from freehold.node.refusals import DiskFullError, QuotaError, TooLargeError
 from freehold.node.settings import MIB, Settings
@@ -28,16 +31,19 @@ from freehold.node.store import Held, Store, check_name, footprint
 
 CHECKPOINT = 64 * MIB
 """Bytes after which what arrived is made durable even if the request goes on."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """An upload: ``offset`` of ``size`` bytes are durable; it is dropped at ``expires``."""
+    """An upload: ``offset`` of ``size`` bytes were taken, ``durable`` of them survive a crash; it
+    is dropped at ``expires``."""
 
     id: str
     account: Address
     size: int
     offset: int
+    durable: int
     expires: int
 
 
@@ -80,7 +86,7 @@ class Uploads:
                 remedy="Split the object, or choose another node.",
             )
         upload = Upload(
-            self._token(16), account, size, 0, self._clock.now() + self._settings.upload_expiry
+            self._token(16), account, size, 0, 0, self._clock.now() + self._settings.upload_expiry
         )
         file = self._store.incoming / upload.id
         try:
@@ -117,16 +123,18 @@ class Uploads:
             raise NotFoundError(
                 "there is no such upload of yours", remedy="Start another with POST /upload."
             )
-        return Upload(upload, account, integer(row[0]), integer(row[1]), integer(row[2]))
+        size, durable, expires = map(integer, row)
+        return Upload(upload, account, size, durable, durable, expires)
 
     def offset(self, upload: str, account: Address) -> Upload:
-        """As ``find``, after a look at what a crash left of the file."""
+        """As ``find``, with what was taken since, or after a look at what a crash left."""
         with self._lock:
             found = self.find(upload, account)
-            return found if upload in self._sessions else self._checked(found)
+            session = self._sessions.get(upload)
+            return self._checked(found) if session is None else _taken(found, session)
 
     def write_from(self, upload: str, account: Address, offset: int) -> Writer:
-        """The one writer of an upload, from its durable ``offset``; close it to acknowledge."""
+        """The one writer of an upload, from its ``offset``; close it for the next."""
         found = self.find(upload, account)
         session = self._held_session(found, offset)
         return Writer(self, found, session)
@@ -143,23 +151,28 @@ class Uploads:
         session = self._held_session(found, found.size)
         # The session stays, held, until its record is gone: nobody else may open a file that
         # is about to be a piece.
+        again = False
         try:
             piece, tree = session.hasher.finish()
             session.trim()
             check_name(cid, piece)
             return self._adopt(found, session.file, piece, tree)
         except DiskFullError:
+            again = True
             raise
         except BaseException:
             self._delete(upload)
             remove_file(session.file)
             raise
         finally:
-            self._forget(upload)
+            if again:
+                session.busy.release()
+            else:
+                self._forget(upload)
 
     def _adopt(self, upload: Upload, data: Path, piece: Piece, tree: bytes) -> Held:
         tree_file = data.with_name(f"{upload.id}.tree")
-        replace_file(tree_file, tree)
+        write_synced(tree_file, tree)
         return self._store.adopt(
             piece,
             data=data,
@@ -208,14 +221,24 @@ class Uploads:
         return dropped
 
     def close(self) -> None:
-        """Close the files of all open uploads; their records stay."""
-        with self._lock:
-            for session in self._sessions.values():
-                session.close()
-            self._sessions.clear()
+        """Make durable what open uploads have taken and close their files; their records stay.
 
-    def acknowledge(self, upload: Upload, session: Session) -> Upload:
-        """Sync and record what was written; called by the writer.
+        An upload that a request still writes to goes on from what was recorded before.
+        """
+        with self._lock:
+            sessions, self._sessions = self._sessions, {}
+            for upload, session in sessions.items():
+                try:
+                    if session.busy.acquire(blocking=False):
+                        session.sync()
+                        self.record(upload, session.synced)
+                except FreeholdError as error:
+                    _log.warning("upload %s goes on from before: %s", upload, error)
+                finally:
+                    session.close()
+
+    def keep(self, upload: Upload, session: Session) -> Upload:
+        """Make what was taken durable; called by the writer.
 
         After a failed sync nobody knows what the disk holds, so the session is forgotten: the
         upload goes on from what was recorded before.
@@ -226,7 +249,19 @@ class Uploads:
         except BaseException:
             self._forget(upload.id)
             raise
-        return Upload(upload.id, upload.account, upload.size, session.synced, upload.expires)
+        return _taken(upload, session)
+
+    def settle(self, upload: Upload, session: Session) -> Upload:
+        """Write what was taken and give its memory back; called by the writer.
+
+        A failed write leaves the disk in doubt, so the session is forgotten as in ``keep``.
+        """
+        try:
+            session.settle()
+        except BaseException:
+            self._forget(upload.id)
+            raise
+        return _taken(upload, session)
 
     def abort(self, upload: Upload) -> None:
         """Forget a session whose last write failed; called by the writer."""
@@ -258,7 +293,7 @@ class Uploads:
         if length >= upload.offset or not upload.offset:
             return upload
         self.record(upload.id, 0)
-        return replace(upload, offset=0)
+        return replace(upload, offset=0, durable=0)
 
     def _drop_idle(self, upload: str) -> None:
         with self._lock:
@@ -284,6 +319,10 @@ class Uploads:
             self._database.run("DELETE FROM uploads WHERE id = ?", (upload,))
 
 
+def _taken(upload: Upload, session: Session) -> Upload:
+    return replace(upload, offset=session.offset, durable=session.synced)
+
+
 class OffsetError(ConflictError):
     """The writer stands elsewhere than the upload; ``offset`` is where it must go on."""
 
@@ -299,7 +338,7 @@ class OffsetError(ConflictError):
 
 
 class Writer:
-    """Writes blocks to one upload; nothing is acknowledged before ``close`` returns."""
+    """Writes blocks to one upload; end it with ``close``, or ``keep`` where it broke off."""
 
     def __init__(self, uploads: Uploads, upload: Upload, session: Session) -> None:
         self._uploads = uploads
@@ -352,14 +391,21 @@ class Writer:
         )
 
     def close(self) -> Upload:
-        """Sync what was written, record it, and let others write; returns the new state.
+        """Let others write; returns the new state.
 
         After a failed write nothing new is recorded: the upload goes on from before it.
         """
+        return self._end(self._uploads.settle)
+
+    def keep(self) -> Upload:
+        """As ``close``, and all that was taken is durable."""
+        return self._end(self._uploads.keep)
+
+    def _end(self, end: Callable[[Upload, Session], Upload]) -> Upload:
         try:
             if self._broken:
                 self._uploads.abort(self._upload)
                 return self._uploads.find(self._upload.id, self._upload.account)
-            return self._uploads.acknowledge(self._upload, self._session)
+            return end(self._upload, self._session)
         finally:
             self._session.busy.release()

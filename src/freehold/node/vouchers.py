@@ -44,7 +44,7 @@ PREPAID = 64 * 2**20
 """Bytes that a contract wallet pays for at a time, at least: each payment costs a transaction."""
 REDEEM_GAS = 500_000
 """Gas that redeeming a contract wallet's voucher may take: 300,000 are its own code's."""
-USUAL_GAS = 143_298
+USUAL_GAS = 143_345
 """Gas of redeeming a rail's first voucher (docs/reference/gas.md)."""
 GAS_WORTH = 2
 """How often such a payment must be worth the price of ``REDEEM_GAS``, at the least."""

@@ -330,7 +330,7 @@ class _Handler(BaseHTTPRequestHandler):
             part = self.rfile.read(min(left, 65536))
             upload += part
             left -= len(part)
-        self._empty(204)
+        self._empty(202)
 
     def _put(self, path: str, body: bytes, length: int, account: Address) -> None:
         node, cid = self.fake, path.rpartition("/")[2]

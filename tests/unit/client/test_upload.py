@@ -61,7 +61,7 @@ def run(
     source = open_source(data, scratch=Path())
     timing = timing or Timing()
     with Sealer(source, plan, memory or MEMORY, timing=timing) as sealer:
-        return spread(sealer, SLOTS, connect, then=then, timing=timing, progress=progress)
+        return spread(sealer, SLOTS, connect, then=then, progress=progress)
 
 
 def test_columns_are_the_same_whatever_was_hashed_before_they_were_sent() -> None:

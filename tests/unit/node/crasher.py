@@ -67,8 +67,9 @@ def main(home: Path, seed: int) -> None:
             writer = uploads.write_from(made.id, ACCOUNT, offset)
             for start in range(offset, end, BLOCK):
                 writer.write(data[start : min(start + BLOCK, end)])
-            offset = writer.close().offset
-            say("offset", made.id, offset, number)
+            done = writer.keep() if draw.random() < 0.5 else writer.close()
+            offset = done.offset
+            say("offset", made.id, done.durable, number)
         held = uploads.finish(made.id, ACCOUNT, commit(data).cid)
         say("held", held.cid, number)
 

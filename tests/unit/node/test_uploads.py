@@ -26,34 +26,42 @@ from unit.node.world import CLIENT, STRANGER, World, make
 ME = CLIENT.address
 
 
-def fill(uploads: Uploads, upload: str, data: bytes, *, at: int = 0) -> int:
+def fill(
+    uploads: Uploads, upload: str, data: bytes, *, at: int = 0, keep: bool = False
+) -> Upload:
     writer = uploads.write_from(upload, ME, at)
     try:
         writer.write(data)
     finally:
-        done = writer.close()
-    return done.offset
+        done = writer.keep() if keep else writer.close()
+    return done
 
 
 @given(
     st.binary(min_size=1, max_size=3000),
-    st.lists(st.tuples(st.integers(1, 1500), st.booleans()), max_size=8),
+    st.lists(st.tuples(st.integers(1, 1500), st.booleans(), st.booleans()), max_size=8),
 )
 @hypothesis_settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_cuts_and_restarts_give_the_same_piece(
-    world: World, data: bytes, cuts: list[tuple[int, bool]]
+    world: World, data: bytes, cuts: list[tuple[int, bool, bool]]
 ) -> None:
     uploads = world.node.uploads
-    made, offset = uploads.create(ME, len(data)), 0
-    for length, restart in [*cuts, (len(data), False)]:
+    made = uploads.create(ME, len(data))
+    offset = durable = 0
+    for length, keep, restart in [*cuts, (len(data), False, False)]:
         part = data[offset : offset + length]
         if part:
-            offset = fill(uploads, made.id, part, at=offset)
+            done = fill(uploads, made.id, part, at=offset, keep=keep)
+            assert (done.offset, done.durable) == (offset + len(part), done.durable)
+            assert done.durable == (done.offset if keep else durable)
+            offset, durable = done.offset, done.durable
         if restart:
             uploads.close()
+            durable = offset
         assert uploads.offset(made.id, ME).offset == offset
+        assert uploads.offset(made.id, ME).durable == durable
     held = uploads.finish(made.id, ME, commit(data).cid)
     with world.node.store.opened(held.cid) as handle, open(handle, "rb", closefd=False) as file:
         assert file.read() == data
@@ -294,7 +302,7 @@ def small_files(limit: int) -> Iterator[None]:
 def test_a_full_disk_loses_nothing_that_was_acknowledged(world: World) -> None:
     uploads, data = world.node.uploads, bytes(range(256)) * 8192
     made = uploads.create(ME, len(data))
-    kept = fill(uploads, made.id, data[: MIB // 2])
+    kept = fill(uploads, made.id, data[: MIB // 2], keep=True).durable
     with small_files(MIB), pytest.raises(DiskFullError) as caught:
         fill(uploads, made.id, data[kept:], at=kept)
     assert caught.value.remedy

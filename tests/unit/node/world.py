@@ -19,11 +19,13 @@ from freehold.domain.keys import Key, recover
 from freehold.domain.network import CONTRACTS, Network
 from freehold.domain.typed import REQUEST, VOUCHER
 from freehold.ledger.contracts.beacon import Round
+from freehold.ledger.contracts.faults import NodeState
 from freehold.ledger.contracts.payments import Rail, Status
 from freehold.ledger.contracts.pdp import Spot
+from freehold.ledger.contracts.registry import STORAGE, Session
 from freehold.ledger.contracts.registry import Node as Entry
-from freehold.ledger.contracts.registry import Session
 from freehold.ledger.contracts.storage import ACTIVE, Column, Deal, Mandate
+from freehold.ledger.look import Look
 from freehold.ledger.values import Event, Header, Receipt, Value
 from freehold.node.node import Node
 from freehold.node.settings import MIB, Settings
@@ -343,6 +345,24 @@ class FakeChain:
         self.gas = 10**18
         self.wei_per_gas = 10**9
         self.wallets: dict[Address, Address] = {}
+
+    def look(self, node: Address, account: Address) -> Look:
+        funds = self.payments.status(self.token.address, account).available
+        return Look(
+            self.registry.active(node, STORAGE),
+            NodeState(
+                self.faults.set_id,
+                bytes=0,
+                columns=self.faults.columns,
+                notice_at=self.faults.notice_at,
+                failed_at_round=0,
+                failed=self.faults.failed,
+                misses_charged=0,
+                locked=0,
+            ),
+            self.staking.free(node),
+            funds + self.token.balance_of(account),
+        )
 
     def head(self) -> Header:
         return Header(self.beacon.head, "0x", "0x", self.clock.now())
