@@ -40,6 +40,11 @@ class Balances:
         return self._held.get(owner, 0)
 
     @property
+    def minters(self) -> frozenset[str]:
+        """Who may mint."""
+        return frozenset(self._minters)
+
+    @property
     def supply(self) -> int:
         """What exists."""
         return self.minted - self.burned

@@ -139,8 +139,29 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "piece": (("pdp", "piece"),),
     "deal": (("storage", "deal"),),
     "column": (("storage", "column"),),
-}
-_GROWING = frozenset({"entry", "rail", "round", "piece", "deal", "column"})
+    "issuance": tuple(
+        ("issuance", view)
+        for view in (
+            "closed", "scheduled_total", "drawn_total", "granted_total", "vested_total", "allotted",
+            "split_count", "power",
+        )
+    ),
+    "budget": (("issuance", "budget"),),
+    "allocator": (("issuance", "allocators"),),
+    "allocation": (("issuance", "claimed"),),
+    "rewards": tuple(("rewards", view) for view in ("emitted", "claimed", "source", "market")),
+    "work": (("rewards", "account"),),
+    "rate": (("rewards", "rates"),),
+    "payee": (("rewards", "backed_fees"),),
+    "roots": tuple(("roots", view) for view in ("state", "quorum", "funded", "parameters")),
+    "proposer": (("roots", "bond_of"),),
+    "position": (("roots", "headers"),),
+    "root": (("roots", "final_root"),),
+    "earner": (("roots", "claimed"),),
+}  # fmt: skip
+_GROWING = frozenset(
+    {"entry", "rail", "round", "piece", "deal", "column", "budget", "rate", "position", "root"}
+)
 _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("token", "Transfer"): (("holder", ("sender",)), ("holder", ("receiver",))),
     ("registry", "NodeRegistered"): (("node", ("node",)),),
@@ -167,4 +188,16 @@ _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("pdp", "PieceAdded"): (("piece", ("set_id", "piece_id")),),
     ("storage", "DealOpened"): (("deal", ("deal",)),),
     ("storage", "ColumnOpened"): (("column", ("deal", "slot")),),
+    ("issuance", "SplitSet"): (("issuance", ()),),
+    ("issuance", "EpochClosed"): (("budget", ("epoch",)),),
+    ("issuance", "AllocatorSet"): (("allocator", ("account",)),),
+    ("issuance", "Vested"): (("allocation", ("allocation",)),),
+    ("rewards", "SourceSet"): (("rewards", ()),),
+    ("rewards", "WorkWaits"): (("work", ("account",)),),
+    ("rewards", "Backed"): (("work", ("account",)), ("payee", ("payee",))),
+    ("rewards", "EpochClosed"): (("rate", ("epoch",)),),
+    ("roots", "ParametersSet"): (("roots", ()),),
+    ("roots", "BondPosted"): (("proposer", ("proposer",)),),
+    ("roots", "Finalized"): (("position", ("position",)), ("root", ("epoch",))),
+    ("roots", "PaidElsewhere"): (("earner", ("account",)),),
 }

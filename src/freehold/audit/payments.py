@@ -42,6 +42,7 @@ class Payments:
         self.settings = Settings()
         self.fees: dict[str, int] = {}
         self.burned = 0
+        self.burned_for: Counter[tuple[str, str]] = Counter()
         self.paid = 0
         self._kept = 0
         self._burning = 0
@@ -316,6 +317,8 @@ class Payments:
         self._payer(rail).funds -= amount
         self.accounts.credit(rail.token, to, amount - fee)
         kept, burning = self._split(rail.token, fee)
+        if rail.market != ZERO_ADDRESS:
+            self.burned_for[rail.market, to] += burning
         spot = event.spot(CHECK)
         spot.same("the fee kept and burned", expected=(kept, burning),
                   found=(self._kept, self._burning))  # fmt: skip

@@ -91,7 +91,7 @@ class Report:
     """The result of a verification.
 
     ``counts`` are things checked, by check; ``notes`` what could not be checked and why, which
-    is no difference; ``head`` the last block's number and hash.
+    is no difference; ``head`` the last block's number, hash and time.
     """
 
     network: str
@@ -102,6 +102,7 @@ class Report:
     figures: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     difference: Difference | None = None
+    head_time: int = 0
 
     @property
     def passed(self) -> bool:

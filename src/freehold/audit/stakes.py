@@ -66,6 +66,11 @@ class Stakes:
         """The stake behind a node, none where it never had any."""
         return self.nodes.setdefault(name, Node())
 
+    def shared(self, name: str) -> bool:
+        """Whether others than its owner have stake behind a node."""
+        node = self.nodes.get(name, Node())
+        return node.active.amount > node.active.worth(node.shares(node.owner))
+
     def apply(self, event: Event) -> None:
         """Re-run an event of the contract."""
         route = self._routes.get(event.name)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from freehold.audit import abi
+from freehold.audit import inputs
 from freehold.audit.events import Event
 from freehold.domain.errors import AccessError, IntegrityError
 from freehold.domain.ids import ZERO_ADDRESS, Address
@@ -138,21 +138,8 @@ class Acceptance:
 
 
 def calls(event: Event, function: str, count: int) -> Iterator[Mapping[str, Value]]:
-    """Arguments of every call of a storage function that stands in the transaction's input.
-
-    A contract that calls the market passes such calls on as they are, in most cases.
-    """
-    interface = abi.interface("storage")
-    selector = interface.artifact.function(function, count).selector
-    data, at = event.transaction.data, 0
-    while (at := data.find(selector, at)) >= 0:
-        try:
-            found = interface.read_call(data[at:])
-        except IntegrityError:
-            found = None
-        if found is not None:
-            yield found[1]
-        at += 4
+    """Arguments of every call of a storage function that stands in the transaction's input."""
+    return inputs.calls(event.transaction, "storage", function, count)
 
 
 def request_of(event: Event) -> Mapping[str, Value] | None:

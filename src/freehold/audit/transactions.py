@@ -77,6 +77,10 @@ class Transaction:
         digest = keccak((self.raw[:1] if typed else b"") + rlp.encode(unsigned))
         return _signer(digest, r, s, parity)
 
+    def caller(self, contract: Address) -> Address | None:
+        """Who called a contract with it; None where another contract may have."""
+        return self.sender() if self.to == contract else None
+
     def created(self) -> Address | None:
         """The address of the contract that it creates, None where it creates none."""
         if self.to is not None or not self.known:

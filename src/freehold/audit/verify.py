@@ -32,16 +32,18 @@ def verify_file(
     network: Network | None = None,
     head: bytes | None = None,
     progress: Progress = _quiet,
+    observer: Observer | None = None,
 ) -> Report:
     """Verify an export.
 
     ``network`` is the descriptor that it must be of, ``head`` the block hash that it must end
-    in; without them the export is only checked against itself. UsageError when it cannot be read.
+    in; without them the export is only checked against itself. ``observer`` hears of each event
+    once it was recomputed. UsageError when it cannot be read.
     """
     try:
         with path.open("rb") as source:
             size = path.stat().st_size
-            return Verification(network=network, head=head).run(
+            return Verification(network=network, head=head, observer=observer).run(
                 source, lambda done: progress("verify", done, size)
             )
     except OSError as error:
@@ -57,6 +59,7 @@ def verify_live(
     *,
     keep: Path | None = None,
     progress: Progress = _quiet,
+    observer: Observer | None = None,
 ) -> Report:
     """Export from the first RPC, verify, and ask the others for the same head.
 
@@ -66,7 +69,9 @@ def verify_live(
     with tempfile.TemporaryDirectory(prefix="freehold-verify-") as folder:
         path = keep or Path(folder) / "chain.jsonl"
         summary = export(rpcs[0], network, path, progress=progress)
-        report = verify_file(path, network=network, head=summary.head.hash, progress=progress)
+        report = verify_file(
+            path, network=network, head=summary.head.hash, progress=progress, observer=observer
+        )
     notes, difference = list(report.notes), report.difference
     for index, rpc in enumerate(rpcs[1:], start=2):
         found = _hash_at(rpc, summary.head.number)
@@ -223,6 +228,7 @@ class Verification:
             figures=world.figures() if world else {},
             notes=tuple(world.notes()) if world else (),
             difference=difference,
+            head_time=head.timestamp if head else 0,
         )
 
 

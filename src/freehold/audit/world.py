@@ -13,6 +13,7 @@ from freehold.audit.blocks import Block
 from freehold.audit.claims import Claim, Question, plain
 from freehold.audit.deals import Deals
 from freehold.audit.deployment import Deployment, integer
+from freehold.audit.economy import Economy
 from freehold.audit.events import Event, Reader
 from freehold.audit.faults import Faults
 from freehold.audit.headers import Header
@@ -24,6 +25,7 @@ from freehold.audit.report import Place, Spot
 from freehold.audit.stakes import Stakes
 from freehold.domain.ids import Address, raw_address
 from freehold.domain.network import Network
+from freehold.ledger.values import Value
 
 MAX_EARLY = 10_000
 ACCOUNT = ("funds", "lockup", "lockup_rate", "settled_at")
@@ -85,6 +87,8 @@ class World:
         found: object = claim.values
         if claim.question[:2] == ("payments", "account"):
             found = same_account(claim.values, head.timestamp)
+        elif claim.question[:2] == ("rewards", "account"):
+            found = self.models.economy.same_account(claim.question, claim.values, head.timestamp)
         if expected is None and claim.question[:2] == ("storage", "deal"):
             return  # the client's request stands in no input that can be read: see the notes
         if expected is None:
@@ -109,6 +113,7 @@ class World:
             "nodes failed": failed,
             "bytes held": sum(node.size for node in models.faults.nodes.values()),
             "rounds": len(models.beacon.rounds),
+            **models.economy.figures(),
         }
 
     def notes(self) -> list[str]:
@@ -116,7 +121,10 @@ class World:
         models = self._models
         if models is None:
             return []
-        hidden = {"proofs": models.proofs.hidden, "requests or acceptances": models.deals.hidden}
+        hidden = {
+            "proofs": models.proofs.hidden, "requests or acceptances": models.deals.hidden,
+            **models.economy.hidden(),
+        }  # fmt: skip
         return [
             f"{count} {what} were passed on by other contracts in a form that cannot be read"
             for what, count in hidden.items()
@@ -135,7 +143,7 @@ class Models:
     """Every model, built from the numbers fixed in the contracts' creations."""
 
     def __init__(
-        self, network: Network, made: Callable[[str], Mapping[str, object]], counts: Counter[str]
+        self, network: Network, made: Callable[[str], Mapping[str, Value]], counts: Counter[str]
     ) -> None:
         at = network.contracts
         self.network = network
@@ -167,6 +175,10 @@ class Models:
             token=at["token"], payments=at["payments"], contracts=at.values(),
             cap=integer(made("token"), "cap"), counts=counts,
         )  # fmt: skip
+        self.economy = Economy(
+            network, made, balances=self.balances, payments=self.payments, proofs=self.proofs,
+            registry=self.registry, stakes=self.stakes, counts=counts,
+        )  # fmt: skip
         self._routes: dict[str, Callable[[Event], None]] = {
             "token": self._token, "registry": self.registry.apply, "staking": self._staking,
             "payments": self._payments, "beacon": self.beacon.apply, "pdp": self._pdp,
@@ -183,6 +195,7 @@ class Models:
             route = self._routes.get(event.contract)
             if route is not None:
                 route(event)
+            self.economy.apply(event)
             observer(event)
             if following is None or following.place.transaction != event.place.transaction:
                 self._finish(event)
@@ -198,6 +211,7 @@ class Models:
         spot.same("payments holding what its accounts have", expected=True, found=covered)
         covered = self.balances.of(at["staking"]) >= self.stakes.held
         spot.same("staking holding all stake and rewards", expected=True, found=covered)
+        self.economy.check(spot)
 
     def answer(self, question: Question, moment: int) -> list[object] | None:
         """What a view must say at a moment; None for views that are not modelled."""
@@ -213,13 +227,14 @@ class Models:
             "storage": self.deals,
         }  # fmt: skip
         found = models.get(contract)
-        return None if found is None else found.answer(view, arguments)
+        return self.economy.answer(question) if found is None else found.answer(view, arguments)
 
     def _finish(self, event: Event) -> None:
         self.balances.finish(event.spot("balances"))
         self.payments.finish(event.spot("payments"))
         self.faults.finish(event)
         self.deals.finish(event)
+        self.economy.finish(event)
 
     def _token(self, event: Event) -> None:
         self.balances.apply(event)

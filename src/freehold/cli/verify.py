@@ -17,7 +17,10 @@ from freehold.domain.errors import UsageError
 
 if TYPE_CHECKING:
     from freehold.audit.data import DataReport
+    from freehold.audit.payout import Payout
+    from freehold.audit.reckoner import Reckoner
     from freehold.audit.report import Report
+    from freehold.audit.world import Observer
 
 
 def register(app: typer.Typer) -> None:
@@ -39,6 +42,13 @@ def verify(
     data: Annotated[
         str | None, typer.Option("--data", help="Also read every shard of this object.")
     ] = None,
+    account: Annotated[
+        str | None,
+        typer.Option("--account", help="Show what this node, owner, payout or set number got …"),
+    ] = None,
+    epoch: Annotated[
+        int | None, typer.Option("--epoch", help="… for this epoch, with the arithmetic.")
+    ] = None,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
@@ -50,14 +60,22 @@ def verify(
             "--chain reads a file; --export and --data need the live network",
             remedy="Leave out --chain, or the other two.",
         )
+    reckoner = _reckoner(account, epoch)
     if export is not None and export.exists():
         raise UsageError(f"{export} exists", remedy="Name a file that does not exist yet.")
     with cancellable(), ExitStack() as stack:
         reader = None if data is None else stack.enter_context(_reader(home, password_file, data))
-        report = _chain(chain, network) if chain else _live(home, export, screen)
+        observer = None if reckoner is None else reckoner.see
+        report = (
+            _chain(chain, network, observer) if chain else _live(home, export, screen, observer)
+        )
         _show(screen, report)
+        payouts = _payouts(screen, report, reckoner)
         shards = reader(screen) if reader else None
-    screen.emit(report.to_json() | ({"data": shards.to_json()} if shards else {}))
+    told: dict[str, object] = {"data": shards.to_json()} if shards else {}
+    if reckoner is not None and report.passed:
+        told["payouts"] = [each.to_json() for each in payouts]
+    screen.emit(report.to_json() | told)
     if not report.passed or (shards is not None and not shards.passed):
         raise typer.Exit(1)
 
@@ -74,15 +92,17 @@ def _reader(
         yield lambda screen: read_over(client, screen, home, name)
 
 
-def _chain(chain: Path, network: Path | None) -> Report:
+def _chain(chain: Path, network: Path | None, observer: Observer | None) -> Report:
     from freehold.audit.verify import verify_file
     from freehold.domain.network import Network
 
     known = Network.parse(read_text(network)) if network else None
-    return verify_file(chain, network=known)
+    return verify_file(chain, network=known, observer=observer)
 
 
-def _live(home: Path | None, export: Path | None, screen: Screen) -> Report:
+def _live(
+    home: Path | None, export: Path | None, screen: Screen, observer: Observer | None
+) -> Report:
     from freehold.audit.verify import verify_live
 
     open_home(home)
@@ -91,8 +111,40 @@ def _live(home: Path | None, export: Path | None, screen: Screen) -> Report:
             [ledger.rpc],
             ledger.network,
             keep=export,
+            observer=observer,
             progress=lambda stage, done, total: label(_stage(stage, done, total)),
         )
+
+
+def _reckoner(account: str | None, epoch: int | None) -> Reckoner | None:
+    """What reckons a payout; UsageError where only half of the question is there."""
+    if account is None and epoch is None:
+        return None
+    if account is None or epoch is None:
+        raise UsageError(
+            "a payout is of an account and an epoch", remedy="Give --account and --epoch together."
+        )
+    from freehold.audit.reckoner import Reckoner
+
+    return Reckoner(account, epoch)
+
+
+def _payouts(screen: Screen, report: Report, reckoner: Reckoner | None) -> list[Payout]:
+    """The payouts asked for, shown; none where something differs, since they rest on it."""
+    if reckoner is None or not report.passed:
+        return []
+    found = reckoner.payouts(report.head_time)
+    for each in found:
+        screen.say(f"\n[bold]epoch {each.epoch}: {each.account}[/]")
+        for step in each.steps:
+            rule = f"{step.rule} = " if step.rule else ""
+            screen.say(f"  {step.name}: {rule}{step.value}")
+            if step.where:
+                screen.say(f"    [dim]{step.where}[/]")
+        screen.say(f"  earned {each.earned}, paid {each.paid}, in base units")
+        if each.reason:
+            screen.say(f"  [yellow]{each.reason}[/]")
+    return found
 
 
 def _stage(stage: str, done: int, total: int) -> str:

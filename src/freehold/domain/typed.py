@@ -91,3 +91,7 @@ OFFER = Struct(
 PERMIT = Struct(
     "Permit(address owner,address spender,uint256 value,uint256 nonce,uint256 deadline)"
 )
+ATTESTATION = Struct(
+    "Attestation(uint256 epoch,bytes32 root,uint256 count,bytes32 data,bytes32 parent)"
+)
+"""What watchers co-sign for a root of rewards; ``parent`` is the hash of the root before it."""

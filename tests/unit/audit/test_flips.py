@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from freehold.audit.report import Report
 from freehold.audit.verify import Verification
-from unit.audit.press import answers, small
+from unit.audit.press import EARNED, answers, earning, small
 
 
 @cache
@@ -30,10 +30,22 @@ def test_the_untouched_export_passes() -> None:
     assert report.counts["contracts"] == 9
 
 
+@cache
+def economic() -> tuple[bytes, ...]:
+    return tuple(earning().export(EARNED).splitlines(keepends=True))
+
+
+def test_the_untouched_export_of_an_economy_passes() -> None:
+    report = verify(b"".join(economic()))
+    assert report.passed, report.difference
+    assert report.counts["contracts"] == 12
+    assert report.figures["emitted"] == 600
+
+
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_changed_byte_is_found_and_its_line_named(data: st.DataObject) -> None:
-    lines = list(pressed())
+    lines = list(data.draw(st.sampled_from([pressed(), economic()])))
     number = data.draw(st.integers(0, len(lines) - 1), label="line")
     place = data.draw(st.integers(0, len(lines[number]) - 1), label="place")
     other = data.draw(st.integers(0, 255).filter(lambda b: b != lines[number][place]))

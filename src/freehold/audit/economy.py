@@ -1,0 +1,209 @@
+"""The token's economy in one model: what is minted, for which work, and to whom it goes.
+
+A network may lack any of the three contracts: what is there is recomputed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from freehold.audit.balances import Balances
+from freehold.audit.claims import Question
+from freehold.audit.deployment import integer
+from freehold.audit.events import Event
+from freehold.audit.issuance import Delays, Issuance
+from freehold.audit.payments import Payments
+from freehold.audit.proofs import Proofs
+from freehold.audit.registry import Registry
+from freehold.audit.report import Spot
+from freehold.audit.rewards import Rewards
+from freehold.audit.roots import Roots
+from freehold.audit.stakes import Stakes
+from freehold.domain.ids import ZERO_ADDRESS
+from freehold.domain.network import Network
+from freehold.ledger.values import Value
+
+Made = Callable[[str], Mapping[str, Value]]
+
+
+class Economy:
+    """Issuance, rewards and roots of a network, each None where there is none."""
+
+    def __init__(
+        self, network: Network, made: Made, *, balances: Balances, payments: Payments,
+        proofs: Proofs, registry: Registry, stakes: Stakes, counts: Counter[str],
+    ) -> None:  # fmt: skip
+        self._at, self._balances, self._payments = network.contracts, balances, payments
+        self._registry, self._proofs, self._stakes = registry, proofs, stakes
+        self.issuance = self._issuance(made, counts) if "issuance" in self._at else None
+        self.rewards = self._rewards(made, counts) if "rewards" in self._at else None
+        self.roots = self._roots(network, made, counts) if "roots" in self._at else None
+        self._connect()
+        if self.rewards is not None and made("pdp").get("sink_") == self._at["rewards"]:
+            self.rewards.period = integer(made("beacon"), "period")
+
+    def apply(self, event: Event) -> None:
+        """Re-run an event of any contract that the economy hears of."""
+        route = {
+            "issuance": self._emission, "rewards": self._work, "roots": self._root,
+            "governor": self._governor, "token": self._token, "pdp": self._proof,
+            "staking": self._stake,
+        }.get(event.contract)  # fmt: skip
+        if route is not None:
+            route(event)
+
+    def finish(self, event: Event) -> None:
+        """Differs where a transaction promised what it did not do."""
+        if self.issuance is not None:
+            self.issuance.finish(event.spot("issuance"))
+        if self.rewards is not None:
+            self.rewards.finish(event.spot("rewards"))
+        if self.roots is not None:
+            self.roots.finish(event)
+
+    def check(self, spot: Spot) -> None:
+        """Differs unless the contracts hold what they owe, and no more was minted than planned."""
+        held, issuance = self._balances.of, self.issuance
+        if issuance is not None:
+            within = issuance.drawn_total <= issuance.progress.total
+            spot.same("emission within the schedule", expected=True, found=within)
+        if self.rewards is not None:
+            owed = self.rewards.emitted - self.rewards.claimed
+            covered = held(self._at["rewards"]) >= owed
+            spot.same("rewards holding what was not claimed", expected=True, found=covered)
+        if self.roots is not None:
+            covered = held(self._at["roots"]) >= self.roots.funded - self.roots.leaves.paid
+            spot.same("roots holding what was not claimed", expected=True, found=covered)
+            account = self._payments.accounts.get(self._at["token"], self._at["roots"])
+            covered = account.funds >= self.roots.bonded
+            spot.same("payments holding the bonds of roots", expected=True, found=covered)
+
+    def answer(self, question: Question) -> list[object] | None:
+        """What a view must say now; None for views that are not modelled."""
+        contract, view, arguments = question
+        models = {"issuance": self.issuance, "rewards": self.rewards, "roots": self.roots}
+        found = models.get(contract)
+        return None if found is None else found.answer(view, arguments)
+
+    def same_account(self, question: Question, values: list[object], moment: int) -> list[object]:
+        """A claimed account of rewards, as far as this model can know it."""
+        number = question[2][0]
+        if self.rewards is None or not isinstance(number, int):
+            return values
+        return self.rewards.same_account(number, values, moment)
+
+    def figures(self) -> dict[str, int]:
+        """Sums that people ask for, base units."""
+        found: dict[str, int] = {}
+        if self.issuance is not None:
+            found |= {"scheduled": self.issuance.progress.total, "emitted": self.issuance.minted}
+        if self.rewards is not None:
+            found["rewards claimed"] = self.rewards.claimed
+        if self.roots is not None:
+            found["roots claimed"] = self.roots.leaves.paid
+        return found
+
+    def hidden(self) -> dict[str, int]:
+        """How much of what could not be checked, since no log and no input tells it."""
+        found: Counter[str] = Counter()
+        if self.issuance is not None:
+            found["power figures"] += self.issuance.hidden
+        if self.roots is not None:
+            found["roots or disputes"] += self.roots.hidden
+            found["claims of roots"] += self.roots.leaves.hidden
+        return dict(found)
+
+    # Building
+
+    def _issuance(self, made: Made, counts: Counter[str]) -> Issuance:
+        me = self._at["issuance"]
+        delays = Delays(
+            integer(made("governor"), "delay"), integer(made("staking"), "unbonding_period")
+        )
+        return Issuance(
+            made("issuance"), cap=integer(made("token"), "cap"), delays=delays,
+            alone=lambda: self._balances.minters == {me}, counts=counts,
+        )  # fmt: skip
+
+    def _rewards(self, made: Made, counts: Counter[str]) -> Rewards:
+        rewards = Rewards(made("rewards"), contract=self._at["rewards"], counts=counts)
+        rewards.prover_of = lambda number: self._proofs.sets[number].prover
+        rewards.listener_of = lambda number: self._proofs.sets[number].listener
+        rewards.payout_of, rewards.owner_of = self._registry.payout, self._registry.owner
+        rewards.shared_by = self._stakes.shared
+        rewards.burned_for = lambda market, payee: self._payments.burned_for[market, payee]
+        return rewards
+
+    def _roots(self, network: Network, made: Made, counts: Counter[str]) -> Roots:
+        roots = Roots(network, made("roots"), counts)
+        roots.leaves.payout_of, roots.leaves.owner_of = self._registry.payout, self._registry.owner
+        return roots
+
+    def _connect(self) -> None:
+        issuance, rewards = self.issuance, self.rewards
+        if issuance is None or rewards is None:
+            return
+        issuance.powers[self._at["rewards"]] = rewards.backed
+        if rewards.emission == self._at["issuance"]:
+            rewards.drawable = self._drawable
+
+    def _drawable(self, epoch: int, moment: int) -> int:
+        issuance = self.issuance
+        market = issuance.market_of.get(self._at["rewards"]) if issuance else None
+        if issuance is None or market is None:
+            return 0
+        return issuance.drawable(market, epoch, moment)
+
+    # Events
+
+    def _emission(self, event: Event) -> None:
+        if self.issuance is None:
+            return
+        self.issuance.apply(event)
+        if event.name != "Drawn":
+            return
+        drawer = self.issuance.distributor(event.data("market"), event.time)
+        for name, model in (("rewards", self.rewards), ("roots", self.roots)):
+            if model is not None and drawer == self._at[name]:
+                event.same("issuance", "to", drawer)
+                model.see_draw(event)
+
+    def _work(self, event: Event) -> None:
+        if self.rewards is None:
+            return
+        self.rewards.apply(event)
+        if event.name == "SourceSet":
+            # Work and fees are those of this network's storage, heard by its own ledger of nodes.
+            sources = {"source": "pdp", "market": "storage", "listener": "faults"}
+            for name, contract in sources.items():
+                event.same("rewards", name, self._at[contract])
+
+    def _root(self, event: Event) -> None:
+        if self.roots is not None:
+            self.roots.apply(event)
+
+    def _governor(self, event: Event) -> None:
+        if self.issuance is not None:
+            self.issuance.delays.apply(event)
+
+    def _token(self, event: Event) -> None:
+        if event.name != "Movement":
+            return
+        if self.issuance is not None and event.address("sender") == ZERO_ADDRESS:
+            self.issuance.see_mint(event)
+        burned = event.address("recipient") == ZERO_ADDRESS
+        if self.roots is not None and burned and event.address("sender") == self._at["roots"]:
+            self.roots.see_burn(event)
+
+    def _proof(self, event: Event) -> None:
+        if self.rewards is None:
+            return
+        if event.name == "Proven":
+            self.rewards.see_proof(event)
+        elif event.name == "WorkUntold":
+            self.rewards.see_untold(event)
+
+    def _stake(self, event: Event) -> None:
+        if self.rewards is not None and event.name == "Rewarded":
+            self.rewards.see_shared(event)
