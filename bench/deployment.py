@@ -1,7 +1,7 @@
 """A network's contracts on a benchmark's chain: in process, or by the ledger's own deployment.
 
 Both put the same contracts at the same addresses with the same settings: the deployer's first
-twelve transactions create them in the order of ``freehold.ledger.deploy``.
+thirteen transactions create them in the order of ``freehold.ledger.deploy``.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from freehold.ledger.plan import PRODUCTION, DeployPlan
 
 NETWORK_ID = keccak(b"freehold benchmark network")
 NAMES = (
-    "governor", "token", "registry", "staking", "payments", "beacon", "issuance", "rewards", "pdp",
-    "faults", "storage", "roots",
+    "governor", "token", "auction", "registry", "staking", "payments", "beacon", "issuance",
+    "rewards", "pdp", "faults", "storage", "roots",
 )  # fmt: skip
 deployer = account("deployer")
 PLAN = DeployPlan(
@@ -37,10 +37,11 @@ PLAN = DeployPlan(
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The twelve contracts, and what deploying each cost."""
+    """The thirteen contracts, and what deploying each cost."""
 
     governor: Contract
     token: Contract
+    auction: Contract
     registry: Contract
     staking: Contract
     payments: Contract
@@ -94,6 +95,8 @@ def in_process(chain: Chain, *, counting: bool = True) -> Contracts:
 
     governor = put("governor", deployer.address, numbers.governor_delay)
     token = put("token", PLAN.token_name, PLAN.token_symbol, PLAN.minting_cap, salt, governor)
+    lots = PLAN.lots
+    put("auction", token, lots.lowest, lots.highest, lots.half_life, lots.factor_bps)
     registry = put("registry", salt, governor)
     staking = put("staking", token, registry, governor, numbers.unbonding)
     payments = put("payments", token, salt, governor, PLAN.treasury)
@@ -125,6 +128,7 @@ def _wire(on: Contracts) -> None:
     for role in ("set_locker", "set_slasher", "set_evaluator"):
         setup(on, on.staking, role, on.faults.address, True)
     setup(on, on.payments, "set_market", on.storage.address, True)
+    setup(on, on.payments, "set_auction", on.auction.address)
     setup(on, on.payments, "set_fees", numbers.fee_bps, numbers.burn_bps)
     setup(on, on.payments, "set_delays", numbers.arbiter_timeout, numbers.voucher_delay)
     setup(on, on.faults, "set_parameters", _of_faults())

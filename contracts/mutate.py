@@ -52,12 +52,14 @@ SUITES = {
     "typed": ("test_token.py", "test_registry.py", "test_vouchers.py"),
     "wide": ("test_issuance_curves.py", "test_issuance.py"),
     "curves": ("test_issuance_curves.py", "test_issuance.py"),
+    "pricing": ("test_auction.py", "test_auction_laws.py"),
 }
 # A module is tried through the contracts that import it.
 THROUGH = {
     "typed": ("token", "registry", "payments"),
     "wide": ("issuance",),
     "curves": ("issuance",),
+    "pricing": ("auction",),
 }
 SWAPS = {
     "==": ("!=",),

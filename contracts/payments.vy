@@ -28,9 +28,11 @@
      - Foreign tokens: only allowlisted ones, credited by what arrived; fee-on-transfer is refused.
        Re-entrance: every function that changes state holds one lock; views do not, because an
        arbiter may read them.
-     Trust: the governor sets parameters within hard bounds, names tokens and markets, and takes
-     fees held in foreign tokens; it can touch no account. Withdrawals, settlement and endings have
-     no pause. Rebasing tokens must not be allowlisted.
+     - Fees in foreign tokens: nobody can take them. Anyone pushes them to the one auction, which
+       the governor names once and for ever.
+     Trust: the governor sets parameters within hard bounds, and names tokens and markets; it can
+     touch no account and no fee held here. Withdrawals, settlement and endings have no pause.
+     Rebasing tokens must not be allowlisted.
 """
 
 from interfaces import IBurned
@@ -174,6 +176,10 @@ event TreasurySet:
     treasury: address
 
 
+event AuctionSet:
+    auction: indexed(address)
+
+
 struct Account:
     funds: uint256
     lockup: uint256
@@ -251,10 +257,12 @@ network_id: public(immutable(bytes32))
 governor: public(immutable(address))
 
 treasury: public(address)
+auction: public(address)
 fee_bps: public(uint256)
 burn_bps: public(uint256)
 arbiter_timeout: public(uint256)
 voucher_delay: public(uint256)
+# Foreign tokens alone; what is taken in the network's own burns or is the treasury's at once.
 fees: public(HashMap[address, uint256])
 # Network tokens burned as fees of what rails of a market paid to an account; vouchers count for none.
 burned: public(HashMap[address, HashMap[address, uint256]])
@@ -569,6 +577,24 @@ def force_close(id: uint256):
     self._store(id, rail)
 
 
+@external
+@nonreentrant
+def push_fees(token: address) -> uint256:
+    """
+    @notice Send all fees held in a foreign token to the auction, by anyone. Returns their sum.
+    """
+    to: address = self.auction
+    assert to != empty(address), "payments: no auction"
+    amount: uint256 = self.fees[token]
+    assert amount > 0, "payments: no fees"
+    self.fees[token] = 0
+    log Movement(token=token, sender=self, recipient=to, amount=amount, purpose=PURPOSE_FEE)
+    assert extcall IToken(token).transfer(
+        to, amount, default_return_value=True
+    ), "payments: transfer failed"
+    return amount
+
+
 # Vouchers
 
 
@@ -713,19 +739,15 @@ def set_treasury(treasury_: address):
 
 
 @external
-@nonreentrant
-def take_fees(token: address, to: address, amount: uint256):
+def set_auction(auction_: address):
     """
-    @notice Hand fees held in a foreign token to whoever auctions them for the network's token.
+    @notice Name the auction that sells fees taken in foreign tokens; once, for ever.
     """
     self._only_governor()
-    assert to not in [empty(address), self], "payments: wrong recipient"
-    assert amount <= self.fees[token], "payments: more than the fees"
-    self.fees[token] -= amount
-    log Movement(token=token, sender=self, recipient=to, amount=amount, purpose=PURPOSE_FEE)
-    assert extcall IToken(token).transfer(
-        to, amount, default_return_value=True
-    ), "payments: transfer failed"
+    assert self.auction == empty(address), "payments: auction is set"
+    assert auction_.is_contract, "payments: auction has no code"
+    self.auction = auction_
+    log AuctionSet(auction=auction_)
 
 
 # Views

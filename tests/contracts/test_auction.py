@@ -18,7 +18,7 @@ from contracts.world import (
     mallory,
     refused,
 )
-from freehold.economics.pricing import HALF_LIFE_MAX, PRICE_MAX
+from freehold.economics.pricing import FACTOR_BPS_MAX, HALF_LIFE_MAX, PRICE_MAX
 
 LEAST = TOKEN
 OPENING = 1_000 * TOKEN
@@ -239,6 +239,23 @@ def test_a_dust_lot_tells_the_next_price_no_more_than_goods_enter_at(
     assert sale == {"amount": 1, "price": 2 * OPENING // 8 // 10**6}
 
 
+def test_what_comes_next_is_dearer_by_a_base_unit_at_least(world: World) -> None:
+    auction, goods = deploy(world, 1, OPENING, HALF_LIFE, 10_001), world.foreign()
+    bring(auction, goods, 1)
+    auction.chain.warp(200 * HALF_LIFE)
+    assert buy(auction, goods, 1).value == 1
+    bring(auction, goods, 1)
+    assert lot(auction, goods).ask == 2
+
+
+def test_a_sale_of_one_base_unit_tells_the_next_price(auction: Contract, goods: Contract) -> None:
+    bring(auction, goods, 1)
+    auction.chain.warp(100 * HALF_LIFE)
+    assert buy(auction, goods, 1).value == LEAST
+    bring(auction, goods, 3)
+    assert lot(auction, goods).ask == 2 * 3 * LEAST
+
+
 def test_a_price_that_the_least_made_is_taken_where_it_is_lower(
     auction: Contract, goods: Contract
 ) -> None:
@@ -358,6 +375,8 @@ def test_the_networks_token_is_not_sold(world: World, auction: Contract) -> None
         ((2, 1, 1, 20_000), "pricing: lowest out of bounds"),
         ((1, PRICE_MAX + 1, 1, 20_000), "pricing: highest out of bounds"),
         ((1, 1, 0, 20_000), "pricing: half-life out of bounds"),
+        ((1, 1, HALF_LIFE_MAX + 1, 20_000), "pricing: half-life out of bounds"),
+        ((1, 1, 1, FACTOR_BPS_MAX + 1), "pricing: factor out of bounds"),
         ((1, 1, 1, 10_000), "pricing: factor out of bounds"),
     ],
 )
@@ -520,7 +539,8 @@ def test_fees_of_the_payments_are_sold_and_burned(world: World, auction: Contrac
     rail = market.act(world.payments, "open_rail", *terms).value
     market.act(world.payments, "pay_fixed", rail, carol.address, 10**9, 3)
     fee = world.payments.call("fees", goods.address)
-    world.setup(world.payments, "take_fees", goods.address, auction.address, fee)
+    world.setup(world.payments, "set_auction", auction.address)
+    world.payments.send("push_fees", goods.address, sender=mallory.address)
     auction.chain.warp(5 * HALF_LIFE)
     assert buy(auction, goods, fee).value == OPENING
     assert goods.call("balanceOf", carol.address) == fee == 10**9 // 200

@@ -149,6 +149,15 @@ def test_nothing_ends_before_genesis(world: World) -> None:
     assert issuance.send("advance", 9, sender=alice.address).value == 1
 
 
+def test_epochs_end_at_a_number_that_fits_its_place(world: World) -> None:
+    issuance = place(world)
+    world.chain.warp_to(issuance.call("genesis") + 2**32 * EPOCH - 1)
+    assert issuance.call("ended") == 2**32 - 1
+    for seconds in (1, 3 * EPOCH):
+        world.chain.warp(seconds)
+        assert issuance.call("ended") == 2**32
+
+
 def test_one_call_closes_no_more_than_it_may(mint: Mint) -> None:
     mint.world.chain.warp(EPOCH * 100)
     assert mint.issuance.send("advance", 0, sender=alice.address).value == 0
@@ -544,6 +553,13 @@ def test_without_parts_everything_is_due_at_the_cliff(world: World) -> None:
         issuance.send("claim", 1, sender=carol.address)
 
 
+def test_no_more_allocations_than_fit(world: World) -> None:
+    each = (carol.address, 1, world.chain.now, 10, 0)
+    assert place(world, allocations=[each] * 32).call("allocation_count") == 32
+    with refused(""):
+        place(world, allocations=[each] * 33)
+
+
 def test_ionets_allocations_vest_as_in_python(world: World) -> None:
     start = world.chain.now
     total = ionet.CAP_IO * TOKEN
@@ -712,6 +728,13 @@ def test_a_view_of_another_kind_is_refused(mint: Mint) -> None:
         place(mint.world, PLANS["time"]).call("baseline_reward", [1], [0])
     with refused("issuance: lengths differ"):
         place(mint.world, PLANS["time"]).call("baseline_reward", [1], [])
+
+
+def test_no_more_is_asked_at_once_than_fits(world: World) -> None:
+    issuance = place(world, PLANS["time"])
+    assert len(issuance.call("simple_reward", [0] * 256)) == 256
+    with refused(""):
+        issuance.call("simple_reward", [0] * 257)
 
 
 def test_a_full_call_fits_a_transaction(world: World) -> None:

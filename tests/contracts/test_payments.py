@@ -423,7 +423,7 @@ CALLS: dict[str, tuple[object, ...]] = {
     "redeem": (1, 1, b""),
     "close_voucher": (1,),
     "finish_voucher": (1,),
-    "take_fees": ("token", "bob", 0),
+    "push_fees": ("token",),
 }
 
 
@@ -450,8 +450,6 @@ def test_a_token_that_goes_out_cannot_call_back(world: World) -> None:
     call_back(world, token, "settle_many")
     with refused(""):
         payments.send("withdraw", token.address, alice.address, 1, sender=alice.address)
-    with refused(""):
-        world.setup(payments, "take_fees", token.address, bob.address, 0)
     with refused(""):
         payments.send(
             "deposit_with_permit",
@@ -545,7 +543,7 @@ def test_fees_are_bounded_and_the_governors(world: World) -> None:
         ("set_treasury", (bob.address,)),
         ("set_token", (world.token.address, True)),
         ("set_market", (world.token.address, True)),
-        ("take_fees", (world.token.address, bob.address, 0)),
+        ("set_auction", (world.token.address,)),
     ):
         with refused("payments: not the governor"):
             payments.send(function, *arguments, sender=mallory.address)
@@ -583,6 +581,21 @@ def test_delays_treasury_and_markets_are_bounded(world: World) -> None:
     event = world.setup(payments, "set_market", puppet.address, True).one("MarketSet")
     assert (event.market, event.allowed) == (puppet.address, True)
     assert payments.call("markets", puppet.address)
+
+
+def test_the_auction_is_named_once_for_ever(world: World) -> None:
+    payments, auction = world.payments, world.puppet().address
+    assert payments.call("auction") == ZERO
+    with refused("payments: auction has no code"):
+        world.setup(payments, "set_auction", bob.address)
+    with refused("payments: no auction"):
+        payments.send("push_fees", world.foreign().address, sender=alice.address)
+    done = world.setup(payments, "set_auction", auction)
+    assert done.one("AuctionSet").auction == payments.call("auction") == auction
+    for other in (auction, world.puppet().address, ZERO):
+        with refused("payments: auction is set"):
+            world.setup(payments, "set_auction", other)
+    assert payments.call("auction") == auction
 
 
 def test_nobody_else_moves_an_account(rich: World) -> None:

@@ -309,6 +309,25 @@ def test_work_of_an_epoch_that_nobody_closed_waits(stage: Stage) -> None:
     assert stage.claim(FIRST) == 2 * TOKEN
 
 
+def test_a_single_unit_waits_behind_two_epochs_that_nobody_closed(stage: Stage) -> None:
+    stage.burn(alice.address, TOKEN)
+    stage.back(FIRST, alice.address)
+    ended = []
+    for work in (1, 5, 7):
+        stage.report(FIRST, work)
+        ended.append(stage.next_epoch())
+    stage.report(FIRST, 9)
+    assert [stage.rewards.call("total", epoch) for epoch in ended] == [1, 5, 7]
+
+
+def test_a_payout_that_is_a_contract_agrees_as_itself(stage: Stage) -> None:
+    payout = stage.world.puppet()
+    done = payout.act(stage.rewards, "set_backer", FIRST, True)
+    assert done.one("BackerSet").payee == payout.address
+    assert stage.rewards.call("backers", payout.address, FIRST)
+    assert not stage.rewards.call("backers", alice.address, FIRST)
+
+
 def test_a_set_that_the_market_did_not_open_is_not_backed(stage: Stage) -> None:
     stage.burn(alice.address, 9 * TOKEN)
     stage.backer.send("set_listener", FIRST, alice.address, sender=alice.address)

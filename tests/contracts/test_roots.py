@@ -227,11 +227,33 @@ def test_a_bond_comes_back_when_all_roots_are_final(market: Market) -> None:
         market.propose(1, TWO)
 
 
+def test_a_bond_does_not_wait_for_the_roots_of_others(market: Market) -> None:
+    market.post(by=bob)
+    header = market.propose(0, ONE)
+    told = {"amount": BOND, "last": header.position}
+    assert market.roots.call("bond_of", proposer.address) == told
+    market.finalize(header)
+    market.propose(1, TWO, by=bob)
+    market.roots.send("withdraw_bond", sender=proposer.address)
+    with refused("roots: a root is open"):
+        market.roots.send("withdraw_bond", sender=bob.address)
+
+
+def test_a_token_that_answers_nothing_is_taken(world: World) -> None:
+    quiet = world.foreign("quiet")
+    usual = [quiet.address, world.payments.address, ZERO, ZERO, world.governor.address]
+    roots = deploy_roots(world, *usual, NETWORK_ID, world.chain.now, LENGTH, RULES)
+    quiet.send("mint", mallory.address, 7, sender=alice.address)
+    roots.send("fund", 0, 7, sender=mallory.address)
+    assert roots.call("funded") == quiet.call("balanceOf", roots.address) == 7
+
+
 def test_a_contract_acts_in_its_own_name(market: Market) -> None:
     roots, token, puppet = market.roots, market.world.token, market.world.puppet()
     market.world.fund(puppet.address, BOND + 3)
     puppet.act(token, "approve", roots.address, BOND + 3)
-    puppet.act(roots, "post_bond", BOND)
+    puppet.act(roots, "post_bond", BOND - 5)
+    puppet.act(roots, "post_bond", 5)
     puppet.act(roots, "fund", 0, 3)
     assert roots.call("bond_of", puppet.address).amount == BOND
     market.end_of(0)
@@ -353,7 +375,12 @@ def test_parameters_have_bounds(market: Market, place: int, value: int, name: st
 
 
 @pytest.mark.parametrize(
-    "told", [(60, 60, 1, 1, 0), (30 * 86_400, 30 * 86_400, 2**96, 2**64 - 1, 4_000)]
+    "told",
+    [
+        (60, 60, 1, 1, 0),
+        (30 * 86_400, 30 * 86_400, 2**96, 2**64 - 1, 4_000),
+        (30 * 86_400 - 1, 30 * 86_400 - 1, 2**96 - 1, 2**64 - 2, 3_999),
+    ],
 )
 def test_parameters_reach_their_bounds(market: Market, told: tuple[int, ...]) -> None:
     market.world.setup(market.roots, "set_parameters", told)

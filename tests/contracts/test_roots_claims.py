@@ -49,6 +49,7 @@ def test_a_claim_pays_the_difference(market: Market) -> None:
         claim(market, 0, ONE, alice)
     market.settle(4, TWO)
     assert claim(market, 4, TWO, alice).value == 30 * GRAIN
+    assert market.world.balance(alice.address) == 100 * GRAIN
     assert market.roots.call("claimed", alice.address) == 100
     with refused("roots: nothing to claim"):
         claim(market, 0, ONE, alice)
@@ -144,6 +145,17 @@ def test_neighbours_are_paid_at_once(market: Market) -> None:
     assert market.world.balance(accounts[10]) == 20 * GRAIN
 
 
+def test_no_more_neighbours_are_paid_at_once_than_fit(market: Market) -> None:
+    accounts = [f"0x{number:040x}" for number in range(10**30, 10**30 + 130)]
+    tree = honest(dict.fromkeys(accounts, 1))
+    market.settle(0, tree)
+    spans = Spans(tree)
+    with refused(""):
+        market.roots.send("claim_many", 0, *spans.of(0, 129), sender=mallory.address)
+    done = market.roots.send("claim_many", 0, *spans.of(0, 128), sender=mallory.address)
+    assert done.value == 128 * GRAIN
+
+
 class Spans:
     """Batches of a forged tree, straight from the rules."""
 
@@ -188,6 +200,14 @@ def test_an_account_names_its_payout(market: Market) -> None:
     market.settle(1, TWO)
     claim(market, 1, TWO, alice)
     assert market.world.balance(bob.address) == 30 * GRAIN
+
+
+@pytest.mark.parametrize("payout", ["0x" + "00" * 19 + "01", "0x01" + "00" * 19])
+def test_every_bit_of_a_payout_counts(market: Market, payout: str) -> None:
+    market.roots.send("set_payout", alice.address, payout, sender=alice.address)
+    market.settle(0, ONE)
+    claim(market, 0, ONE, alice)
+    assert market.world.balance(payout) == 70 * GRAIN
 
 
 def test_a_node_is_paid_where_the_registry_says_and_its_owner_may_move_it(market: Market) -> None:

@@ -252,7 +252,49 @@ def test_only_the_leaf_before_or_behind_shows_that_an_edge_is_gone(market: Marke
             dispute(market, "sunk", header, parent, TRUE.proof(was), [tree.proof(shown)])
 
 
+def lies(parent: Struct) -> dict[str, tuple[Forged, list[object]]]:
+    """A root of each kind that is one, with what disproves it."""
+    hidden = Forged([*TRUE.leaves, (mallory.address, 900)], claimed_count=11)
+    false = Forged(TRUE.leaves, lies={(1, 2): 7})
+    below = [false.node(0, 4), false.node(0, 5), false.node(1, 2) % 2**64]
+    other = Forged(TRUE.leaves, lies={(0, 3): 5})
+    sunk = Forged(leaves(at3=(ACCOUNTS[3], 1), at4=(ACCOUNTS[4], 90)))
+    return {
+        "padding": (hidden, [hidden.proof(10)]),
+        "sum": (false, [*below, 2, false.above(1, 2)]),
+        "leaf": (other, [other.proof(3), 18]),
+        "sunk": (sunk, [parent, TRUE.proof(3), [sunk.proof(3)]]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["padding", "sum", "leaf", "sunk"])
+def test_a_contract_is_paid_for_what_it_disproves(market: Market, kind: str) -> None:
+    parent, puppet = market.propose(0, TRUE), market.world.puppet()
+    tree, told = lies(parent)[kind]
+    header = market.propose(1, tree)
+    done = puppet.act(market.roots, f"dispute_{kind}", header, *told)
+    assert done.one("BondLost").winner == puppet.address
+    assert market.world.balance(puppet.address) == REWARD
+
+
 # Data
+
+
+@pytest.mark.parametrize("index", [0, 8, 9, 10])
+def test_every_leaf_of_a_true_root_can_be_answered(market: Market, index: int) -> None:
+    header = market.propose(0, TRUE)
+    id = market.demand(header, index)
+    market.roots.send("answer", id, header, TRUE.proof(index), sender=mallory.address)
+    market.finalize(header)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 9])
+def test_the_last_leaf_of_a_tree_of_any_size_can_be_answered(market: Market, count: int) -> None:
+    tree = honest(dict(TRUE.leaves[:count]))
+    header = market.propose(0, tree)
+    id = market.demand(header, count - 1)
+    market.roots.send("answer", id, header, tree.proof(count - 1), sender=mallory.address)
+    market.finalize(header)
 
 
 def test_a_demand_is_answered_and_paid(market: Market) -> None:

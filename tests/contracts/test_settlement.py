@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from contracts.evm import TRANSACTION_GAS, ZERO, Outcome
+from contracts.evm import TRANSACTION_GAS, ZERO, Contract, Outcome
 from contracts.world import (
     MAX,
     RATE_UNIT,
@@ -518,29 +518,35 @@ def test_a_rail_keeps_the_fee_of_its_opening(rich: World, market: Puppet) -> Non
     assert not done.named("Movement")
 
 
-def test_fees_in_a_foreign_token_are_held_and_taken_by_the_governor(
-    rich: World, market: Puppet
-) -> None:
-    token = rich.foreign()
-    payments = rich.payments
-    rich.setup(payments, "set_token", token.address, True)
+def test_the_least_rate_stops_an_account_too(rich: World, market: Puppet) -> None:
+    rich.deposit(carol, 1)
+    token, payments = rich.token.address, rich.payments
+    payments.send("approve_market", token, market.address, MAX, MAX, sender=carol.address)
+    ended = open_rail(rich, market, RATE_UNIT - 20, 1, 0, payer=carol.address)
+    market.act(payments, "end_rail", ended)
+    open_rail(rich, market, 1, 8, 0, payer=carol.address)
+    until = rich.chain.now + 12
+    rich.chain.warp(100)
+    assert payments.call("status", token, carol.address) == (1, 0, until)
+
+
+def pay_in(world: World, market: Puppet, token: Contract) -> int:
+    """Alice lets a rail to bob run in a foreign token, 3 a second; its id."""
+    payments = world.payments
+    world.setup(payments, "set_token", token.address, True)
     token.send("mint", alice.address, HELD, sender=alice.address)
     token.send("approve", payments.address, HELD, sender=alice.address)
     payments.send("deposit", token.address, alice.address, HELD, sender=alice.address)
     payments.send("approve_market", token.address, market.address, MAX, MAX, sender=alice.address)
-    opened = market.act(
-        payments,
-        "open_rail",
-        token.address,
-        alice.address,
-        bob.address,
-        3 * RATE_UNIT,
-        8,
-        7,
-    )
+    terms = (token.address, alice.address, bob.address, 3 * RATE_UNIT, 8, 7)
+    return int(market.act(payments, "open_rail", *terms).value)
+
+
+def test_fees_in_a_foreign_token_are_held_for_the_auction(rich: World, market: Puppet) -> None:
+    token, payments = rich.foreign(), rich.payments
+    rail = pay_in(rich, market, token)
     rich.chain.warp(1_000)
-    done = settle(rich, opened.value)
-    moved = done.one("Movement")
+    moved = settle(rich, rail).one("Movement")
     assert (moved.token, moved.sender, moved.recipient, moved.amount, moved.purpose) == (
         token.address,
         alice.address,
@@ -549,28 +555,79 @@ def test_fees_in_a_foreign_token_are_held_and_taken_by_the_governor(
         5,
     )
     rich.chain.warp(1)
-    done = settle(rich, opened.value)
+    done = settle(rich, rail)
     assert (done.one("RailSettled").paid, done.named("Movement")) == (3, [])
     assert payments.call("fees", token.address) == 15
     assert payments.call("total_funds", token.address) == HELD - 15
-    with refused("payments: more than the fees"):
-        rich.setup(payments, "take_fees", token.address, carol.address, 16)
-    for to in (ZERO, payments.address):
-        with refused("payments: wrong recipient"):
-            rich.setup(payments, "take_fees", token.address, to, 1)
-    done = rich.setup(payments, "take_fees", token.address, carol.address, 10)
-    moved = done.one("Movement")
-    assert (moved.sender, moved.recipient, moved.amount, moved.purpose) == (
-        payments.address,
-        carol.address,
-        10,
-        5,
-    )
-    assert token.call("balanceOf", carol.address) == 10
-    assert payments.call("fees", token.address) == 5
+
+
+def test_anyone_pushes_the_fees_of_a_token_to_the_auction(rich: World, market: Puppet) -> None:
+    token, payments, auction = rich.foreign(), rich.payments, rich.puppet().address
+    rail = pay_in(rich, market, token)
+    rich.chain.warp(1_000)
+    settle(rich, rail)
+    with refused("payments: no auction"):
+        payments.send("push_fees", token.address, sender=mallory.address)
+    rich.setup(payments, "set_auction", auction)
     token.send("set_mode", 1, sender=alice.address)
     with refused("payments: transfer failed"):
-        rich.setup(payments, "take_fees", token.address, carol.address, 1)
+        payments.send("push_fees", token.address, sender=mallory.address)
+    assert payments.call("fees", token.address) == 15
+    token.send("set_mode", 0, sender=alice.address)
+    done = payments.send("push_fees", token.address, sender=mallory.address)
+    assert done.value == 15
+    moved = done.one("Movement")
+    assert (moved.token, moved.sender, moved.recipient, moved.amount, moved.purpose) == (
+        token.address,
+        payments.address,
+        auction,
+        15,
+        5,
+    )
+    assert token.call("balanceOf", auction) == 15
+    assert token.call("balanceOf", payments.address) == HELD - 15
+    assert payments.call("fees", token.address) == 0
+    assert payments.call("total_funds", token.address) == HELD - 15
+    with refused("payments: no fees"):
+        payments.send("push_fees", token.address, sender=mallory.address)
+
+
+def test_one_base_unit_of_a_token_that_answers_nothing_is_pushed(
+    rich: World, market: Puppet
+) -> None:
+    quiet, payments = rich.foreign("quiet"), rich.payments
+    rail = pay_in(rich, market, quiet)
+    rich.chain.warp(67)
+    settle(rich, rail)
+    rich.setup(payments, "set_auction", rich.puppet().address)
+    assert payments.send("push_fees", quiet.address, sender=mallory.address).value == 1
+
+
+def test_a_token_that_is_pushed_cannot_call_back(rich: World, market: Puppet) -> None:
+    token, payments = rich.foreign(), rich.payments
+    rail = pay_in(rich, market, token)
+    rich.chain.warp(1_000)
+    settle(rich, rail)
+    rich.setup(payments, "set_auction", rich.puppet().address)
+    for function, arguments in (("push_fees", (token.address,)), ("settle_many", ([],))):
+        data = payments.data(function, *arguments)
+        token.send("set_callback", payments.address, data, sender=alice.address)
+        token.send("set_mode", 3, sender=alice.address)
+        with refused(""):
+            payments.send("push_fees", token.address, sender=mallory.address)
+    assert payments.call("fees", token.address) == 15
+
+
+def test_the_networks_own_fees_never_wait_for_an_auction(rich: World, market: Puppet) -> None:
+    token, payments = rich.token.address, rich.payments
+    rich.setup(payments, "set_auction", rich.puppet().address)
+    rail = open_rail(rich, market)
+    for _ in range(3):
+        rich.chain.warp(1_000)
+        assert settle(rich, rail).one("RailSettled").fee > 0
+        assert payments.call("fees", token) == 0
+    with refused("payments: no fees"):
+        payments.send("push_fees", token, sender=mallory.address)
 
 
 @pytest.mark.parametrize("mode", [1, 2, 3])

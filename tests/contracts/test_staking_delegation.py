@@ -115,6 +115,36 @@ def test_anyone_delegates_and_the_owner_does_not(staked: World) -> None:
         delegate(staked, bob, 0)
 
 
+def test_a_delegator_may_be_a_contract(staked: World) -> None:
+    staking, puppet = staked.staking, staked.puppet()
+    staked.fund(puppet.address, 500)
+    puppet.act(staked.token, "approve", staking.address, 500)
+    puppet.act(staking, "delegate", node.address, 500)
+    whole = staking.call("delegated", node.address).shares
+    reward(staked, 300)
+    earned = staking.call("claimable", puppet.address, node.address)
+    puppet.act(staking, "claim_rewards", node.address)
+    assert staked.balance(puppet.address) == earned > 0
+    puppet.act(staking, "give_notice", node.address, 200)
+    assert staking.call("delegated", node.address).noticed == whole * 2 // 5
+    entry = puppet.act(staking, "unbond", node.address, 200).value
+    left = staking.call("delegated", node.address)
+    assert (left.shares, left.noticed) == (whole * 3 // 5, 0)
+    staked.chain.warp(UNBONDING)
+    puppet.act(staking, "withdraw", node.address, entry)
+    assert staked.balance(puppet.address) == earned + 200
+    assert staking.call("stake_of", puppet.address, node.address) == 300
+
+
+def test_a_stake_of_one_base_unit_is_rewarded_as_any(world: World) -> None:
+    world.register()
+    for who in (alice, guardian):
+        ready(world, who)
+    world.staking.send("stake", node.address, 1, sender=alice.address)
+    assert reward(world, 10**6) == 0
+    assert claimable(world, alice) > 0
+
+
 def test_the_owners_own_share_has_a_least(staked: World) -> None:
     with refused("staking: own share too small"):
         delegate(staked, bob, 9 * OWN + 1)

@@ -1,38 +1,163 @@
-"""A network founded on a chain that is there already."""
+"""A network founded on a chain that is there already: what a founder wants, as a plan."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from freehold.cli.home import Home
 from freehold.cli.screen import Screen
+from freehold.domain import money
 from freehold.domain.clock import SystemClock
+from freehold.domain.errors import UsageError
+from freehold.domain.ids import Address
 from freehold.domain.keys import Key
+from freehold.domain.money import UNIT
 from freehold.domain.network import Network
+from freehold.economics.schedules import geometric
+from freehold.economics.schedules.plan import GEOMETRIC, WINDOW_MAX, Plan
+from freehold.economics.schedules.vesting import MONTH_SECONDS
+from freehold.economics.simulation import presets
 from freehold.ledger.deploy import deploy
-from freehold.ledger.plan import DAY, PRODUCTION, DeployPlan, devnet
+from freehold.ledger.economy import OWN, Economy, economy
+from freehold.ledger.plan import DAY, PRODUCTION, DeployPlan, Parameters, devnet
 from freehold.ledger.rpc import find_chain_id
 
+_BPS = 10_000
+_GENESIS = 100_000_000 * UNIT
+_FIRST_TOKENS = 1_000_000 * UNIT
+"""Where the model has no genesis: stake and the first fees are paid with something."""
 
-def found(
-    home: Home,
-    key: Key,
-    *,
-    urls: Sequence[str],
-    name: str,
-    period: int,
-    genesis: int,
-    screen: Screen,
-) -> Network:
-    """Deploy and wire the contracts; called again after a crash it resumes."""
-    plan = DeployPlan(
-        name=name,
-        parameters=PRODUCTION if period == DAY else devnet(period),
-        allocation={key.address: genesis},
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a founder asks for; None is the model's figure, or that of the network's period.
+
+    ``genesis``, ``cap`` and the schedule's ``first`` month in base units, ``factor`` in 10^-18,
+    ``epoch`` and ``period`` in seconds, ``split`` (storage, models) and fees in basis points.
+    ``first``, ``factor`` and ``months`` belong to the model ``own`` alone.
+    """
+
+    name: str
+    period: int
+    model: str = "filecoin"
+    genesis: int | None = None
+    cap: int | None = None
+    first: int | None = None
+    factor: int | None = None
+    months: int | None = None
+    epoch: int | None = None
+    split: tuple[int, int] | None = None
+    fee_bps: int | None = None
+    burn_bps: int | None = None
+
+    def plan(self, founder: Address) -> DeployPlan:
+        """The plan to deploy, checked; UsageError naming what cannot be."""
+        schedule = self._schedule()
+        made = DeployPlan(
+            name=self.name,
+            parameters=self._parameters(),
+            allocation={founder: self._genesis()},
+            cap=self.cap,
+            model=self.model,
+            schedule=schedule,
+            economy=self._economy(schedule),
+        )
+        made.check()
+        return made
+
+    def _parameters(self) -> Parameters:
+        found = PRODUCTION if self.period == DAY else devnet(self.period)
+        fee = found.fee_bps if self.fee_bps is None else self.fee_bps
+        burn = found.burn_bps if self.burn_bps is None else self.burn_bps
+        return replace(found, fee_bps=fee, burn_bps=burn)
+
+    def _genesis(self) -> int:
+        if self.genesis is not None:
+            return self.genesis
+        model = presets.PRESETS.get(self.model)
+        return _GENESIS if model is None else model.initial() or _FIRST_TOKENS
+
+    def _schedule(self) -> Plan | None:
+        given = {"first": self.first, "factor": self.factor, "months": self.months}
+        lacking = [name for name, value in given.items() if value is None]
+        if self.model != OWN and len(lacking) < len(given):
+            raise UsageError(
+                f"the model {self.model} has a schedule of its own",
+                remedy="Leave --first-month, --factor and --months out, or choose `--preset own`.",
+            )
+        if self.model != OWN:
+            return None
+        if self.first is None or self.factor is None or self.months is None:
+            raise UsageError(
+                "the model own needs a schedule",
+                remedy="Give --first-month, --factor and --months; see `freehold economics "
+                "simulate --preset own` for what they do.",
+            )
+        return monthly(self.first, self.factor, self.months)
+
+    def _economy(self, schedule: Plan | None) -> Economy:
+        usual = economy(self.model, self.period, schedule=schedule)
+        epoch = usual.epoch if self.epoch is None else self.epoch
+        storage, unseen = self.split or (usual.storage_bps, usual.unseen_bps)
+        # A shorter epoch must not leave less time to draw from it.
+        window = max(1, usual.draw_window * usual.epoch // max(epoch, 1))
+        return replace(
+            usual,
+            epoch=epoch,
+            draw_window=min(window, WINDOW_MAX),
+            storage_bps=storage,
+            unseen_bps=unseen,
+        )
+
+
+def monthly(first: int, factor: int, months: int) -> Plan:
+    """A schedule of ``months`` months that begins with ``first`` base units and shrinks by
+    ``factor`` (10^-18) every month; UsageError where there is none such."""
+    if not 0 < factor <= geometric.SCALE or min(first, months) <= 0:
+        raise UsageError(
+            "the schedule is not possible: it needs a first month and months above 0, and a factor "
+            "above 0 and at most 1",
+            remedy="Try it with `freehold economics simulate --preset own` first.",
+        )
+    return Plan(
+        kind=GEOMETRIC,
+        limit=geometric.issued(first=first, factor=factor, steps=months, grain=1),
+        amount=first,
+        step=MONTH_SECONDS,
+        factor=factor,
+        steps=months,
     )
+
+
+def bps_of(text: str) -> int:
+    """Basis points of a percentage such as ``"0.5"``; UsageError beyond 100 or for finer ones."""
+    bps, rest = divmod(money.parse(text.strip().removesuffix("%")), UNIT // 100)
+    if rest or bps > _BPS:
+        raise UsageError(
+            f"{text!r} is no share",
+            remedy="Write a percentage from 0 to 100 with at most two places, such as 0.5.",
+        )
+    return bps
+
+
+def split_of(text: str) -> tuple[int, int]:
+    """Basis points for storage and for models of a text such as ``"70/30"``."""
+    parts = text.split("/")
+    if len(parts) != 2:
+        raise UsageError(
+            f"{text!r} is no split",
+            remedy="Write the percentages of storage and models, such as 70/30.",
+        )
+    storage, models = (bps_of(part) for part in parts)
+    return storage, models
+
+
+def found(home: Home, key: Key, wanted: Wanted, *, urls: Sequence[str], screen: Screen) -> Network:
+    """Deploy and wire the contracts; called again after a crash it resumes."""
     return deploy(
-        plan,
+        wanted.plan(key.address),
         rpc_urls=tuple(urls),
         chain_id=find_chain_id(urls),
         key=key,

@@ -11,7 +11,21 @@ from typing import Annotated
 import typer
 
 from freehold import __version__
-from freehold.cli import account, deals, economics, network, nodes, objects, run, stake, verify
+from freehold.cli import (
+    account,
+    auction,
+    deals,
+    earnings,
+    economics,
+    issuance,
+    network,
+    nodes,
+    objects,
+    rewards,
+    run,
+    stake,
+    verify,
+)
 from freehold.domain.errors import FreeholdError
 
 app = typer.Typer(
@@ -21,9 +35,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for room in (run, objects, verify):
+for room in (run, objects, verify, earnings):
     room.register(app)
-for noun in (account.wallet, stake.app, deals.app, nodes.app, network.app, economics.app):
+for noun in (
+    account.wallet, stake.app, deals.app, nodes.app, rewards.app, network.app, issuance.app,
+    economics.app, auction.app,
+):  # fmt: skip
     app.add_typer(noun)
 
 

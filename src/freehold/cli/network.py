@@ -3,25 +3,33 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from freehold.cli.amounts import moment, span
+from freehold.cli.amounts import brief, moment, span
+from freehold.cli.emission import emission_of
 from freehold.cli.home import find_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger, read_password
 from freehold.domain.errors import ConflictError
 from freehold.domain.files import PUBLIC, write_whole
-from freehold.domain.money import UNIT, show
+from freehold.domain.ids import ZERO_ADDRESS
+from freehold.domain.money import UNIT, parse, show
 
 if TYPE_CHECKING:
+    from freehold.cli.founding import Wanted
+    from freehold.cli.home import Home
     from freehold.domain.network import Network
     from freehold.ledger.ledger import Ledger
+
+T = TypeVar("T")
+_TOLD = UNIT // 10**6
+"""Coins to hold are told rounded up to this."""
 
 app = typer.Typer(name="network", help="Networks.", no_args_is_help=True)
 
@@ -34,37 +42,138 @@ def create(
     period: Annotated[
         int, typer.Option("--period", help="Seconds between proofs.", min=8)
     ] = 86_400,
+    model: Annotated[
+        str, typer.Option("--preset", help="Token model: filecoin, ionet, bittensor, or own.")
+    ] = "filecoin",
     genesis: Annotated[
-        int, typer.Option("--genesis", help="Whole tokens minted to this wallet.", min=1)
-    ] = 100_000_000,
+        int | None,
+        typer.Option(
+            "--genesis", help="Whole tokens minted to this wallet; none: the model's.", min=1
+        ),
+    ] = None,
+    cap: Annotated[
+        str | None, typer.Option("--cap", help="Most tokens ever minted; none: the model's.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--first-month", help="Own: tokens of the first month.")
+    ] = None,
+    factor: Annotated[
+        str | None,
+        typer.Option("--factor", help="Own: what a month is of the one before, such as 0.99."),
+    ] = None,
+    months: Annotated[
+        int | None, typer.Option("--months", help="Own: months until nothing is minted.", min=1)
+    ] = None,
+    epoch: Annotated[
+        int | None, typer.Option("--epoch", help="Seconds of an epoch; none: the period's.")
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", help="Percent of an epoch for storage and for models: 70/30."),
+    ] = None,
+    fee: Annotated[
+        str | None, typer.Option("--fee", help="Percent of payments taken as a fee; none: 0.5.")
+    ] = None,
+    burn: Annotated[
+        str | None, typer.Option("--burn", help="Percent of fees that is burned; none: 50.")
+    ] = None,
+    quote: Annotated[
+        bool, typer.Option("--quote", help="Say what it costs, and send nothing.")
+    ] = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     yes: YesOption = False,
     as_json: JsonOption = False,
 ) -> None:
     """Deploy a network's contracts with the wallet's key and write its network.json."""
+    from freehold.cli.founding import Wanted, bps_of, split_of
+
+    screen = Screen(as_json)
+    wanted = Wanted(
+        name=name,
+        period=period,
+        model=model,
+        genesis=None if genesis is None else genesis * UNIT,
+        cap=_given(cap, parse),
+        first=_given(first, parse),
+        factor=_given(factor, parse),
+        months=months,
+        epoch=epoch,
+        split=_given(split, split_of),
+        fee_bps=_given(fee, bps_of),
+        burn_bps=_given(burn, bps_of),
+    )
+    wanted.plan(ZERO_ADDRESS)
+    if quote:
+        _quote(screen, wanted, rpc)
+        return
+    _create(screen, wanted, rpc, home=find_home(home), password_file=password_file, yes=yes)
+
+
+def _given(text: str | None, read: Callable[[str], T]) -> T | None:
+    return None if text is None else read(text)
+
+
+def _quote(screen: Screen, wanted: Wanted, urls: list[str]) -> None:
+    from freehold.cli.rehearsal import quote
+
+    with cancellable(), screen.waiting("rehearsing") as say:
+        found = quote(wanted, urls, say=say)
+    steps = [
+        {"name": step.name, "gas": step.gas, "cost": step.gas * found.price} for step in found.steps
+    ]
+    screen.emit(
+        {
+            "chain_id": found.chain_id, "preset": wanted.model, "gas_price": found.price,
+            "gas": found.gas, "cost": found.cost, "needed": found.needed, "steps": steps,
+        }
+    )  # fmt: skip
+    screen.table(
+        f"founding on chain {found.chain_id} at {show(found.price, places=18)} coins for a unit of "
+        "gas",
+        ("transaction", "gas", "coins"),
+        [(step.name, f"{step.gas:,}", brief(step.gas * found.price)) for step in found.steps],
+    )
+    total = f"{brief(found.cost)} coins for {found.gas:,} gas in {len(steps)} transactions"
+    screen.say(f"[bold]{total}[/]")
+    hold = show(-(-found.needed // _TOLD) * _TOLD)
+    screen.tell(
+        f"Hold {hold} coins to begin with: each transaction offers more than it takes, in case "
+        "the price rises on the way, and gets the rest back."
+    )
+    if found.chain.kind == "sequencer":
+        screen.tell("A rollup asks for its data on top of gas; this is not in the figures.")
+    screen.say("Nothing was sent.")
+
+
+def _create(
+    screen: Screen,
+    wanted: Wanted,
+    urls: list[str],
+    *,
+    home: Home,
+    password_file: Path | None,
+    yes: bool,
+) -> None:
     from freehold.cli.wallets import WalletFolder
 
-    screen, target = Screen(as_json), find_home(home)
-    target.claim()
-    if target.descriptor.exists():
+    home.claim()
+    if home.descriptor.exists():
         raise ConflictError(
-            f"{target.root} has a network already",
+            f"{home.root} has a network already",
             remedy="Choose another --home; a home belongs to one network.",
         )
-    folder = WalletFolder(target.wallet)
+    folder = WalletFolder(home.wallet)
     folder.address()
-    screen.confirm(f"Deploy nine contracts on {rpc[0]}?", yes=yes)
+    screen.confirm(f"Deploy the contracts of {wanted.name} on {urls[0]}?", yes=yes)
     with cancellable():
-        key = folder.key(read_password(target, password_file))
+        key = folder.key(read_password(home, password_file))
         from freehold.cli.founding import found
 
-        network = found(
-            target, key, urls=rpc, name=name, period=period, genesis=genesis * UNIT, screen=screen
-        )
-    write_whole(target.descriptor, network.render().encode(), mode=PUBLIC)
-    screen.emit({"descriptor": str(target.descriptor), "contracts": dict(network.contracts)})
-    screen.say(f"[green]✓[/] {network.name}: give {target.descriptor} to whoever shall join")
+        network = found(home, key, wanted, urls=urls, screen=screen)
+    write_whole(home.descriptor, network.render().encode(), mode=PUBLIC)
+    screen.emit({"descriptor": str(home.descriptor), "contracts": dict(network.contracts)})
+    screen.say(f"[green]✓[/] {network.name}: give {home.descriptor} to whoever shall join")
 
 
 @app.command()
@@ -115,14 +224,18 @@ def show_network(
             for p in ledger.governor.powers()
         ]
         supply = ledger.token.total_supply()
+        emission = emission_of(ledger)
     screen.emit(
         {
             "name": network.name, "chain_id": network.chain_id,
             "network_id": "0x" + network.network_id.hex(), "contracts": dict(network.contracts),
             "parameters": dict(network.parameters), "powers": powers, "supply": supply,
+            "emission": None if emission is None else emission.to_json(),
         }
     )  # fmt: skip
     screen.facts(f"{network.name}, supply {show(supply)}", dict(network.contracts))
+    if emission is not None:
+        screen.facts(f"token model {emission.model}", emission.facts())
     screen.facts("parameters", {name: _shown(name, v) for name, v in network.parameters.items()})
     screen.table(
         "every power that anyone has",
@@ -152,8 +265,8 @@ def _reader(home: Path | None, descriptor: Path | None) -> Iterator[Ledger]:
 
 _SPANS = frozenset(
     {
-        "arbiter_timeout", "cleanup_window", "governor_delay", "grace", "lockup_period", "notice",
-        "period", "spot_window", "unbonding", "voucher_delay", "window",
+        "arbiter_timeout", "cleanup_window", "epoch", "governor_delay", "grace", "lockup_period",
+        "notice", "period", "spot_window", "unbonding", "voucher_delay", "window",
     }
 )  # fmt: skip
 _AMOUNTS = frozenset({"cap", "stake_per_tib"})

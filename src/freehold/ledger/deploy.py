@@ -1,4 +1,4 @@
-"""Putting a network on a chain: twelve contracts, their wiring, the genesis allocation.
+"""Putting a network on a chain: thirteen contracts, their wiring, the genesis allocation.
 
 Every transaction has a tag in the nonce book, so a deployment that was interrupted goes on where
 it stopped and never deploys a contract twice.
@@ -108,6 +108,9 @@ class _Deployment:
         self._create(
             "token", plan.token_name, plan.token_symbol, plan.minting_cap, salt, at["governor"]
         )
+        lots = plan.lots
+        terms = (lots.lowest, lots.highest, lots.half_life, lots.factor_bps)
+        self._create("auction", at["token"], *terms)
         self._create("registry", salt, at["governor"])
         self._create("staking", at["token"], at["registry"], at["governor"], numbers.unbonding)
         self._create("payments", at["token"], salt, at["governor"], plan.treasury or me)
@@ -167,6 +170,7 @@ class _Deployment:
         self._setup("staking", "set_slasher", at["faults"], True)
         self._setup("staking", "set_evaluator", at["faults"], True)
         self._setup("payments", "set_market", at["storage"], True)
+        self._setup("payments", "set_auction", at["auction"])
         self._setup("payments", "set_fees", numbers.fee_bps, numbers.burn_bps)
         self._setup("payments", "set_delays", numbers.arbiter_timeout, numbers.voucher_delay)
         self._setup("faults", "set_parameters", faults)

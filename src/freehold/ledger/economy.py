@@ -6,6 +6,13 @@ from dataclasses import dataclass
 
 from freehold.domain.errors import UsageError
 from freehold.domain.money import UNIT
+from freehold.economics.pricing import (
+    FACTOR_BPS_MAX,
+    HALF_LIFE_MAX,
+    PRICE_MAX,
+    WHOLE_BPS,
+    Terms,
+)
 from freehold.economics.schedules import filecoin, ionet
 from freehold.economics.schedules.plan import (
     AMOUNT_MAX,
@@ -31,6 +38,8 @@ _SHARE_MAX, _WORK_MAX = 9_000, 2**60
 _WINDOW_MIN, _WINDOW_MAX = 60, 30 * 86_400
 _BOND_MAX = 2**96
 _GRAIN = 10**9
+_LOTS_IN_CAP = 1_000
+_LOT_NEED = f"in order, 1 to {PRICE_MAX} base units"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +50,10 @@ class Economy:
     budget and a reward are of, and can be drawn for ``draw_window`` epochs after it. ``price`` per
     TiB-month is the least at which the fees that a deal burns back all of its bytes; ``share_bps``
     of what was burned is the most that an owner earns by it. ``storage_bps`` and ``unseen_bps``
-    split an epoch; what neither has is not minted. ``budget`` is reserved for public grants. The
+    split an epoch; what neither has is not minted. ``budget`` is reserved for public grants. Fees
+    in foreign tokens are auctioned in lots: ``lot_least`` is the least sale and ``lot_opening`` the
+    most that a lot asks, by default a thousandth of the token's cap; an ask halves in
+    ``lot_half_life``, and what arrives joins at ``lot_factor_bps`` of the last sale's price. The
     others are the roots' rules.
     """
 
@@ -58,6 +70,10 @@ class Economy:
     unseen_bps: int = 3_000
     budget: int = 0
     lost_bond_bps: int = 3_000
+    lot_least: int = UNIT
+    lot_opening: int | None = None
+    lot_half_life: int = 3_600
+    lot_factor_bps: int = 20_000
 
     def check(self) -> None:
         """UsageError naming the first figure that cannot be."""
@@ -80,6 +96,8 @@ class Economy:
         self._within("answer_window", _WINDOW_MIN, self.root_window)
         self._within("bond", _GRAIN, _BOND_MAX)
         self._within("lost_bond_bps", 0, 4_000)
+        self._within("lot_half_life", 1, HALF_LIFE_MAX)
+        self._within("lot_factor_bps", WHOLE_BPS + 1, FACTOR_BPS_MAX)
 
     def plan(self) -> Plan:
         """The schedule that the network is deployed with."""
@@ -114,6 +132,19 @@ class Economy:
         growth = min(self.bond // _GRAIN, 2**64 - 1)
         return self.root_window, self.answer_window, self.bond, growth, self.lost_bond_bps
 
+    def lots(self, cap: int) -> Terms:
+        """How fees in foreign tokens are auctioned under a token's cap; UsageError where not."""
+        usual = min(max(cap // _LOTS_IN_CAP, self.lot_least), PRICE_MAX)
+        opening = usual if self.lot_opening is None else self.lot_opening
+        if not 0 < self.lot_least <= opening <= PRICE_MAX:
+            raise _unfit("lot_least to lot_opening", f"{self.lot_least} to {opening}", _LOT_NEED)
+        return Terms(
+            lowest=self.lot_least,
+            highest=opening,
+            half_life=self.lot_half_life,
+            factor_bps=self.lot_factor_bps,
+        )
+
     def numbers(self) -> dict[str, int]:
         """What the descriptor of a network lists."""
         return {
@@ -143,6 +174,7 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
             root_window=max(3 * period, _WINDOW_MIN),
             answer_window=max(period, _WINDOW_MIN),
             bond=1_000 * UNIT,
+            lot_half_life=60,
         )
     return Economy(
         model=model,

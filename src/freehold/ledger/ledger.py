@@ -25,6 +25,7 @@ from freehold.ledger import abi, wallets
 from freehold.ledger.abi import Artifact
 from freehold.ledger.book import Book
 from freehold.ledger.clock import ChainClock
+from freehold.ledger.contracts.auction import Auction
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor
@@ -85,6 +86,7 @@ class Ledger(Closing):
         self.issuance = Issuance(self)
         self.rewards = Rewards(self)
         self.roots = Roots(self)
+        self.auction = Auction(self)
 
     @classmethod
     def open(

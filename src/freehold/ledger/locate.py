@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from freehold.domain.errors import IntegrityError
-from freehold.domain.ids import Address
+from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.network import Network
-from freehold.ledger.abi import artifact
+from freehold.ledger.abi import artifact, unpack_all
 from freehold.ledger.contracts.base import convert, convert_list
 from freehold.ledger.contracts.governor import Power
+from freehold.ledger.contracts.issuance import Plan
+from freehold.ledger.economy import UNSEEN
 from freehold.ledger.rpc import Rpc
 from freehold.ledger.values import Value
+from freehold.ledger.wire import RpcRefusal
 
 _MARKET = "market"
 _NUMBERS = (
@@ -29,18 +32,31 @@ _NUMBERS = (
     ("arbiter_timeout", "payments", "arbiter_timeout"),
     ("voucher_delay", "payments", "voucher_delay"),
 )
+_ECONOMY = (
+    ("epoch", "issuance", "epoch_seconds"),
+    ("share_bps", "rewards", "share_bps"),
+    ("work_per_token", "rewards", "work_per_token"),
+)
+_KNOWN = {
+    "rewards": ("token", "payments", "registry", "staking", "governor"),
+    "issuance": ("token", "governor"),
+    "roots": ("token", "payments", "registry", "governor"),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
     rpc: Rpc
 
-    def read(self, contract: str, at: Address, function: str) -> Value:
+    def read(self, contract: str, at: Address, function: str, *args: object) -> Value:
         kind = artifact(contract)
-        return kind.result(function, self.rpc.call(at, kind.calldata(function, ())))
+        outputs = kind.function(function, len(args)).outputs
+        data = self.rpc.call(at, kind.calldata(function, args))
+        results = unpack_all(outputs, data, f"{contract}.{function}")
+        return results[0] if len(results) == 1 else results
 
-    def address(self, contract: str, at: Address, function: str) -> Address:
-        return Address(convert(str, self.read(contract, at, function)))
+    def address(self, contract: str, at: Address, function: str, *args: object) -> Address:
+        return Address(convert(str, self.read(contract, at, function, *args)))
 
 
 def locate(
@@ -61,15 +77,13 @@ def locate(
         if reader.read("registry", registry, "network_id") != network_id:
             raise _not_here(registry, "it belongs to another network")
         contracts = _contracts(reader, registry)
+        contracts |= _economy(reader, contracts)
         return Network(
             name=convert(str, reader.read("token", contracts["token"], "name")).lower(),
             chain_id=chain_id,
             network_id=network_id,
             contracts=contracts,
-            parameters={
-                name: convert(int, reader.read(contract, contracts[contract], function))
-                for name, contract, function in _NUMBERS
-            },
+            parameters=_numbers(reader, contracts),
             rpc_urls=tuple(rpc_urls),
             deployed_block=deployed_block,
         )
@@ -87,6 +101,56 @@ def _contracts(reader: _Reader, registry: Address) -> dict[str, Address]:
         if reader.address("storage", market, "registry") == registry:
             return found
     raise _not_here(registry, "no storage market is listed in its governor")
+
+
+def _economy(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Address]:
+    """Rewards, issuance and roots, as far as each knows the network that leads to it.
+
+    What does not is left out, for the network stands without it: a sink may be of another kind,
+    and who draws for a market can change.
+    """
+    found: dict[str, Address] = {}
+    rewards = reader.address("pdp", contracts["pdp"], "sink")
+    wired = {"source": contracts["pdp"], "market": contracts["storage"]}
+    if not _knows(reader, "rewards", rewards, contracts, wired):
+        return found
+    issuance = reader.address("rewards", rewards, "emission")
+    if not _knows(reader, "issuance", issuance, contracts, {}):
+        return found
+    found |= {"rewards": rewards, "issuance": issuance}
+    roots = reader.address("issuance", issuance, "distributor", UNSEEN)
+    if _knows(reader, "roots", roots, contracts, {"emission": issuance}):
+        found["roots"] = roots
+    return found
+
+
+def _knows(
+    reader: _Reader,
+    contract: str,
+    at: Address,
+    contracts: Mapping[str, Address],
+    wired: Mapping[str, Address],
+) -> bool:
+    """Whether such a contract is there and names this network's others, and those of ``wired``."""
+    if at == ZERO_ADDRESS:
+        return False
+    told = {name: contracts[name] for name in _KNOWN[contract]} | dict(wired)
+    try:
+        return all(reader.address(contract, at, name) == place for name, place in told.items())
+    except (IntegrityError, RpcRefusal):
+        return False
+
+
+def _numbers(reader: _Reader, contracts: dict[str, Address]) -> dict[str, int]:
+    wanted = (*_NUMBERS, *(_ECONOMY if "issuance" in contracts else ()))
+    found = {
+        name: convert(int, reader.read(contract, contracts[contract], function))
+        for name, contract, function in wanted
+    }
+    if "issuance" in contracts:
+        plan = convert(Plan, reader.read("issuance", contracts["issuance"], "plan"))
+        found["schedule"] = plan.kind
+    return found
 
 
 def _not_here(registry: Address, reason: str) -> IntegrityError:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import Address
 from freehold.domain.money import UNIT
+from freehold.economics.pricing import Terms
 from freehold.economics.schedules.plan import Plan
 from freehold.ledger.economy import Economy, economy
 
@@ -155,6 +156,11 @@ class DeployPlan:
         numbers = self.parameters
         return self.emission.work_per_token(numbers.fee_bps, numbers.burn_bps)
 
+    @property
+    def lots(self) -> Terms:
+        """How fees in foreign tokens are auctioned, base units and seconds."""
+        return self.emission.lots(self.minting_cap)
+
     def numbers(self) -> dict[str, int]:
         """All parameters by name, as the descriptor lists them."""
         return {
@@ -189,6 +195,7 @@ class DeployPlan:
             found.model, found.schedule,
         ):  # fmt: skip
             raise _unfit("the economy's model", found.model, "the plan's, with its schedule")
+        found.lots(self.minting_cap)
 
     def digest(self) -> str:
         """A name for exactly this plan, to tell a resumed deployment from another one."""

@@ -22,3 +22,8 @@ def transfer(to: address, amount: uint256):
 def transferFrom(owner: address, to: address, amount: uint256):
     self.balanceOf[owner] -= amount
     self.balanceOf[to] += amount
+
+
+@external
+def approve(spender: address, amount: uint256):
+    pass

@@ -15,6 +15,7 @@ from freehold.domain.typed import PERMIT, Domain
 from freehold.ledger import abi
 from freehold.ledger.abi import Parameter
 from freehold.ledger.contracts import (
+    auction,
     beacon,
     faults,
     issuance,
@@ -26,6 +27,7 @@ from freehold.ledger.contracts import (
     staking,
     storage,
 )
+from freehold.ledger.contracts.auction import Auction
 from freehold.ledger.contracts.base import Contract, convert
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.faults import Faults
@@ -42,8 +44,8 @@ from freehold.ledger.contracts.token import Permit, Token
 from freehold.ledger.values import Receipt, Value
 
 CLASSES: list[type[Contract]] = [
-    Beacon, Faults, Governor, Issuance, Payments, Pdp, Registry, Rewards, Roots, Staking, Storage,
-    Token,
+    Auction, Beacon, Faults, Governor, Issuance, Payments, Pdp, Registry, Rewards, Roots, Staking,
+    Storage, Token,
 ]  # fmt: skip
 RECEIPT = Receipt("0x", 1, "0x", 1, 1, (), 1, 1)
 SAMPLES: dict[str, object] = {
@@ -141,6 +143,8 @@ def test_every_method_fits_the_abi(kind: type[Contract]) -> None:
 
 
 STRUCTS = [
+    (auction.Lot, "auction", "lot", 1),
+    (auction.Sale, "auction", "last_sale", 1),
     (beacon.Round, "beacon", "round", 1),
     (faults.Parameters, "faults", "parameters", 0),
     (faults.NodeState, "faults", "node_state", 1),

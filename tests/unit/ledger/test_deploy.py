@@ -58,7 +58,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     network = put(PLAN, devnet, tmp_path)
     assert put(PLAN, devnet, tmp_path) == network
     with Ledger.open(network, state=tmp_path, key=None) as ledger:
-        assert ledger.rpc.nonce(devnet.funder.address) - before == 12 + 10 + 7 + 4 + 1
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 13 + 11 + 7 + 4 + 1
         check_wiring(ledger)
     with pytest.raises(ConflictError, match="another plan"):
         put(replace(PLAN, name="other"), devnet, tmp_path)
@@ -80,7 +80,7 @@ def interrupted_after(survived: int, whole: Callable[..., RawReceipt]) -> object
 def check_wiring(ledger: Ledger) -> None:
     """Every contract is there and knows the others."""
     places = ledger.network.contracts
-    assert {*CONTRACTS, "issuance", "rewards", "roots"} == set(places)
+    assert {*CONTRACTS, "auction", "issuance", "rewards", "roots"} == set(places)
     assert ledger.token.balance_of(address(0xA)) == 3 * UNIT
     assert ledger.token.minted() == 4 * UNIT
     assert ledger.token.cap() == ledger.network.parameters["cap"] == PLAN.minting_cap
@@ -92,6 +92,7 @@ def check_wiring(ledger: Ledger) -> None:
     found = [power for power in ledger.governor.powers() if power.role == "distributor"]
     assert {power.holder for power in found} == {places["rewards"], places["roots"]}
     check_economy(ledger)
+    check_auction(ledger)
     numbers = ledger.network.parameters
     assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
     assert ledger.beacon.genesis() == numbers["genesis"]
@@ -117,6 +118,16 @@ def check_economy(ledger: Ledger) -> None:
     assert roots.parameters().bond == PLAN.emission.bond
     assert roots.epoch_length() == numbers["epoch"]
     assert {issuance.genesis(), rewards.genesis(), roots.genesis()} == {numbers["genesis"]}
+
+
+def check_auction(ledger: Ledger) -> None:
+    """Fees in foreign tokens go to the one auction, and no power over it is left."""
+    places, auction, lots = ledger.network.contracts, ledger.auction, PLAN.lots
+    assert ledger.payments.auction() == places["auction"]
+    assert (auction.least(), auction.opening()) == (UNIT, PLAN.minting_cap // 1_000)
+    assert (auction.half_life(), auction.factor_bps()) == (60, 20_000)
+    assert (lots.lowest, lots.highest) == (auction.least(), auction.opening())
+    assert all(power.contract != places["auction"] for power in ledger.governor.powers())
 
 
 def test_a_foreign_record_is_refused(devnet: Devnet, tmp_path: Path) -> None:

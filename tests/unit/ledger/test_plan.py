@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from freehold.domain.errors import UsageError
 from freehold.domain.money import UNIT
+from freehold.economics.pricing import FACTOR_BPS_MAX, HALF_LIFE_MAX, PRICE_MAX, Terms
 from freehold.economics.schedules.plan import BITTENSOR, FILECOIN, IONET, PRESETS, Plan
 from freehold.ledger.economy import MODELS, OWN, Economy, economy
 from freehold.ledger.plan import DAY, DEVNET, JOURNEY, PRODUCTION, DeployPlan, Parameters
@@ -117,6 +119,8 @@ def test_the_default_price_is_backed_by_its_own_fees() -> None:
         ("epoch", 59), ("epoch", 61), ("draw_window", 0), ("price", 0), ("share_bps", 9_001),
         ("storage_bps", 0), ("unseen_bps", 3_001), ("budget", -1), ("root_window", 59),
         ("answer_window", 4 * DAY), ("bond", 1), ("lost_bond_bps", 4_001), ("model", "litecoin"),
+        ("lot_half_life", 0), ("lot_half_life", HALF_LIFE_MAX + 1), ("lot_factor_bps", 10_000),
+        ("lot_factor_bps", FACTOR_BPS_MAX + 1),
         ("schedule", GEOMETRIC),
     ],
 )  # fmt: skip
@@ -136,3 +140,27 @@ def test_an_economy_is_that_of_the_plan() -> None:
         DeployPlan("x", PRODUCTION, model=OWN).check()
     with pytest.raises(UsageError, match="schedule"):
         DeployPlan("x", PRODUCTION, cap=FILECOIN.limit - 1).check()
+
+
+def test_lots_open_at_a_thousandth_of_the_cap() -> None:
+    plan = DeployPlan("x", PRODUCTION, model="ionet")
+    assert plan.lots == Terms(
+        lowest=UNIT, highest=800_000 * UNIT, half_life=3_600, factor_bps=20_000
+    )
+    assert DeployPlan("x", DEVNET).lots.half_life == 60
+    small = replace(GEOMETRIC, limit=100 * UNIT)
+    tiny = DeployPlan("x", PRODUCTION, model=OWN, schedule=small)
+    tiny.check()
+    assert tiny.lots.highest == tiny.lots.lowest == UNIT
+    assert economy("filecoin", DAY).lots(2**127).highest == PRICE_MAX
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"lot_least": 0}, {"lot_opening": UNIT - 1}, {"lot_opening": 0}, {"lot_opening": 2**96}],
+)
+def test_lots_out_of_bounds_are_named(change: Mapping[str, Any]) -> None:
+    found = replace(economy("filecoin", DAY), **change)
+    with pytest.raises(UsageError, match="lot_least to lot_opening"):
+        DeployPlan("x", PRODUCTION, economy=found).check()
+    replace(found, lot_least=1, lot_opening=PRICE_MAX).lots(0)

@@ -136,6 +136,18 @@ class Payments(Contract):
         """End a rail: its market, or its payer while the market's answer fails."""
         return self._send("end_rail", rail)
 
+    def auction(self) -> Address:
+        """Where fees in foreign tokens are sold; the zero address before it is named."""
+        return self._view(Address, "auction")
+
+    def fees(self, token: Address) -> int:
+        """Fees of a foreign token that wait to be pushed to the auction."""
+        return self._view(int, "fees", token)
+
+    def push_fees(self, token: Address) -> Receipt:
+        """Send all fees held in a foreign token to the auction; anyone."""
+        return self._send("push_fees", token)
+
     def force_close(self, rail: int) -> Receipt:
         """Close an ended rail whose arbiter failed for the timeout; anyone."""
         return self._send("force_close", rail)

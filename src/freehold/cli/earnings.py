@@ -1,0 +1,197 @@
+"""What nodes have earned so far, by kind and deal, and what to expect of the next thirty days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+from freehold.cli.amounts import brief
+from freehold.cli.options import HomeOption, JsonOption
+from freehold.cli.rewards import NodeOption, chosen
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import open_ledger
+from freehold.economics.earnings import Stream, Taking, flow, forecast
+
+if TYPE_CHECKING:
+    from freehold.domain.ids import Address
+    from freehold.ledger.ledger import Ledger
+    from freehold.ledger.values import Event
+
+AHEAD = 30 * 86_400
+_LEAST = 86_400
+"""Earnings that began later than a day ago are judged as if they had taken a day."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(earnings)
+
+
+def earnings(
+    *, node: NodeOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what nodes have earned, by kind and deal, and what thirty days will bring."""
+    screen = Screen(as_json)
+    with cancellable(), open_ledger(home) as ledger:
+        nodes = chosen(ledger, home, node)
+        found = take(ledger, nodes)
+        symbol = ledger.token.symbol()
+    screen.emit(found.to_json())
+    show(screen, found, symbol)
+
+
+@dataclass(frozen=True, slots=True)
+class DealIncome:
+    """What a node was paid under a deal, base units of ``token``, after fees; ``live`` while one
+    of its columns is paid for."""
+
+    node: Address
+    deal: int
+    token: Address
+    paid: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Income:
+    """One kind of earnings of one account, base units of the network's token.
+
+    Of storage and rewards the account is a node, of retrieval a payout account, which several
+    nodes may share. ``month`` is the forecast.
+    """
+
+    account: Address
+    kind: str
+    earned: int
+    month: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earnings:
+    """All of it at a block time; deals in other tokens are in no sum."""
+
+    now: int
+    incomes: tuple[Income, ...]
+    deals: tuple[DealIncome, ...]
+
+    @property
+    def earned(self) -> int:
+        """Everything so far."""
+        return sum(each.earned for each in self.incomes)
+
+    @property
+    def month(self) -> int:
+        """The forecast of thirty days."""
+        return sum(each.month for each in self.incomes)
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON object; ``days`` is how far the forecast goes."""
+        return {
+            "now": self.now, "earned": self.earned, "forecast": self.month,
+            "days": AHEAD // 86_400, "incomes": [asdict(each) for each in self.incomes],
+            "deals": [asdict(each) for each in self.deals],
+        }  # fmt: skip
+
+
+def take(ledger: Ledger, nodes: Iterable[Address]) -> Earnings:
+    """Add up the events of the index."""
+    ledger.index.sync()
+    now, incomes, deals = ledger.now(), list[Income](), list[DealIncome]()
+    payees: dict[Address, None] = {}
+    for node in nodes:
+        paid, month = _storage(ledger, node, now)
+        deals += paid
+        own = sum(each.paid for each in paid if each.token == ledger.token.address)
+        incomes.append(Income(node, "storage", own, month))
+        if "rewards" in ledger.network.contracts:
+            incomes.append(_income(node, "rewards", _rewards(ledger, node), now))
+        payees[ledger.registry.payout_of(node)] = None
+    for payee in payees:
+        incomes.append(_income(payee, "retrieval", _retrieval(ledger, payee), now))
+    return Earnings(now, tuple(incomes), tuple(deals))
+
+
+def show(screen: Screen, found: Earnings, symbol: str) -> None:
+    """The sums, then the deals."""
+    rows: list[tuple[str, str, str, str]] = [
+        (i.kind, i.account, brief(i.earned), brief(i.month)) for i in found.incomes
+    ]
+    rows.append(("together", "", brief(found.earned), brief(found.month)))
+    columns = ("of", "account", "so far", "next 30 days")
+    screen.table(f"earnings in {symbol}", columns, rows)
+    if found.deals:
+        deals = [
+            (d.deal, d.node, d.token, brief(d.paid), "pays" if d.live else "over")
+            for d in found.deals
+        ]
+        screen.table("storage by deal", ("deal", "node", "in token", "paid", "state"), deals)
+    screen.tell(
+        "[dim]Storage goes on at the rates of its live deals if every round is proven; rewards "
+        "and retrieval as in the last 30 days.[/]"
+    )
+
+
+def _income(account: Address, kind: str, takings: list[Taking], now: int) -> Income:
+    month = forecast(takings, since=now - AHEAD, now=now, ahead=AHEAD, least=_LEAST)
+    return Income(account, kind, sum(each.amount for each in takings), month)
+
+
+def _storage(ledger: Ledger, node: Address, now: int) -> tuple[list[DealIncome], int]:
+    """Every deal of a node with what it paid, and what the live ones will pay in the network's
+    token."""
+    paid: dict[tuple[int, Address], int] = {}
+    streams: list[Stream] = []
+    live: set[int] = set()
+    for deal, rail_id in _columns(ledger, node):
+        rail = ledger.payments.rail(rail_id)
+        key = (deal, rail.token)
+        paid[key] = paid.get(key, 0) + rail.paid - rail.fee
+        if rail.closed or rail.end_at:
+            continue
+        live.add(deal)
+        if rail.token == ledger.token.address:
+            until = ledger.storage.deal(deal).term_end
+            streams.append(Stream(rail.rate, until, rail.fee_bps))
+    found = [
+        DealIncome(node, deal, token, amount, deal in live)
+        for (deal, token), amount in paid.items()
+    ]
+    return found, flow(streams, now=now, ahead=AHEAD)
+
+
+def _columns(ledger: Ledger, node: Address) -> list[tuple[int, int]]:
+    """The deal and rail of every column that a node ever had, in order."""
+    found = [*_all(ledger, "storage", "ColumnOpened", {"node": node}),
+             *_all(ledger, "storage", "ColumnReplaced", {"node": node})]  # fmt: skip
+    found.sort(key=lambda event: (event.block, event.index))
+    return [(event.number("deal"), event.number("rail")) for event in found]
+
+
+def _rewards(ledger: Ledger, node: Address) -> list[Taking]:
+    account = ledger.faults.set_of(node)
+    if not account:
+        return []
+    found = _all(ledger, "rewards", "Rewarded", {"account": account})
+    return [Taking(event.time, event.number("amount")) for event in found]
+
+
+def _retrieval(ledger: Ledger, payee: Address) -> list[Taking]:
+    """What readers paid an account, in the network's token."""
+    takings = []
+    for opened in _all(ledger, "payments", "VoucherOpened", {"payee": payee}):
+        if opened.address("token") != ledger.token.address:
+            continue
+        rail = {"rail": opened.number("rail")}
+        for event in _all(ledger, "payments", "VoucherRedeemed", rail):
+            amount = event.number("paid") - event.number("fee")
+            takings.append(Taking(event.time, amount))
+    return takings
+
+
+def _all(ledger: Ledger, contract: str, name: str, where: Mapping[str, object]) -> list[Event]:
+    from freehold.node.dues import every
+
+    return list(every(ledger.index, contract, name, where))

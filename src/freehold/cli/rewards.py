@@ -1,0 +1,324 @@
+"""What the network's emission owes nodes: show it, fetch it, allow it, prove it from a root."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from freehold.cli.amounts import brief, size
+from freehold.cli.home import open_home
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.plain import plain
+from freehold.cli.screen import Screen, cancellable
+from freehold.cli.session import open_account, open_ledger
+from freehold.cli.stake import account_of, countdown
+from freehold.domain import money
+from freehold.domain.errors import (
+    ConflictError,
+    InsufficientFundsError,
+    NotFoundError,
+    RefusedError,
+)
+from freehold.domain.ids import Address, address
+
+if TYPE_CHECKING:
+    from freehold.ledger.ledger import Ledger
+    from freehold.ledger.values import Receipt
+    from freehold.node.dues import Dues, Errand
+
+app = typer.Typer(
+    name="rewards", help="What the network's emission owes nodes.", no_args_is_help=True
+)
+NodeOption = Annotated[
+    str | None, typer.Option("--node", help="Node id; none: those of this wallet and machine.")
+]
+_DAY = 86_400
+
+
+@app.command("show")
+def show_rewards(
+    *, node: NodeOption = None, home: HomeOption = None, as_json: JsonOption = False
+) -> None:
+    """Show what nodes have worked in this epoch, what is due to them, and what is missing."""
+    screen = Screen(as_json)
+    with cancellable(), open_ledger(home) as ledger:
+        require_economy(ledger)
+        ledger.index.sync()
+        found = [look(ledger, each) for each in chosen(ledger, home, node)]
+        left = _left(ledger)
+    screen.emit([to_json(each) for each in found])
+    columns = ("node", "work so far", "credit", "waiting", "claimable", "what is missing")
+    screen.table(f"this epoch ends in {countdown(left)}", columns, [_row(each) for each in found])
+
+
+@app.command()
+def claim(
+    *,
+    node: NodeOption = None,
+    proof: Annotated[
+        Path | None, typer.Option("--proof", help="JSON of `freehold rewards proof` instead.")
+    ] = None,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Close epochs, back work, collect and claim: whatever rewards still need, paid by you."""
+    screen = Screen(as_json)
+    with cancellable(), open_account(home, password_file) as ledger:
+        require_economy(ledger)
+        if proof is not None:
+            _claim_leaf(screen, ledger, proof)
+            return
+        ledger.index.sync()
+        done = [step for each in chosen(ledger, home, node) for step in fetch(ledger, each, screen)]
+    amount = sum(step.claimed for step in done)
+    screen.emit({"claimed": amount, "transactions": [step.to_json() for step in done]})
+    if not done:
+        screen.say("nothing is due; see `freehold rewards show`")
+        return
+    gas = money.show(sum(step.fee for step in done), places=9)
+    screen.say(f"[green]✓[/] claimed {brief(amount)} tokens for {gas} coins of gas")
+
+
+@app.command()
+def allow(
+    node: Annotated[str, typer.Argument(help="Node id, an address.")],
+    *,
+    stop: Annotated[bool, typer.Option("--stop", help="Allow it no more.")] = False,
+    home: HomeOption = None,
+    password_file: PasswordFileOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Let a node that pays you, and that another owns, use the fees that burned for you."""
+    screen, target = Screen(as_json), address(node)
+    with cancellable(), open_account(home, password_file) as ledger:
+        require_economy(ledger)
+        account = set_of(ledger, target)
+        receipt = ledger.rewards.set_backer(account, not stop)
+    screen.emit({"transaction": receipt.hash, "node": target, "allowed": not stop})
+    what = "may use no more of" if stop else "may use"
+    screen.say(f"[green]✓[/] {target} {what} what burned for you")
+
+
+@app.command()
+def proof(
+    account: Annotated[str, typer.Argument(help="Who earned, an address.")],
+    *,
+    epoch: Annotated[int, typer.Option("--epoch", min=0, help="Epoch with a final root.")],
+    market: Annotated[str, typer.Option("--market", help="Market that pays by roots.")] = "models",
+    data: Annotated[
+        Path | None, typer.Option("--data", help="The leaves as the root's proposer serves them.")
+    ] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make the proof of what an account earned by a root; with it anyone can claim."""
+    from freehold.cli import leaf
+
+    screen = Screen(as_json)
+    with cancellable(), open_ledger(home) as ledger:
+        require_economy(ledger)
+        ledger.index.sync()
+        found = leaf.prove(ledger, address(account), epoch=epoch, market=market, data=data)
+        paid = ledger.roots.claimed(found.account)
+    due = max(0, found.grains - paid) * leaf.GRAIN
+    screen.emit({**found.to_json(), "due": due})
+    facts = {
+        "account": found.account, "market": market, "epoch": epoch, "leaf": found.index,
+        "earned ever": brief(found.grains * leaf.GRAIN), "due": brief(due),
+    }  # fmt: skip
+    screen.facts("a proof of earnings", facts)
+    for level, word in enumerate(found.path):
+        screen.say(f"{level:>6}  0x{word:064x}")
+    screen.say(f"  root  0x{found.root:064x}")
+    screen.tell("With --json this is a file that `freehold rewards claim --proof` takes.")
+
+
+def require_economy(ledger: Ledger) -> None:
+    """NotFoundError in a network whose work earns no emission."""
+    if "rewards" not in ledger.network.contracts:
+        raise NotFoundError(
+            f"network {ledger.network.name} pays no rewards",
+            remedy="Its nodes live from fees alone; or fetch a newer network.json.",
+        )
+
+
+def chosen(ledger: Ledger, root: Path | None, node: str | None) -> list[Address]:
+    """The node that was named, or all that the home's wallet owns or is paid for, and those of the
+    home itself that are in the market."""
+    from freehold.cli.wallets import WalletFolder, keystore_address
+
+    if node is not None:
+        return [address(node)]
+    home = open_home(root)
+    wallet, keys = WalletFolder(home.wallet), [each / "key.json" for each in home.nodes()]
+    found = list(of(ledger, wallet.address())) if wallet.exists() else []
+    local = [keystore_address(key) for key in keys if key.exists()]
+    found += [each for each in local if each not in found and ledger.faults.set_of(each)]
+    if not found:
+        raise NotFoundError(
+            "this wallet owns no node, and none of this machine is in the market",
+            remedy="Name one with --node, or run one.",
+        )
+    return found
+
+
+def of(ledger: Ledger, account: Address) -> Iterator[Address]:
+    """The nodes that an account owns or is paid for."""
+    for number in range(ledger.registry.count()):
+        node = ledger.registry.at(number)
+        entry = ledger.registry.node(node)
+        if account in (entry.owner, entry.payout):
+            yield node
+
+
+def set_of(ledger: Ledger, node: Address) -> int:
+    """A node's account in ``rewards``; NotFoundError when it never joined the market."""
+    found = ledger.faults.set_of(node)
+    if not found:
+        raise NotFoundError(
+            f"{node} is not in the storage market",
+            remedy="Bring it in with `freehold node join`.",
+        )
+    return found
+
+
+def look(ledger: Ledger, node: Address) -> Dues:
+    """What a node is owed; NotFoundError when it never joined the market."""
+    from freehold.node import dues
+
+    set_of(ledger, node)
+    found = dues.look(ledger, node)
+    if found is None:
+        raise NotFoundError(f"{node} has left the ledger", remedy="Run the command again.")
+    return found
+
+
+class Step:
+    """A transaction that was sent for a node."""
+
+    def __init__(self, node: Address, errand: Errand, receipt: Receipt) -> None:
+        self.node, self.errand, self.receipt = node, errand, receipt
+        self.fee = receipt.fee
+        self.claimed = sum(
+            event.number("amount")
+            for event in receipt.named("Claimed")
+            if event.contract == "rewards"
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """A JSON object; amounts in base units, the fee in wei."""
+        return {
+            "node": self.node, "what": self.errand.what, "epoch": self.errand.epoch,
+            "transaction": self.receipt.hash, "claimed": self.claimed, "fee": self.fee,
+        }  # fmt: skip
+
+
+def fetch(ledger: Ledger, node: Address, screen: Screen) -> list[Step]:
+    """Do everything that a node's rewards need, a line for each transaction; what another did
+    meanwhile is left out. RefusedError where the ledger refused and nothing could be done."""
+    from freehold.node import dues
+
+    found, me = look(ledger, node), account_of(ledger)
+    done: list[Step] = []
+    refused: RefusedError | None = None
+    for errand in (*dues.settling(found).errands, *dues.backing(found, me).errands):
+        try:
+            receipt = dues.perform(ledger, found.account, errand)
+        except InsufficientFundsError:
+            raise
+        except RefusedError as error:
+            refused = error
+            screen.say(f"[yellow]·[/] not: {_told(errand)}; {plain(error.message)}")
+            continue
+        if receipt is not None:
+            done.append(Step(node, errand, receipt))
+            screen.say(f"[dim]·[/] {_told(errand)}, {receipt.gas_used:,} gas, {receipt.hash}")
+    if refused is not None and not done:
+        raise refused
+    return done
+
+
+def missing(found: Dues) -> list[str]:
+    """What keeps a node from earning more, and what to do about it."""
+    lacking = []
+    if not found.agreed and found.payee != found.node:
+        lacking.append(
+            f"{found.payee} must agree: with its wallet `freehold rewards allow {found.node}`"
+        )
+    if found.fresh and found.bounds.backing(found.fresh):
+        lacking.append(f"{brief(found.fresh)} burned fees back no work yet")
+    elif not found.standing.credit and not found.standing.weight:
+        lacking.append("no fees burned yet for its payout account")
+    opened = [each for each in found.ended if not each.closed]
+    lost = sum(1 for each in opened if not each.amount)
+    if len(opened) > lost:
+        count = len(opened) - lost
+        lacking.append("an epoch is not closed" if count == 1 else f"{count} epochs are not closed")
+    if lost:
+        lacking.append(f"{lost} bring nothing: no budget, or too late to draw it")
+    return lacking
+
+
+def to_json(found: Dues) -> dict[str, object]:
+    """A JSON object; amounts in base units, work in MiB-seconds."""
+    return {
+        "node": found.node, "owner": found.owner, "payout": found.payee,
+        "account": found.account, "epoch": found.epoch, "work": found.working,
+        "credit": found.standing.credit, "unbacked_fees": found.fresh,
+        "agreed": found.agreed or found.payee == found.node,
+        "waiting": [
+            {"epoch": e.epoch, "work": e.weight, "closed": e.closed, "at_most": e.amount,
+             "exact": e.closed or e.budgeted}
+            for e in found.ended
+        ],
+        "expected": found.expected, "claimable": found.claimable, "missing": missing(found),
+    }  # fmt: skip
+
+
+def work(units: int) -> str:
+    """Work as the bytes that it would be over one day: ``"4.2 MB for a day"``."""
+    return f"{size(units * 2**20 // _DAY)} for a day" if units else "none"
+
+
+def _row(found: Dues) -> tuple[object, ...]:
+    waiting = f"up to {brief(found.expected)}" if found.expected else "0"
+    return (
+        found.node, work(found.working), work(found.standing.credit), waiting,
+        brief(found.claimable), "; ".join(missing(found)) or "nothing",
+    )  # fmt: skip
+
+
+def _told(errand: Errand) -> str:
+    texts = {
+        "advance": f"issuance closed up to epoch {errand.epoch}",
+        "close": f"epoch {errand.epoch} closed",
+        "collect": f"epoch {errand.epoch} collected",
+        "back": "burned fees back work",
+        "claim": "claimed",
+    }
+    return texts[errand.what]
+
+
+def _left(ledger: Ledger) -> int:
+    length = ledger.rewards.epoch_seconds()
+    return length - (ledger.now() - ledger.rewards.genesis()) % length
+
+
+def _claim_leaf(screen: Screen, ledger: Ledger, file: Path) -> None:
+    from freehold.cli import leaf
+
+    found = leaf.read(file)
+    leaf.check(ledger, found)
+    due = (found.grains - ledger.roots.claimed(found.account)) * leaf.GRAIN
+    if due <= 0:
+        raise ConflictError(
+            f"{found.account} was paid that already",
+            remedy="Make a proof from a later epoch: `freehold rewards proof`.",
+        )
+    receipt = ledger.roots.claim(found.epoch, found.account, found.grains, found.index, found.path)
+    screen.emit({"transaction": receipt.hash, "account": found.account, "claimed": due})
+    screen.say(f"[green]✓[/] {brief(due)} tokens paid for {found.account}")

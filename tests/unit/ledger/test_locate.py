@@ -1,0 +1,86 @@
+"""A network's economy is found as far as its contracts know each other, and left out beyond."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import pytest
+
+from freehold.domain.errors import IntegrityError
+from freehold.domain.ids import ZERO_ADDRESS, Address
+from freehold.ledger import locate
+from freehold.ledger.wire import RpcRefusal
+from unit.ledger.fake_chain import address
+
+NAMES = ("token", "payments", "registry", "staking", "governor", "pdp", "storage")
+CONTRACTS = {name: address(0xA0 + number) for number, name in enumerate(NAMES)}
+REWARDS, ISSUANCE, ROOTS, OTHER = (address(number) for number in (1, 2, 3, 4))
+ALL = {"rewards": REWARDS, "issuance": ISSUANCE, "roots": ROOTS}
+NONE: dict[str, Address] = {}
+
+Answers = dict[tuple[str, Address, str], Address | Exception]
+
+
+def known(contract: str, at: Address, *names: str) -> Answers:
+    return {(contract, at, name): CONTRACTS[name] for name in names}
+
+
+def answers(**changes: Address | Exception) -> Answers:
+    """What the contracts say; changes as ``contract_function=...``."""
+    found: Answers = {
+        ("pdp", CONTRACTS["pdp"], "sink"): REWARDS,
+        **known("rewards", REWARDS, "token", "payments", "registry", "staking", "governor"),
+        ("rewards", REWARDS, "source"): CONTRACTS["pdp"],
+        ("rewards", REWARDS, "market"): CONTRACTS["storage"],
+        ("rewards", REWARDS, "emission"): ISSUANCE,
+        **known("issuance", ISSUANCE, "token", "governor"),
+        ("issuance", ISSUANCE, "distributor"): ROOTS,
+        **known("roots", ROOTS, "token", "payments", "registry", "governor"),
+        ("roots", ROOTS, "emission"): ISSUANCE,
+    }
+    places = {"pdp": CONTRACTS["pdp"], "rewards": REWARDS, "issuance": ISSUANCE, "roots": ROOTS}
+    for name, answer in changes.items():
+        contract, function = name.split("_", 1)
+        found[contract, places[contract], function] = answer
+    return found
+
+
+class Reader:
+    """Answers from a table; a contract of another kind reverts."""
+
+    def __init__(self, told: Answers) -> None:
+        self.told = told
+
+    def address(self, contract: str, at: Address, function: str, *_: object) -> Address:
+        answer = self.told.get(
+            (contract, at, function), RpcRefusal("execution reverted", remedy="-")
+        )
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (answers(), ALL),
+        (answers(pdp_sink=ZERO_ADDRESS), NONE),
+        (answers(pdp_sink=OTHER), NONE),
+        (answers(rewards_market=OTHER), NONE),
+        (answers(rewards_source=OTHER), NONE),
+        (answers(rewards_payments=OTHER), NONE),
+        (answers(rewards_token=IntegrityError("no data", remedy="-")), NONE),
+        (answers(rewards_emission=OTHER), NONE),
+        (answers(issuance_token=OTHER), NONE),
+        (answers(issuance_distributor=ZERO_ADDRESS), {**ALL, "roots": None}),
+        (answers(issuance_distributor=OTHER), {**ALL, "roots": None}),
+        (answers(roots_emission=OTHER), {**ALL, "roots": None}),
+        (answers(roots_registry=OTHER), {**ALL, "roots": None}),
+    ],
+)
+def test_what_does_not_know_the_network_is_left_out(
+    told: Answers, expected: dict[str, Address | None]
+) -> None:
+    reader = cast("locate._Reader", Reader(told))
+    found = locate._economy(reader, CONTRACTS)
+    assert found == {name: place for name, place in expected.items() if place is not None}
