@@ -31,6 +31,9 @@ class Metrics:
         self.disk_free = self._gauge("disk_free_bytes", "Bytes free on the disk")
         self.columns = self._gauge("columns", "Columns of deals", "state")
         self.gas = self._gauge("gas_units", "Native base units for gas")
+        self.reward_waiting = self._gauge(
+            "reward_waiting_units", "Base units of rewards to claim, at most"
+        )
         self.dry_clients = self._gauge("dry_clients", "Clients whose deposit runs out soon")
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:

@@ -30,6 +30,7 @@ from freehold.node.metrics import Metrics
 from freehold.node.offers import Offerer
 from freehold.node.ports import Chain
 from freehold.node.prover import Answerer
+from freehold.node.rewarder import Rewarder
 from freehold.node.scrubber import Scrubber
 from freehold.node.settings import Settings
 from freehold.node.spots import Spots
@@ -48,6 +49,8 @@ PENDING_LOOKS, PENDING_SECONDS = 8, 0.5
 """A round that is about to begin is waited for this long before the node stops."""
 START_SECONDS = 60
 """How long the slowest machine takes to start its nodes."""
+REWARDING = {"issuance", "rewards"}
+"""Contracts that a network needs so that work earns emission."""
 _log = logging.getLogger(__name__)
 
 
@@ -161,6 +164,9 @@ class Node:
         )
         self.spots = Spots(chain, self.deals, self.answerer)
         self.keeper = Keeper(chain, node, rest=START_SECONDS)
+        self.rewarder: Rewarder | None = None
+        if set(network.contracts) >= REWARDING:
+            self.rewarder = Rewarder(chain, node, settings=settings, metrics=metrics)
 
     def api(self) -> Api:
         """The HTTP API over these parts."""
@@ -236,6 +242,8 @@ class Node:
             ("gauges", self._health().measure, 5.0),
         ):
             self.crew.add(Chore(name, step, seconds))
+        if self.rewarder is not None:
+            self.crew.add(Chore("rewarder", self.rewarder.step, quick))
         self.crew.start()
 
     def _follow(self) -> None:

@@ -85,6 +85,7 @@ class Settings:
     what a new network lets a node owe before it fails. A body that stalls for ``body_timeout``
     ends its request. Below ``gas_reserve`` native coins the node warns. ``coin`` is what a
     native coin is worth, in base units: what a contract wallet pays at once must be worth its gas.
+    Rewards are fetched once they are worth ``reward_worth`` times their gas; 0 leaves them alone.
     """
 
     home: Path
@@ -118,6 +119,7 @@ class Settings:
     connections: int = 256
     gas_reserve: int = money.UNIT // 20
     coin: int = money.UNIT
+    reward_worth: int = 4
     log_level: str = "info"
 
     def public_endpoint(self, port: int) -> str:
@@ -156,6 +158,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
     "connections": count,
     "gas_reserve": money.parse,
     "coin": money.parse,
+    "reward_worth": count,
     "log_level": level,
 }
 NAMES = tuple(_PARSERS)
@@ -243,6 +246,7 @@ _BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("body_timeout", 1, HOUR),
     ("connections", 8, 65_536),
     ("coin", 0, 10**30),
+    ("reward_worth", 0, 10**6),
 )
 
 

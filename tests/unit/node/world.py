@@ -7,23 +7,26 @@ import hashlib
 import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 from freehold.domain.clock import Clock
-from freehold.domain.errors import CapacityError, RefusedError
+from freehold.domain.errors import CapacityError, RefusedError, UnavailableError
 from freehold.domain.ids import ZERO_ADDRESS, Address, checksum
 from freehold.domain.keys import Key, recover
 from freehold.domain.network import CONTRACTS, Network
 from freehold.domain.typed import REQUEST, VOUCHER
+from freehold.economics.earnings import Bounds
 from freehold.ledger.contracts.beacon import Round
 from freehold.ledger.contracts.faults import NodeState
+from freehold.ledger.contracts.issuance import Plan
 from freehold.ledger.contracts.payments import Rail, Status
 from freehold.ledger.contracts.pdp import Spot
 from freehold.ledger.contracts.registry import STORAGE, Session
 from freehold.ledger.contracts.registry import Node as Entry
+from freehold.ledger.contracts.rewards import Standing
 from freehold.ledger.contracts.storage import ACTIVE, Column, Deal, Mandate
 from freehold.ledger.look import Look
 from freehold.ledger.values import Event, Header, Receipt, Value
@@ -104,6 +107,10 @@ class FakePayments:
     broken: set[int] = field(default_factory=set)
     redeemed: list[tuple[int, int]] = field(default_factory=list)
     redeem_gas: int = 120_000
+    burnt: dict[Address, int] = field(default_factory=dict)
+
+    def burned(self, market: Address, payee: Address) -> int:
+        return self.burnt.get(payee, 0)
 
     def status(self, token: Address, owner: Address) -> Status:
         funds = self.available.get(owner, 0)
@@ -290,6 +297,148 @@ class FakeStorage:
 
 
 @dataclass
+class FakeIssuance:
+    """Gives every epoch ``budget`` and lets it be drawn from for ``window`` epochs."""
+
+    advanced: int = 0
+    budget: int = 10**18
+    window: int = 52
+    sent: list[int] = field(default_factory=list)
+    now: Callable[[], int] = lambda: 0
+
+    def advance(self, most: int) -> Receipt:
+        self.sent.append(most)
+        self.advanced = min(self.advanced + most, self.now())
+        return receipt()
+
+    def closed(self) -> int:
+        return self.advanced
+
+    def plan(self) -> Plan:
+        return Plan(2, 0, 0, 0, 0, 0, 0, 0, 0, 0, self.window)
+
+    def market_drawable(self, market: bytes, epoch: int) -> int:
+        if epoch >= self.advanced:
+            raise RefusedError("issuance: epoch is not closed", remedy="-")
+        return self.budget
+
+
+@dataclass
+class FakeRewards:
+    """One account, alone with all work of the network, or with ``others`` in each epoch."""
+
+    issuance: FakeIssuance
+    index: FakeIndex
+    time: Callable[[], int]
+    payments: FakePayments
+    epoch_length: int = 600
+    standing: Standing = field(default_factory=lambda: Standing(0, 0, 0, 0))
+    waits: dict[int, int] = field(default_factory=dict)
+    closings: dict[int, int] = field(default_factory=dict)
+    others: dict[int, int] = field(default_factory=dict)
+    used: dict[Address, int] = field(default_factory=dict)
+    agreed: set[tuple[Address, int]] = field(default_factory=set)
+    sent: list[tuple[str, int]] = field(default_factory=list)
+    broken: bool = False
+    bounds: Bounds = field(default_factory=lambda: Bounds(10**6, 9_000))
+
+    def proven(self, work: int) -> None:
+        """What the contract does with a proof of ``work`` that fees back."""
+        a, epoch = self.standing, self.epoch()
+        if a.epoch != epoch and a.weight:
+            if a.epoch in self.closings:
+                self._reward(a.epoch, a.weight)
+            else:
+                self.waits[a.epoch] = a.weight
+                self._log("WorkWaits", a.epoch)
+        weight = (a.weight if a.epoch == epoch else 0) + work
+        self.standing = replace(self.standing, epoch=epoch, weight=weight)
+
+    def back(self, account: int) -> Receipt:
+        self._sent("back", account)
+        self.used |= self.payments.burnt
+        return receipt()
+
+    def close(self, epoch: int) -> Receipt:
+        self._sent("close", epoch)
+        if epoch in self.closings or epoch >= self.epoch():
+            raise RefusedError("rewards: closed already", remedy="-")
+        total, budget = self.total(epoch), self.issuance.market_drawable(b"", epoch)
+        lost = self.epoch() > epoch + 1 + self.issuance.window
+        paid = 0 if lost else min(self.bounds.ceiling(total), budget)
+        self.closings[epoch] = paid * 2**96 // total
+        return receipt()
+
+    def collect(self, account: int, epoch: int) -> Receipt:
+        self._sent("collect", epoch)
+        self._reward(epoch, self.waits.pop(epoch))
+        return receipt()
+
+    def claim(self, account: int) -> Receipt:
+        self._sent("claim", account)
+        a = self.standing
+        if a.weight and a.epoch in self.closings:
+            self._reward(a.epoch, a.weight)
+            self.standing = replace(self.standing, weight=0)
+        paid = self.standing.reward
+        self.standing = replace(self.standing, reward=0)
+        return receipt(event("Claimed", contract="rewards", account=account, amount=paid))
+
+    def account(self, account: int) -> Standing:
+        return self.standing
+
+    def epoch(self) -> int:
+        return (self.time() - NOW) // self.epoch_length
+
+    def genesis(self) -> int:
+        return NOW
+
+    def epoch_seconds(self) -> int:
+        return self.epoch_length
+
+    def total(self, epoch: int) -> int:
+        own = self.standing.weight if self.standing.epoch == epoch else 0
+        return own + self.waits.get(epoch, 0) + self.others.get(epoch, 0)
+
+    def waiting(self, account: int, epoch: int) -> int:
+        return self.waits.get(epoch, 0)
+
+    def closed(self, epoch: int) -> bool:
+        return epoch in self.closings
+
+    def rates(self, epoch: int) -> int:
+        return self.closings.get(epoch, 0)
+
+    def market(self) -> Address:
+        return ZERO_ADDRESS
+
+    def backed_fees(self, payee: Address) -> int:
+        return self.used.get(payee, 0)
+
+    def backers(self, payee: Address, account: int) -> bool:
+        return (payee, account) in self.agreed
+
+    def work_per_token(self) -> int:
+        return self.bounds.work_per_token
+
+    def share_bps(self) -> int:
+        return self.bounds.share_bps
+
+    def _reward(self, epoch: int, weight: int) -> None:
+        amount = weight * self.closings[epoch] >> 96
+        self.standing = replace(self.standing, reward=self.standing.reward + amount)
+        self._log("Rewarded", epoch)
+
+    def _log(self, name: str, epoch: int) -> None:
+        self.index.log.append(event(name, contract="rewards", account=1, epoch=epoch))
+
+    def _sent(self, what: str, about: int) -> None:
+        if self.broken:
+            raise UnavailableError("no RPC answers", remedy="-")
+        self.sent.append((what, about))
+
+
+@dataclass
 class FakeIndex:
     log: list[Event] = field(default_factory=list)
     reached: int = 100
@@ -310,6 +459,7 @@ class FakeIndex:
         since: int = 0,
         after: Event | None = None,
         limit: int = 1_000,
+        newest_first: bool = False,
     ) -> list[Event]:
         wanted = (where or {}).items()
         found = [
@@ -320,7 +470,7 @@ class FakeIndex:
             and all(e.args[key] == value for key, value in wanted)
             and (after is None or (e.block, e.index) > (after.block, after.index))
         ]
-        return found[:limit]
+        return (found[::-1] if newest_first else found)[:limit]
 
 
 class FakeChain:
@@ -342,6 +492,9 @@ class FakeChain:
         self.faults = FakeFaults()
         self.storage = FakeStorage()
         self.index = FakeIndex()
+        self.issuance = FakeIssuance()
+        self.rewards = FakeRewards(self.issuance, self.index, clock.now, self.payments)
+        self.issuance.now = self.rewards.epoch
         self.gas = 10**18
         self.wei_per_gas = 10**9
         self.wallets: dict[Address, Address] = {}

@@ -1,0 +1,168 @@
+"""Brings a node the emission that its work earned, as soon as that is worth the gas."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+from freehold.domain import money
+from freehold.domain.errors import InsufficientFundsError, RefusedError
+from freehold.domain.ids import Address, keccak, raw_address
+from freehold.ledger.values import Receipt
+from freehold.node import dues as books
+from freehold.node.dues import Dues, Errand, Trip
+from freehold.node.logs import fields
+from freehold.node.metrics import Metrics
+from freehold.node.ports import Chain
+from freehold.node.settings import Settings
+
+LOOK_AGAIN = 300
+"""Seconds after which a quiet chain is asked again."""
+MOST = 24
+"""Transactions of one step."""
+EPOCHS = 8
+"""Epochs with waiting work that one step looks at, the newest ones."""
+GAS_SHARE = 4
+"""A step spends at most this part of the gas that is above the reserve."""
+SAVED = 43_684
+"""Gas that a node's first proof of an epoch saves where the last one is closed
+(docs/reference/gas.md)."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Purse:
+    """Base units that a unit of gas is worth, and the gas that may be spent."""
+
+    price: Fraction
+    limit: int
+
+    def pays(self, trip: Trip, *, times: int, saved: int = 0) -> bool:
+        """Whether it brings ``times`` what its gas costs, less the gas that it saves."""
+        enough = trip.gain >= max(trip.gas - saved, 0) * self.price * times
+        return bool(trip.errands) and trip.gain > 0 and enough and trip.gas <= self.limit
+
+
+class Rewarder:
+    """Closes epochs, backs work with burned fees, collects and claims; never in a proof's way.
+
+    A closed epoch makes everybody's next proof cheaper, so it is done before the first round of
+    the next: each node waits a while of its own, drawn over an eighth of the beacon's grace, and
+    usually one pays and the others find the work done. Nothing is done while gas runs low.
+    """
+
+    def __init__(
+        self, chain: Chain, node: Address, *, settings: Settings, metrics: Metrics
+    ) -> None:
+        self._chain = chain
+        self._node = node
+        self._settings = settings
+        self._metrics = metrics
+        self._times: tuple[int, int, int] | None = None
+        self._next = 0
+        self._told: Address | None = None
+
+    def step(self) -> None:
+        """Do what is worth it now; while nothing can have changed the chain is not asked."""
+        now = self._chain.now()
+        if not self._settings.reward_worth or now < self._next:
+            return
+        self._next = self._again(now)
+        found = books.look(self._chain, self._node, most=EPOCHS)
+        if found is None:
+            return
+        self._metrics.reward_waiting.set(found.claimable + found.expected)
+        self._tell(found)
+        if self._act(found, self._purse()):
+            self._next = now
+
+    def _purse(self) -> _Purse:
+        wei, settings = max(self._chain.gas_price(), 1), self._settings
+        spare = self._chain.balance(self._node) - settings.gas_reserve
+        return _Purse(Fraction(wei * settings.coin, money.UNIT), spare // GAS_SHARE // wei)
+
+    def _act(self, found: Dues, purse: _Purse) -> bool:
+        """Do what pays; whether anything was done. What could soon be drawn no more only has to
+        be worth its gas once."""
+        price, worth = math.ceil(purse.price), self._settings.reward_worth
+        whole, ready = books.settling(found, price=price), books.claiming(found, price=price)
+        backing = books.backing(found, self._node)
+        urgent = any(not e.closed and e.lost_at - found.epoch <= 2 for e in found.ended)
+        saved = SAVED if self._unproven(found) else 0
+        done = False
+        if purse.pays(whole, times=1 if urgent else worth, saved=saved):
+            done = self._run(found, whole)
+        elif purse.pays(ready, times=worth):
+            done = self._run(found, ready)
+        if purse.pays(backing, times=worth):
+            done = self._run(found, backing) or done
+        return done
+
+    def _unproven(self, found: Dues) -> bool:
+        """Whether this node's next proof moves work out of an epoch that is not closed."""
+        return any(not each.waits and not each.closed for each in found.ended)
+
+    def _run(self, found: Dues, trip: Trip) -> bool:
+        """Send them in order; whether any was sent. A refusal ends them: the next look knows."""
+        sent = False
+        for errand in trip.errands[:MOST]:
+            try:
+                receipt = books.perform(self._chain, found.account, errand)
+            except InsufficientFundsError:
+                raise
+            except RefusedError as error:
+                # Another node was faster, or the state moved on the way: both are in order.
+                _log.debug("rewards", extra=fields(what=errand.what, refused=error.message))
+                return sent
+            if receipt is not None:
+                sent = True
+                self._note(errand, receipt)
+        return sent
+
+    def _note(self, errand: Errand, receipt: Receipt) -> None:
+        amount = sum(
+            event.number("amount")
+            for event in receipt.named("Claimed")
+            if event.contract == "rewards"
+        )
+        self._metrics.earned.labels("reward").inc(amount)
+        _log.info(
+            "rewards",
+            extra=fields(
+                what=errand.what, epoch=errand.epoch, claimed=money.show(amount, places=18),
+                gas=receipt.gas_used, transaction=receipt.hash,
+            ),
+        )  # fmt: skip
+
+    def _tell(self, found: Dues) -> None:
+        """Say once that the payout account must agree, for nobody else can."""
+        if found.may_back(self._node) or not found.fresh or self._told == found.payee:
+            return
+        self._told = found.payee
+        _log.warning(
+            "burned fees back no work: the payout account has not agreed",
+            extra=fields(
+                payout=found.payee,
+                remedy=f"With that account's wallet: `freehold rewards allow {self._node}`.",
+            ),
+        )
+
+    def _again(self, now: int) -> int:
+        """When to look next: after a while, or at this node's turn where an epoch ends before."""
+        self._times = self._times or self._ask_times()
+        genesis, length, grace = self._times
+        epoch = (now - genesis) // length + 1
+        begins = genesis + epoch * length
+        if now + LOOK_AGAIN < begins:
+            return now + LOOK_AGAIN
+        return begins + min(_draw(self._node, epoch) % (grace // 8 + 1), length - 1)
+
+    def _ask_times(self) -> tuple[int, int, int]:
+        rewards = self._chain.rewards
+        return rewards.genesis(), rewards.epoch_seconds(), self._chain.beacon.grace()
+
+
+def _draw(node: Address, epoch: int) -> int:
+    return int.from_bytes(keccak(b"close" + raw_address(node) + epoch.to_bytes(8, "big"))[:8])

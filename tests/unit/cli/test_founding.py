@@ -1,0 +1,224 @@
+"""What a founder wants becomes a plan; what it costs is told before, and is what it costs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from freehold.cli import network
+from freehold.cli.founding import Wanted, bps_of, monthly, split_of
+from freehold.cli.home import Home
+from freehold.cli.rehearsal import Quote, Step, _Sent, _sent, _weighed
+from freehold.cli.wallets import WalletFolder
+from freehold.domain.clock import SystemClock
+from freehold.domain.errors import InsufficientFundsError, UsageError
+from freehold.domain.ids import Address, checksum
+from freehold.domain.keys import new_phrase
+from freehold.domain.money import UNIT
+from freehold.economics.schedules.plan import PRESETS
+from freehold.ledger.book import Book
+from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.plan import DAY
+from freehold.ledger.probe import Probe
+from freehold.ledger.rpc import Rpc
+from freehold.ledger.sender import Sender
+from freehold.ledger.wire import RpcRefusal
+from unit.ledger.founding import installed_engine
+
+FOUNDER = checksum(b"\x01" * 20)
+PLAIN = Wanted(name="alpine", period=DAY)
+OWN = replace(PLAIN, model="own", first=1_000 * UNIT, factor=99 * 10**16, months=24)
+MILLION = 10**6 * UNIT
+
+
+@pytest.mark.parametrize(
+    ("model", "genesis", "cap"),
+    [
+        ("filecoin", 600 * MILLION, 1_700 * MILLION),
+        ("ionet", 500 * MILLION, 800 * MILLION),
+        ("bittensor", MILLION, 22 * MILLION),
+    ],
+)
+def test_a_model_brings_its_genesis_and_its_cap(model: str, genesis: int, cap: int) -> None:
+    plan = replace(PLAIN, model=model).plan(FOUNDER)
+    assert plan.allocation == {FOUNDER: genesis}
+    assert plan.minting_cap == cap
+    assert plan.emission.plan() == PRESETS[model]
+    assert (plan.emission.epoch, plan.emission.storage_bps) == (7 * DAY, 7_000)
+
+
+def test_an_own_schedule_falls_from_its_first_month() -> None:
+    plan = replace(OWN, genesis=50 * UNIT, cap=30_000 * UNIT).plan(FOUNDER)
+    schedule = plan.emission.plan()
+    month = 2_629_800
+    exact = 1_000 * (1 - 0.99**24) / 0.01
+    assert schedule.scheduled(month) == 1_000 * UNIT
+    assert abs(schedule.scheduled(2 * month) - 1_990 * UNIT) <= 1
+    assert schedule.scheduled(30 * month) == schedule.limit
+    assert abs(schedule.limit / UNIT - exact) < 1e-9 * exact
+    assert (plan.allocation, plan.minting_cap) == ({FOUNDER: 50 * UNIT}, 30_000 * UNIT)
+
+
+def test_a_short_epoch_leaves_as_much_time_to_draw() -> None:
+    usual, short = PLAIN.plan(FOUNDER).emission, replace(PLAIN, epoch=DAY).plan(FOUNDER).emission
+    assert short.draw_window * short.epoch == usual.draw_window * usual.epoch
+    assert replace(PLAIN, epoch=60).plan(FOUNDER).emission.draw_window == 10_000
+
+
+def test_fees_and_split_are_the_founders() -> None:
+    plan = replace(PLAIN, split=(6_000, 4_000), fee_bps=100, burn_bps=10_000).plan(FOUNDER)
+    assert (plan.emission.storage_bps, plan.emission.unseen_bps) == (6_000, 4_000)
+    assert (plan.parameters.fee_bps, plan.parameters.burn_bps) == (100, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        (replace(PLAIN, model="gold"), "token model is 'gold'"),
+        (replace(PLAIN, model="own"), "own needs a schedule"),
+        (replace(OWN, months=None), "own needs a schedule"),
+        (replace(PLAIN, factor=UNIT), "filecoin has a schedule of its own"),
+        (replace(OWN, factor=UNIT + 1), "at most 1"),
+        (replace(OWN, first=0), "first month"),
+        (replace(PLAIN, epoch=61), "multiple of 30"),
+        (replace(PLAIN, epoch=0), "epoch is 0"),
+        (replace(PLAIN, cap=UNIT), "must be within"),
+        (replace(PLAIN, split=(7_000, 4_000)), "unseen_bps is 4000"),
+    ],
+)
+def test_what_cannot_be_is_told_before_anything_is_spent(wanted: Wanted, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        wanted.plan(FOUNDER)
+
+
+def test_percentages_are_exact() -> None:
+    assert [bps_of(text) for text in ("0", "0.5", "7.25%", "100")] == [0, 50, 725, 10_000]
+    assert split_of("62.5/37.5") == (6_250, 3_750)
+    for text in ("0.001", "100.01", "-1", ""):
+        with pytest.raises(UsageError):
+            bps_of(text)
+    for text in ("70", "70/20/10", "x/y"):
+        with pytest.raises(UsageError):
+            split_of(text)
+
+
+def test_a_schedule_has_months() -> None:
+    with pytest.raises(UsageError, match="months above 0"):
+        monthly(UNIT, UNIT, 0)
+
+
+# What it costs
+
+
+def test_who_holds_what_is_told_affords_every_transaction_in_its_turn() -> None:
+    chain = Probe("", "consensus", True, "", 12.0)
+    quote = Quote(1, chain, (Step("a", 1_000), Step("b", 9_000), Step("c", 100)), 10, 25)
+    assert (quote.gas, quote.cost) == (10_100, 101_000)
+    assert quote.needed == 1_000 * 10 + (9_000 * 5 // 4 + 5_000) * 25
+    held = quote.needed
+    for step in quote.steps:
+        assert held >= (step.gas * 5 // 4 + 5_000) * quote.ceiling
+        held -= step.gas * quote.price
+
+
+class Dear:
+    """A chain that counts twice the gas, and cannot say for what needs other contracts."""
+
+    def estimate(self, request: dict[str, str]) -> int:
+        if request["data"] == "0x02":
+            raise RpcRefusal("reverted", remedy="")
+        return 2_000
+
+
+def test_a_dearer_chain_is_told_dearer_throughout() -> None:
+    sent = [
+        _Sent("create a", 1_000, None, "0x01", FOUNDER),
+        _Sent("create b", 500, None, "0x02", FOUNDER),
+        _Sent("a set", 70, FOUNDER, "0x03", FOUNDER),
+    ]
+    found = [(step.name, step.gas) for step in _weighed(Dear(), sent)]  # type: ignore[arg-type]
+    assert found == [("create a", 2_000), ("create b", 1_000), ("a set", 140)]
+
+
+# On a chain
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    installed_engine()
+    with Devnet.start(tmp_path_factory.mktemp("chain")) as running:
+        yield running
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home with a wallet that holds nothing."""
+    monkeypatch.setenv("FREEHOLD_PASSWORD", "only for tests")
+    made = Home(tmp_path / "home")
+    made.claim()
+    WalletFolder(made.wallet).create(new_phrase(), "only for tests", cost=2)
+    return made
+
+
+def give(chain: Devnet, to: Address, wei: int, state: Path) -> None:
+    with Rpc([chain.url], chain_id=chain.chain_id) as rpc:
+        sender = Sender(rpc, chain.funder, Book(state / "book", "gift"), SystemClock())
+        sender.send(to, b"", value=wei)
+        sender.close()
+
+
+def create(chain: Devnet, *, quote: bool = False, home: Path | None = None) -> None:
+    network.create(
+        [chain.url], model="ionet", period=60, split="60/40", fee="1", quote=quote, home=home,
+        yes=True, as_json=True,
+    )  # fmt: skip
+
+
+def test_founding_costs_what_was_quoted_and_shows_what_was_wanted(
+    chain: Devnet, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    account = WalletFolder(home.wallet).address()
+    with Rpc([chain.url], chain_id=chain.chain_id) as rpc:
+        rich = chain.funder.address
+        before = rpc.nonce(rich)
+        create(chain, quote=True)
+        told = json.loads(capsys.readouterr().out)
+        assert rpc.nonce(rich) == before, "a quote sends nothing"
+        give(chain, account, told["needed"], tmp_path)
+        create(chain, home=home.root)
+        capsys.readouterr()
+        done = list(_sent(rpc, home.network(), account))
+        assert rpc.balance(account) >= told["needed"] - told["cost"], "nobody else was there"
+    assert [each.name for each in done] == [step["name"] for step in told["steps"]]
+    gas = sum(each.gas for each in done)
+    assert abs(gas - told["gas"]) < gas // 1_000
+    network.show_network(None, home=home.root, as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["supply"] == 500 * MILLION
+    assert shown["emission"] == {
+        "model": "ionet", "cap": 800 * MILLION, "limit": PRESETS["ionet"].limit, "epoch": 60,
+        "schedule": shown["emission"]["schedule"], "closed": 0, "scheduled": 0, "minted": 0,
+        "split": {"storage": 6_000, "models": 4_000},
+    }  # fmt: skip
+    network.show_network(None, home=home.root)
+    words = capsys.readouterr().out
+    assert "token model ionet" in words
+    assert "storage 60 %, models 40 %" in words
+
+
+def test_with_less_than_was_told_it_stops_and_goes_on_later(
+    chain: Devnet, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network.create([chain.url], quote=True, period=60, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    give(chain, WalletFolder(home.wallet).address(), told["needed"] // 2, tmp_path)
+    with pytest.raises(InsufficientFundsError):
+        network.create([chain.url], home=home.root, period=60, yes=True)
+    assert not home.descriptor.exists()
+    give(chain, WalletFolder(home.wallet).address(), told["needed"], tmp_path)
+    network.create([chain.url], home=home.root, period=60, yes=True)
+    assert home.network().parameters["period"] == 60

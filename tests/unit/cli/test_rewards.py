@@ -1,0 +1,311 @@
+"""What nodes lack is named; leaves are proven from served data and claimed by anyone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from contracts import roots as stage
+from contracts.evm import Chain
+from contracts.world import alice, bob, carol, deploy_world, mallory
+from freehold.cli import earnings, issuance, leaf, rewards
+from freehold.cli.screen import Screen
+from freehold.domain.errors import (
+    ConflictError,
+    FreeholdError,
+    InsufficientFundsError,
+    IntegrityError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+    VersionError,
+)
+from freehold.domain.ids import ZERO_ADDRESS, Address, address, checksum
+from freehold.domain.keys import Key
+from freehold.domain.money import UNIT
+from freehold.economics.earnings import Bounds
+from freehold.economics.trees import GRAIN, Tree
+from freehold.ledger.contracts.rewards import Standing
+from freehold.ledger.ledger import Ledger
+from freehold.node.dues import Dues, Errand, Work
+
+NODE, OWNER, OTHER = (checksum(bytes([n]) * 20) for n in (1, 2, 3))
+MARKET = b"models".ljust(32, b"\0")
+
+
+def dues(**changes: Any) -> Dues:
+    made = Dues(
+        NODE, OWNER, OWNER, 7, 5, Standing(5, 3, 10, 0), (), fresh=0, agreed=True, budgets=5,
+        bounds=Bounds(10**6, 9_000),
+    )  # fmt: skip
+    return replace(made, **changes)
+
+
+def work(epoch: int, *, closed: bool, amount: int) -> Work:
+    return Work(epoch, 10, budgeted=True, closed=closed, waits=True, amount=amount, lost_at=60)
+
+
+def test_a_node_that_lacks_nothing_is_told_so() -> None:
+    assert rewards.missing(dues()) == []
+
+
+def test_what_a_node_lacks_is_named_with_its_remedy() -> None:
+    empty = Standing(0, 0, 0, 0)
+    assert rewards.missing(dues(standing=empty)) == ["no fees burned yet for its payout account"]
+    (told,) = rewards.missing(dues(payee=OTHER, agreed=False))
+    assert OTHER in told
+    assert f"freehold rewards allow {NODE}" in told
+    assert rewards.missing(dues(payee=NODE, agreed=False)) == []  # it is its own payout
+    assert "2 burned fees back no work" in rewards.missing(dues(fresh=2 * UNIT))[0]
+    assert rewards.missing(dues(fresh=1)) == []  # backs less than a unit of work
+    open_ = (work(3, closed=False, amount=5), work(4, closed=False, amount=5))
+    assert rewards.missing(dues(ended=open_)) == ["2 epochs are not closed"]
+    assert rewards.missing(dues(ended=open_[:1])) == ["an epoch is not closed"]
+    (lost,) = rewards.missing(dues(ended=(work(3, closed=False, amount=0),)))
+    assert "too late" in lost
+
+
+def test_the_json_tells_exact_amounts_and_what_is_an_estimate() -> None:
+    ended = (work(3, closed=True, amount=5), work(4, closed=False, amount=6))
+    told = rewards.to_json(dues(ended=ended, standing=Standing(5, 3, 10, 100)))
+    assert (told["claimable"], told["expected"], told["work"]) == (105, 6, 3)
+    assert cast("list[dict[str, object]]", told["waiting"])[1] == {
+        "epoch": 4, "work": 10, "closed": False, "at_most": 6, "exact": True,
+    }  # fmt: skip
+    assert json.loads(json.dumps(told)) == told
+
+
+def test_work_is_shown_as_bytes_for_a_day() -> None:
+    assert rewards.work(0) == "none"
+    assert rewards.work(86_400 * 1_000) == "1.0 GB for a day"
+
+
+def test_emission_is_shown_as_a_bar() -> None:
+    assert issuance.bar(0, 0).endswith("░ 0.00 %")
+    assert issuance.bar(1, 4) == "█" * 10 + "░" * 30 + " 25.00 %"
+    assert issuance.bar(39_999, 40_000).endswith("░ 99.99 %")
+
+
+def test_a_network_without_emission_says_so() -> None:
+    network = SimpleNamespace(contracts={}, name="old")
+    with pytest.raises(NotFoundError, match="old pays no rewards"):
+        rewards.require_economy(cast("Ledger", SimpleNamespace(network=network)))
+
+
+@pytest.mark.parametrize("error", [RefusedError, InsufficientFundsError])
+def test_a_refusal_that_leaves_nothing_done_ends_the_command(
+    monkeypatch: pytest.MonkeyPatch, error: type[RefusedError]
+) -> None:
+    sent: list[str] = []
+
+    def refuse(_ledger: object, _account: int, errand: Errand) -> None:
+        sent.append(errand.what)
+        raise error("no", remedy="-")
+
+    monkeypatch.setattr("freehold.node.dues.perform", refuse)
+    monkeypatch.setattr(rewards, "look", lambda *_: dues(ended=(work(3, closed=True, amount=5),)))
+    key = Key.from_secret(b"\x07" * 32)
+    with pytest.raises(error):
+        rewards.fetch(cast("Ledger", SimpleNamespace(key=key)), NODE, Screen(as_json=True))
+    # One refusal holds up nothing else; without coins nothing else can be sent.
+    assert sent == (["collect"] if error is InsufficientFundsError else ["collect", "claim"])
+
+
+# --- roots ---------------------------------------------------------------------------------------
+
+
+class Roots:
+    """The contract on an in-process chain, as the ledger's class of it."""
+
+    def __init__(self, market: stage.Market) -> None:
+        self.market, self.address = market, address(market.roots.address)
+
+    def final_root(self, epoch: int) -> int:
+        return int(self.market.roots.call("final_root", epoch))
+
+    def claimed(self, account: Address) -> int:
+        return int(self.market.roots.call("claimed", account.lower()))
+
+    def state(self) -> Any:
+        return self.market.state
+
+    def claim(
+        self, epoch: int, account: Address, grains: int, index: int, path: Sequence[int]
+    ) -> Any:
+        self.market.roots.send(
+            "claim", epoch, account.lower(), grains, index, list(path), sender=mallory.address
+        )
+        return SimpleNamespace(hash="0x01")
+
+
+@pytest.fixture
+def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
+    market = stage.deploy_market(deploy_world(Chain()))
+    roots = Roots(market)
+
+    def distributor(name: bytes) -> Address:
+        return roots.address if name == MARKET else ZERO_ADDRESS
+
+    made = SimpleNamespace(
+        network=SimpleNamespace(name="test", contracts={"roots": roots.address, "rewards": "0x"}),
+        roots=roots,
+        issuance=SimpleNamespace(distributor=distributor),
+        index=SimpleNamespace(events=lambda *_, **__: [], sync=lambda: 0),
+    )
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[object]:
+        yield made
+
+    monkeypatch.setattr(rewards, "open_ledger", opened)
+    monkeypatch.setattr(rewards, "open_account", opened)
+    return cast("Ledger", made)
+
+
+def settled(ledger: Ledger, folder: Path, *, epoch: int = 0) -> tuple[Tree, Path]:
+    """A final root of three accounts, and its leaves as served."""
+    amounts = {
+        address(who.address): grains * GRAIN for who, grains in ((alice, 70), (bob, 30), (carol, 5))
+    }
+    tree = Tree.of(amounts)
+    cast("Any", ledger.roots).market.settle(epoch, stage.same(tree))
+    (folder / "leaves").write_bytes(tree.data())
+    return tree, folder / "leaves"
+
+
+def made_proof(capsys: pytest.CaptureFixture[str], who: str, data: Path) -> dict[str, Any]:
+    capsys.readouterr()
+    rewards.proof(who, epoch=0, data=data, as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_a_proof_from_served_leaves_is_claimed_by_anyone(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, data = settled(ledger, tmp_path)
+    fields = made_proof(capsys, alice.address, data)
+    assert (fields["grains"], fields["due"]) == (70, 70 * GRAIN)
+    file = tmp_path / "proof.json"
+    file.write_text(json.dumps(fields))
+    rewards.claim(proof=file, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert (told["claimed"], told["account"]) == (70 * GRAIN, address(alice.address))
+    assert cast("Any", ledger.roots).market.world.balance(alice.address) == 70 * GRAIN
+    with pytest.raises(ConflictError, match="paid that already"):
+        rewards.claim(proof=file, as_json=True)
+    assert made_proof(capsys, alice.address, data)["due"] == 0
+
+
+def test_a_proof_is_shown_word_by_word(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree, data = settled(ledger, tmp_path)
+    rewards.proof(bob.address, epoch=0, data=data)
+    shown = capsys.readouterr().out
+    index = tree.index(address(bob.address))
+    assert all(f"0x{word:064x}" in shown for word in (tree.root, *tree.path(index)))
+
+
+def test_leaves_of_another_root_prove_nothing(ledger: Ledger, tmp_path: Path) -> None:
+    _, data = settled(ledger, tmp_path)
+    data.write_bytes(Tree.of({address(alice.address): 71 * GRAIN}).data())
+    with pytest.raises(IntegrityError, match="another root"):
+        leaf.prove(ledger, address(alice.address), epoch=0, market="models", data=data)
+    data.write_bytes(b"x" * 29)
+    with pytest.raises(IntegrityError, match="not whole leaves"):
+        leaf.prove(ledger, address(alice.address), epoch=0, market="models", data=data)
+
+
+def test_what_cannot_be_proven_is_said(ledger: Ledger, tmp_path: Path) -> None:
+    _, data = settled(ledger, tmp_path)
+    who = address(alice.address)
+    cases: list[tuple[dict[str, Any], type[FreeholdError], str]] = [
+        ({"epoch": 1, "market": "models", "data": data}, NotFoundError, "no final root"),
+        ({"epoch": 0, "market": "storage", "data": data}, NotFoundError, "not paid by roots"),
+        ({"epoch": 0, "market": "m" * 33, "data": data}, NotFoundError, "not paid by roots"),
+        ({"epoch": 0, "market": "models", "data": None}, NotFoundError, "needs the root's leaves"),
+        ({"epoch": 0, "market": "models", "data": tmp_path / "no"}, UsageError, "cannot be read"),
+    ]
+    for options, error, text in cases:
+        with pytest.raises(error, match=text):
+            leaf.prove(ledger, who, **options)
+    with pytest.raises(NotFoundError, match="earned nothing"):
+        leaf.prove(ledger, address(mallory.address), epoch=0, market="models", data=data)
+
+
+def test_a_changed_proof_is_refused_before_anything_is_sent(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, data = settled(ledger, tmp_path)
+    fields = made_proof(capsys, alice.address, data)
+    file = tmp_path / "proof.json"
+    changes: list[dict[str, object]] = [
+        {"grains": 71}, {"index": 3}, {"account": bob.address}, {"path": []},
+    ]  # fmt: skip
+    for change in changes:
+        file.write_text(json.dumps({**fields, **change}))
+        with pytest.raises(IntegrityError, match="does not lead"):
+            leaf.check(ledger, leaf.read(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{", UsageError),
+        ("[]", UsageError),
+        ("{}", UsageError),
+        ('{"freehold_proof": 2}', VersionError),
+        ('{"freehold_proof": 1}', UsageError),
+    ],
+)
+def test_a_file_that_is_no_proof(tmp_path: Path, text: str, error: type[FreeholdError]) -> None:
+    file = tmp_path / "proof.json"
+    file.write_text(text)
+    with pytest.raises(error):
+        leaf.read(file)
+
+
+def test_a_proof_with_wrong_words_is_no_proof(tmp_path: Path) -> None:
+    good = leaf.Proof("models", 0, NODE, 5, 1, (7,), 9)
+    file = tmp_path / "proof.json"
+    file.write_text(json.dumps(good.to_json()))
+    assert leaf.read(file) == good
+    changes: list[dict[str, object]] = [
+        {"path": [7]}, {"path": ["7"]}, {"path": ["0x" + "f" * 65]}, {"path": ["0x1"] * 33},
+        {"grains": -1}, {"index": 2**64}, {"account": "nobody"}, {"epoch": None},
+    ]  # fmt: skip
+    for change in changes:
+        file.write_text(json.dumps({**good.to_json(), **change}))
+        with pytest.raises(UsageError, match="is no proof"):
+            leaf.read(file)
+
+
+# --- earnings ------------------------------------------------------------------------------------
+
+
+def test_earnings_are_added_up_and_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    found = earnings.Earnings(
+        100,
+        (
+            earnings.Income(NODE, "storage", 3 * UNIT, 4 * UNIT),
+            earnings.Income(OWNER, "retrieval", UNIT, 0),
+        ),
+        (earnings.DealIncome(NODE, 9, OTHER, 3 * UNIT, live=False),),
+    )
+    told = found.to_json()
+    assert (told["earned"], told["forecast"], told["days"]) == (4 * UNIT, 4 * UNIT, 30)
+    earnings.show(Screen(as_json=False), found, "HOLD")
+    shown = capsys.readouterr().out
+    assert all(part in shown for part in ("together", "retrieval", "earnings in HOLD", "over"))
