@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from freehold.client.chain import Chain
 from freehold.client.peers import number, signature
-from freehold.client.session import Body, Session
-from freehold.domain.errors import AccessError, IntegrityError, NotFoundError
+from freehold.client.session import Body, LostError, Session
+from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
 from freehold.domain.ids import Address
 from freehold.domain.keys import recover
 from freehold.domain.network import Network
@@ -55,6 +55,8 @@ def finish(session: Session, upload: str, cid: str) -> None:
         session.ask("PUT", f"/piece/{cid}", headers={"Upload-Id": upload})
     except NotFoundError:
         session.ask("HEAD", f"/piece/{cid}")
+    except ConflictError as error:  # it crashed since it was sent the last bytes
+        raise LostError(error.message, remedy=error.remedy) from error
 
 
 @dataclass(frozen=True, slots=True)

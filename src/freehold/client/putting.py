@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -21,6 +22,7 @@ from freehold.client.peers import Peers
 from freehold.client.placing import Placing
 from freehold.client.quote import stake_needed
 from freehold.client.reserving import Reservations
+from freehold.client.session import LostError
 from freehold.client.source import Source, changed
 from freehold.client.timing import Timing
 from freehold.client.upload import Blueprint, Progress, Sealer, silent, spread
@@ -99,7 +101,8 @@ class Putter:
         carries the quote and comes before anything is sent.
         """
         blueprint = draft.blueprint
-        with self._sealer(source, draft, timing) as sealer:
+        with ExitStack() as stack:
+            sealer = stack.enter_context(self._sealer(source, draft, timing))
             term = draft.term_end - self._chain.now()
             placement = self._placing.plan(blueprint.layout, term=term, seed=blueprint.object_id)
             quote = self._placing.quote(source.size, blueprint.layout, term, placement)
@@ -110,6 +113,7 @@ class Putter:
                 work = _Work(draft, legs, list(placement.spares), repair_fee=quote.repair_fee)
                 rising = _Rising(progress, work)
                 self._send(work, source, sealer, rising)
+                stack.close()
                 return intent, self._complete(work, source, timing, rising)
 
     def resume(
@@ -220,7 +224,7 @@ class Putter:
         outcomes = spread(
             sealer,
             missing,
-            partial(self._channels, work, missing),
+            partial(self._channels, work, missing, sealer),
             then=partial(self._finish, work),
             progress=rising.tell,
         )
@@ -252,7 +256,7 @@ class Putter:
         except FreeholdError:
             self._keep(work, replace(leg, cid=""))
 
-    def _channels(self, work: _Work, slots: list[int]) -> dict[int, UploadChannel]:
+    def _channels(self, work: _Work, slots: list[int], sealer: Sealer) -> dict[int, UploadChannel]:
         """An upload for every slot; nodes that refuse one are replaced while spares last."""
         channels: dict[int, UploadChannel] = {}
 
@@ -261,7 +265,7 @@ class Putter:
 
         for _ in range(ROUNDS):
             left = [slot for slot in slots if slot not in channels]
-            if not left:
+            if not left or sealer.given_up:
                 return channels
             self._each(prepare, work, left)
         if len(channels) == len(slots):
@@ -318,7 +322,10 @@ class Putter:
         try:
             spares = work.spares or self._more_spares(work)
         except CapacityError as none_left:
-            raise error from none_left
+            if not isinstance(error, LostError):
+                raise error from none_left
+            self._keep(work, Leg(slot, work.legs[slot].node))
+            return
         work.spares = spares[1:]
         self._keep(work, Leg(slot, spares[0].node))
 

@@ -59,6 +59,10 @@ class DroppedError(UnavailableError):
     """The connection failed or the node asked to come back: trying again may help."""
 
 
+class LostError(IntegrityError):
+    """A node holds less of an upload than it took, as after a crash: it may be sent once more."""
+
+
 class StaleError(DroppedError):
     """A connection that had been idle turned out to be closed: a fresh one may work."""
 
@@ -304,8 +308,8 @@ class Session:
             remedy="Try again later; other nodes of the object can serve meanwhile.",
         )
 
-    def _lost(self, at: int, offset: int) -> IntegrityError:
-        return IntegrityError(
+    def _lost(self, at: int, offset: int) -> LostError:
+        return LostError(
             f"node {self.peer.node} holds {at} bytes of an upload, not the {offset} it took",
             remedy="The column is sent again, or to another node.",
         )

@@ -92,6 +92,8 @@ class Sealer:
         self._free: SimpleQueue[memoryview | None] = SimpleQueue()
         self._sealed: SimpleQueue[Segment | BaseException] = SimpleQueue()
         self._thread = Thread(target=self._run, name="seal", daemon=True)
+        self.given_up = False
+        """Whether nothing will be sent: those who still choose nodes may end."""
 
     def __enter__(self) -> Self:
         layout = self.blueprint.layout
@@ -200,6 +202,7 @@ def spread(
                     lane.give(segment, latch.drop)
             opening.result()
         except BaseException:
+            sealer.given_up = True
             for lane in lanes.values():
                 lane.stop()
             raise

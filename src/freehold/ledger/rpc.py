@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import httpx2
 
 from freehold.domain.errors import NotFoundError
 from freehold.domain.ids import Address
 from freehold.ledger import wire
-from freehold.ledger.pool import Endpoint, Pool, nobody
+from freehold.ledger.pool import BATCH_LIMIT, Call, Endpoint, Pool, nobody
 from freehold.ledger.values import Header, Log
 from freehold.ledger.wire import Json, RpcRefusal
 
@@ -100,17 +101,27 @@ class Rpc(Pool):
         """As ``call`` for each ``(to, calldata)``, in one exchange where there is no quorum."""
         if self.quorum > 1:
             return [self.call(to, data) for to, data in calls]
-        answers = self.request_many(
-            [("eth_call", ({"to": to, "data": "0x" + data.hex()}, "latest")) for to, data in calls]
-        )
-        return [self._shaped("eth_call", answer, wire.data) for answer in answers]
+        asked: list[Call] = [
+            ("eth_call", ({"to": to, "data": "0x" + data.hex()}, "latest")) for to, data in calls
+        ]
+        found: list[bytes] = []
+        for start in range(0, len(asked), BATCH_LIMIT):
+            part = asked[start : start + BATCH_LIMIT]
+            found += self._first(partial(self._ask_data, calls=part), "eth_call")
+        return found
+
+    def _ask_data(self, endpoint: Endpoint, calls: Sequence[Call]) -> list[bytes]:
+        return [wire.data(answer) for answer in self._ask(endpoint, calls)]
 
     def balance(self, account: Address) -> int:
         """An account's wei."""
         return self.agreed("eth_getBalance", account, read=wire.quantity)
 
     def purse(self, account: Address) -> tuple[int, int]:
-        """The latest block's base fee and an account's wei, in one exchange."""
+        """The latest block's base fee and an account's wei, in one exchange where there is no
+        quorum."""
+        if self.quorum > 1:
+            return self.header("latest").base_fee, self.balance(account)
         answers = self.request_many(
             [("eth_getBlockByNumber", ("latest", False)), ("eth_getBalance", (account, "latest"))]
         )

@@ -52,7 +52,7 @@ def parse(body: bytes, count: int, first_id: int) -> list[Json]:
         raise WireError("the answer is not a JSON-RPC object")
     if count > 1 and len(answers) == 1 and "error" in answers[0]:
         raise _refusal(answers[0]["error"])
-    by_id = {answer.get("id"): answer for answer in answers}
+    by_id = {number: a for a in answers if isinstance(number := a.get("id"), int)}
     wanted = range(first_id, first_id + count)
     if len(answers) != count or set(by_id) != set(wanted):
         raise WireError("the answer is for another request")

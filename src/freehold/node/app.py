@@ -194,7 +194,13 @@ class Api:
     def _create(self, account: Address, size: int) -> Upload:
         self._parts.standing.check_open(account)
         self._parts.standing.check_funds(account, size + self._parts.store.staged(account))
-        return self._parts.uploads.create(account, size)
+        upload = self._parts.uploads.create(account, size)
+        try:  # again: others of the account may have been let in by the same money
+            self._parts.standing.check_funds(account, self._parts.store.staged(account))
+        except BaseException:
+            self._parts.uploads.discard(upload.id, account)
+            raise
+        return upload
 
     async def upload_offset(self, request: Request) -> Response:
         account, name = await self._admit(request), request.path_params["id"]

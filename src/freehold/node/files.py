@@ -78,6 +78,8 @@ def publish_file(source: Path, target: Path) -> None:
             temporary.unlink(missing_ok=True)
             os.link(source, temporary)
             temporary.replace(target)
+            # Where both names are of one file already, a rename leaves them both.
+            temporary.unlink(missing_ok=True)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise

@@ -28,7 +28,7 @@ class Hasher(Protocol):
 class Session:
     """The open file and running hash of one upload; who holds ``busy`` alone may use it.
 
-    ``offset`` bytes were taken, ``synced`` of them are durable.
+    ``offset`` bytes were taken, ``synced`` of them are durable and recorded so.
     """
 
     def __init__(self, file: Path, offset: int, hasher: Hasher, memory: Buffers) -> None:
@@ -71,10 +71,9 @@ class Session:
 
         return job
 
-    def flush(self, reached: int) -> None:
-        """Make what was written durable: the first ``reached`` bytes."""
+    def flush(self) -> None:
+        """Make what was written durable."""
         self._blocks.flush()
-        self.synced = reached
 
     def settle(self) -> None:
         """As ``BlockFile.settle``."""
@@ -83,7 +82,6 @@ class Session:
     def sync(self) -> None:
         """Make everything that was taken durable."""
         self._blocks.sync()
-        self.synced = self.offset
 
     def trim(self) -> None:
         """As ``BlockFile.trim``."""

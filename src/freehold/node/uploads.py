@@ -151,18 +151,19 @@ class Uploads:
         session = self._held_session(found, found.size)
         # The session stays, held, until its record is gone: nobody else may open a file that
         # is about to be a piece.
-        again = False
+        synced = again = False
         try:
             piece, tree = session.hasher.finish()
             session.trim()
+            synced = True
             check_name(cid, piece)
             return self._adopt(found, session.file, piece, tree)
         except DiskFullError:
-            again = True
+            again = synced  # After a failed sync as in ``keep``: nobody knows what the disk holds.
             raise
         except BaseException:
             self._delete(upload)
-            remove_file(session.file)
+            self._remove_files(upload)
             raise
         finally:
             if again:
@@ -171,7 +172,7 @@ class Uploads:
                 self._forget(upload)
 
     def _adopt(self, upload: Upload, data: Path, piece: Piece, tree: bytes) -> Held:
-        tree_file = data.with_name(f"{upload.id}.tree")
+        tree_file = self._tree_file(upload.id)
         write_synced(tree_file, tree)
         return self._store.adopt(
             piece,
@@ -230,8 +231,7 @@ class Uploads:
             for upload, session in sessions.items():
                 try:
                     if session.busy.acquire(blocking=False):
-                        session.sync()
-                        self.record(upload, session.synced)
+                        self._sync(upload, session)
                 except FreeholdError as error:
                     _log.warning("upload %s goes on from before: %s", upload, error)
                 finally:
@@ -244,12 +244,16 @@ class Uploads:
         upload goes on from what was recorded before.
         """
         try:
-            session.sync()
-            self.record(upload.id, session.synced)
+            self._sync(upload.id, session)
         except BaseException:
             self._forget(upload.id)
             raise
         return _taken(upload, session)
+
+    def _sync(self, upload: str, session: Session) -> None:
+        session.sync()
+        self.record(upload, session.offset)
+        session.synced = session.offset
 
     def settle(self, upload: Upload, session: Session) -> Upload:
         """Write what was taken and give its memory back; called by the writer.
@@ -306,7 +310,14 @@ class Uploads:
             self._sessions.pop(upload, None)
         if session is not None:
             session.close()
+        self._remove_files(upload)
+
+    def _tree_file(self, upload: str) -> Path:
+        return self._store.incoming / f"{upload}.tree"
+
+    def _remove_files(self, upload: str) -> None:
         remove_file(self._store.incoming / upload)
+        remove_file(self._tree_file(upload))
 
     def _forget(self, upload: str) -> None:
         with self._lock:
@@ -365,8 +376,9 @@ class Writer:
     def _run(self, job: Callable[[], bool], reached: int) -> None:
         try:
             if job() and reached - self._session.synced >= CHECKPOINT:
-                self._session.flush(reached)
+                self._session.flush()
                 self._uploads.record(self._upload.id, reached)
+                self._session.synced = reached
         except BaseException:
             self._broken = True
             raise

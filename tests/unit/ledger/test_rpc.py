@@ -229,3 +229,30 @@ def test_a_receipt_of_a_dropped_block_does_not_count() -> None:
     }
     with Net(a=chain).rpc(A) as rpc:
         assert rpc.receipt("0x" + "11" * 32) is None
+
+
+def test_an_answer_whose_id_is_no_number_is_malformed() -> None:
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked = json.loads(request.content)
+        if isinstance(asked, dict):
+            return FakeChain().handle(request)
+        return httpx2.Response(200, json=[{"id": [each["id"]], "result": "0x"} for each in asked])
+
+    transport = httpx2.MockTransport(handle)
+    rpc = Rpc([A], chain_id=CHAIN_ID, rounds=1, sleep=lambda _: None, transport=transport)
+    with rpc, pytest.raises(IntegrityError):
+        rpc.call_many([(address(1), b""), (address(2), b"")])
+
+
+def test_a_purse_is_agreed_upon_by_a_quorum() -> None:
+    liar = FakeChain()
+    liar.answers["eth_getBalance"] = lambda _: "0x0"
+    with Net(a=liar, b=FakeChain(), c=FakeChain()).rpc(A, B, C, quorum=2) as rpc:
+        assert rpc.purse(address(1))[1] == 10**24
+
+
+def test_several_calls_pass_over_a_url_that_answers_in_a_wrong_shape() -> None:
+    broken = FakeChain()
+    broken.answers["eth_call"] = lambda _: 7
+    with Net(a=broken, b=FakeChain()).rpc(A, B) as rpc:
+        assert rpc.call_many([(address(1), b""), (address(2), b"")]) == [b"", b""]

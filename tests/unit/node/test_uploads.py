@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import resource
 import signal
 import threading
@@ -26,9 +27,7 @@ from unit.node.world import CLIENT, STRANGER, World, make
 ME = CLIENT.address
 
 
-def fill(
-    uploads: Uploads, upload: str, data: bytes, *, at: int = 0, keep: bool = False
-) -> Upload:
+def fill(uploads: Uploads, upload: str, data: bytes, *, at: int = 0, keep: bool = False) -> Upload:
     writer = uploads.write_from(upload, ME, at)
     try:
         writer.write(data)
@@ -319,3 +318,78 @@ def test_a_disk_that_fills_while_finishing_keeps_the_upload(world: World) -> Non
         uploads.finish(made.id, ME, commit(data).cid)
     assert uploads.offset(made.id, ME).offset == len(data)
     assert uploads.finish(made.id, ME, commit(data).cid).size == len(data)
+
+
+def sent(uploads: Uploads, data: bytes) -> Upload:
+    made = uploads.create(ME, len(data))
+    return fill(uploads, made.id, data)
+
+
+def test_a_piece_whose_sync_failed_is_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, data = world.node.uploads, bytes(range(200)) * 50
+    made = sent(uploads, data)
+
+    def full(_: int) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr("os.fdatasync", full)
+    with pytest.raises(DiskFullError):
+        uploads.finish(made.id, ME, commit(data).cid)
+    with pytest.raises(OffsetError):
+        uploads.finish(made.id, ME, commit(data).cid)
+    assert uploads.offset(made.id, ME).offset == 0
+    fill(uploads, made.id, data)
+    assert uploads.finish(made.id, ME, commit(data).cid).size == len(data)
+
+
+def test_what_is_told_to_be_durable_is_recorded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, told = world.node.uploads, list[int]()
+    made = uploads.create(ME, 10)
+
+    def record(upload: str, offset: int) -> None:
+        told.append(uploads.offset(upload, ME).durable)
+
+    monkeypatch.setattr(uploads, "record", record)
+    assert fill(uploads, made.id, bytes(10), keep=True).durable == 10
+    assert told == [0]
+
+
+def test_nothing_is_left_of_an_upload_whose_tree_had_no_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uploads, data = world.node.uploads, bytes(10)
+    made = sent(uploads, data)
+
+    def full(handle: int, _: bytes) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("freehold.node.files.write_all", full)
+        with pytest.raises(DiskFullError):
+            uploads.finish(made.id, ME, commit(data).cid)
+    uploads.discard(made.id, ME)
+    assert not list(world.node.store.incoming.iterdir())
+
+
+def test_a_piece_that_was_published_twice_leaves_with_all_its_names(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, data = world.node, bytes(10)
+    made, cid = sent(node.uploads, data), commit(data).cid
+
+    def full(*_: object, **__: object) -> None:
+        raise DiskFullError("full", remedy="-")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node.store, "_record", full)
+        with pytest.raises(DiskFullError):
+            node.uploads.finish(made.id, ME, cid)
+    node.uploads.finish(made.id, ME, cid)
+    node.store.give_up(cid, ME)
+    assert not list(node.store.piece_file(cid).parent.iterdir())
+    assert not list(node.store.tree_file(cid).parent.iterdir())
