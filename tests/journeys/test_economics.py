@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from freehold.audit.export import export
 from freehold.audit.verify import verify_live
 from freehold.cli.local import GENESIS, STAKE
 from freehold.client.token import Identity
@@ -26,6 +27,7 @@ from freehold.ledger.contracts.roots import header_words
 from freehold.ledger.contracts.token import FEE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.values import Event
 from journeys.books import SHARE_BPS, Books, books_of, told
 from journeys.court import NOBODY, Court, open_court, place, tree_of
 from journeys.seasons import (
@@ -41,6 +43,7 @@ from journeys.seasons import (
     skip_without_engine,
     wait_for,
 )
+from journeys.test_cli import freehold
 from journeys.test_node import PASSWORD, NodeProcess, join, open_deal, store
 from journeys.town import QUICK
 
@@ -242,6 +245,49 @@ def test_an_owner_who_is_his_own_client_ends_poorer(
         lost = begun - own.wealth()
         assert lost > 0
         assert lost == burned + treasury(ledger) - claimed
+
+
+def test_a_payout_is_reckoned_from_an_export_alone(tmp_path: Path) -> None:
+    path = tmp_path / "chain.jsonl"
+    with dealer(tmp_path, 1) as own:
+        ledger, node = own.ledger, own.nodes[0]
+        me = Identity(own.owner, ledger.network.domain("registry"), ledger, secrets.token_bytes)
+        store(node, me)
+        open_deal(ledger, node, me, ledger.now() + 100 * EPOCH)
+        while (paid := single_claim(ledger)) is None:
+            assert own.live() < EPOCHS, "no claim of a single epoch"
+        number = ledger.faults.set_of(node.key.address)
+        export(ledger.rpc, ledger.network, path)
+    epoch, amount = paid
+    assert amount > 0
+    for account in (str(number), node.key.address, own.owner.address):
+        asked = ("--chain", str(path), "--account", account, "--epoch", str(epoch))
+        report = freehold(tmp_path / "nobody", "verify", *asked)
+        assert report["passed"] is True
+        payouts = report["payouts"]
+        assert isinstance(payouts, list)
+        payout = payouts[0]
+        assert (payout["account"], payout["epoch"]) == (f"set {number}", epoch)
+        assert payout["earned"] == payout["paid"] == amount
+        assert payout["reason"] == ""
+        steps = {step["name"]: step["value"] for step in payout["steps"]}
+        assert steps["backed work of the account"] == steps["backed work of all"] > 0
+        assert steps["reward"] == steps["rewarded"] == amount
+
+
+def single_claim(ledger: Ledger) -> tuple[int, int] | None:
+    """The epoch and amount of a claim that paid the reward of one epoch; None before there is."""
+    ledger.index.sync()
+    rewards = told(ledger, "rewards", "Rewarded") + told(ledger, "rewards", "Claimed")
+    since: list[Event] = []
+    for event in sorted(rewards, key=lambda each: (each.block, each.index)):
+        if event.name == "Rewarded":
+            since.append(event)
+        elif len(since) == 1:
+            return since[0].number("epoch"), event.number("amount")
+        else:
+            since = []
+    return None
 
 
 def treasury(ledger: Ledger) -> int:

@@ -27,8 +27,10 @@ class Interface:
         return self.artifact.name
 
     def call_data(self, view: str, arguments: Sequence[object]) -> bytes:
-        """The input of a call."""
-        return self.artifact.calldata(view, arguments)
+        """The input of a call; fixed bytes may be 0x text, as claims have them."""
+        kinds = self.artifact.function(view, len(arguments)).inputs
+        given = [_packed(part, value) for part, value in zip(kinds, arguments, strict=True)]
+        return self.artifact.calldata(view, given)
 
     def read_call(self, data: bytes) -> tuple[str, Values] | None:
         """Name and arguments of a call; None where it is no call of this contract."""
@@ -72,6 +74,11 @@ def interface(contract: str) -> Interface:
     """The interface of a contract of this release."""
     found = artifact(contract)
     return Interface(found, {each.selector: each for each in found.functions.values()})
+
+
+def _packed(part: Parameter, value: object) -> object:
+    fixed = part.type == "bytes32" and isinstance(value, str)
+    return bytes.fromhex(str(value).removeprefix("0x")) if fixed else value
 
 
 def _named(parts: Sequence[Parameter], data: bytes, what: str) -> dict[str, Value]:

@@ -93,7 +93,7 @@ class Keys:
     def see(self, event: Event) -> None:
         """Note what an event names."""
         for kind, names in _RULES.get((event.contract, event.name), ()):
-            values = (event.args[name] for name in names)
+            values = (plain(event.args[name]) for name in names)
             key = tuple(value for value in values if isinstance(value, int | str))
             seen = self._seen[kind]
             seen[key] = None
@@ -133,6 +133,9 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "staker": (("staking", "stake_of"), ("staking", "claimable")),
     "entry": (("staking", "entry"),),
     "account": (("payments", "account"),),
+    "payable": (("payments", "fees"),),
+    "auctioneer": (("payments", "auction"),),
+    "goods": (("auction", "last_sale"),),
     "rail": (("payments", "rail"),),
     "round": (("beacon", "round"),),
     "set": (("pdp", "set"),),
@@ -147,10 +150,12 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
         )
     ),
     "budget": (("issuance", "budget"),),
+    "draw": (("issuance", "drawn"),),
     "allocator": (("issuance", "allocators"),),
     "allocation": (("issuance", "claimed"),),
     "rewards": tuple(("rewards", view) for view in ("emitted", "claimed", "source", "market")),
     "work": (("rewards", "account"),),
+    "wait": (("rewards", "waiting"),),
     "rate": (("rewards", "rates"),),
     "payee": (("rewards", "backed_fees"),),
     "roots": tuple(("roots", view) for view in ("state", "quorum", "funded", "parameters")),
@@ -160,14 +165,20 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "earner": (("roots", "claimed"),),
 }  # fmt: skip
 _GROWING = frozenset(
-    {"entry", "rail", "round", "piece", "deal", "column", "budget", "rate", "position", "root"}
-)
+    {
+        "entry", "rail", "round", "piece", "deal", "column", "budget", "draw", "wait", "rate",
+        "position", "root",
+    }
+)  # fmt: skip
 _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("token", "Transfer"): (("holder", ("sender",)), ("holder", ("receiver",))),
     ("registry", "NodeRegistered"): (("node", ("node",)),),
     ("staking", "Staked"): (("staker", ("staker", "node")),),
     ("staking", "Rewarded"): (("staker", ("owner", "node")),),
     ("staking", "Unbonded"): (("entry", ("staker", "node", "entry")),),
+    ("payments", "TokenSet"): (("payable", ("token",)),),
+    ("payments", "AuctionSet"): (("auctioneer", ()),),
+    ("auction", "Arrived"): (("goods", ("token",)),),
     ("payments", "Deposited"): (("account", ("token", "owner")),),
     ("payments", "RailOpened"): (
         ("rail", ("rail",)),
@@ -190,10 +201,11 @@ _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("storage", "ColumnOpened"): (("column", ("deal", "slot")),),
     ("issuance", "SplitSet"): (("issuance", ()),),
     ("issuance", "EpochClosed"): (("budget", ("epoch",)),),
+    ("issuance", "Drawn"): (("draw", ("epoch", "market")),),
     ("issuance", "AllocatorSet"): (("allocator", ("account",)),),
     ("issuance", "Vested"): (("allocation", ("allocation",)),),
     ("rewards", "SourceSet"): (("rewards", ()),),
-    ("rewards", "WorkWaits"): (("work", ("account",)),),
+    ("rewards", "WorkWaits"): (("work", ("account",)), ("wait", ("account", "epoch"))),
     ("rewards", "Backed"): (("work", ("account",)), ("payee", ("payee",))),
     ("rewards", "EpochClosed"): (("rate", ("epoch",)),),
     ("roots", "ParametersSet"): (("roots", ()),),

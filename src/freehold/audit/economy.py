@@ -1,6 +1,6 @@
-"""The token's economy in one model: what is minted, for which work, and to whom it goes.
+"""The token's economy in one model: what is minted, for which work, to whom it goes, what burns.
 
-A network may lack any of the three contracts: what is there is recomputed.
+A network may lack any of the four contracts: what is there is recomputed.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
+from freehold.audit.auction import Auction
 from freehold.audit.balances import Balances
 from freehold.audit.claims import Question
 from freehold.audit.deployment import integer
@@ -28,7 +29,7 @@ Made = Callable[[str], Mapping[str, Value]]
 
 
 class Economy:
-    """Issuance, rewards and roots of a network, each None where there is none."""
+    """Issuance, rewards, roots and auction of a network, each None where there is none."""
 
     def __init__(
         self, network: Network, made: Made, *, balances: Balances, payments: Payments,
@@ -39,6 +40,7 @@ class Economy:
         self.issuance = self._issuance(made, counts) if "issuance" in self._at else None
         self.rewards = self._rewards(made, counts) if "rewards" in self._at else None
         self.roots = self._roots(network, made, counts) if "roots" in self._at else None
+        self.auction = self._auction(made, counts) if "auction" in self._at else None
         self._connect()
         if self.rewards is not None and made("pdp").get("sink_") == self._at["rewards"]:
             self.rewards.period = integer(made("beacon"), "period")
@@ -48,7 +50,7 @@ class Economy:
         route = {
             "issuance": self._emission, "rewards": self._work, "roots": self._root,
             "governor": self._governor, "token": self._token, "pdp": self._proof,
-            "staking": self._stake,
+            "staking": self._stake, "auction": self._sale,
         }.get(event.contract)  # fmt: skip
         if route is not None:
             route(event)
@@ -61,6 +63,8 @@ class Economy:
             self.rewards.finish(event.spot("rewards"))
         if self.roots is not None:
             self.roots.finish(event)
+        if self.auction is not None:
+            self.auction.finish(event.spot("auction"))
 
     def check(self, spot: Spot) -> None:
         """Differs unless the contracts hold what they owe, and no more was minted than planned."""
@@ -82,7 +86,10 @@ class Economy:
     def answer(self, question: Question) -> list[object] | None:
         """What a view must say now; None for views that are not modelled."""
         contract, view, arguments = question
-        models = {"issuance": self.issuance, "rewards": self.rewards, "roots": self.roots}
+        models = {
+            "issuance": self.issuance, "rewards": self.rewards, "roots": self.roots,
+            "auction": self.auction,
+        }  # fmt: skip
         found = models.get(contract)
         return None if found is None else found.answer(view, arguments)
 
@@ -102,6 +109,8 @@ class Economy:
             found["rewards claimed"] = self.rewards.claimed
         if self.roots is not None:
             found["roots claimed"] = self.roots.leaves.paid
+        if self.auction is not None:
+            found["burned by sales"] = self.auction.burned
         return found
 
     def hidden(self) -> dict[str, int]:
@@ -114,15 +123,22 @@ class Economy:
             found["claims of roots"] += self.roots.leaves.hidden
         return dict(found)
 
+    def notes(self) -> list[str]:
+        """What happened and was not counted, by the network's own rules."""
+        if self.rewards is None or not self.rewards.untold:
+            return []
+        count = self.rewards.untold
+        return [f"proofs whose work did not arrive at the rewards, so that it counts not: {count}"]
+
     # Building
 
     def _issuance(self, made: Made, counts: Counter[str]) -> Issuance:
-        me = self._at["issuance"]
+        me, cap = self._at["issuance"], integer(made("token"), "cap")
         delays = Delays(
             integer(made("governor"), "delay"), integer(made("staking"), "unbonding_period")
         )
         return Issuance(
-            made("issuance"), cap=integer(made("token"), "cap"), delays=delays,
+            made("issuance"), free=lambda: cap - self._balances.minted, delays=delays,
             alone=lambda: self._balances.minters == {me}, counts=counts,
         )  # fmt: skip
 
@@ -139,6 +155,10 @@ class Economy:
         roots = Roots(network, made("roots"), counts)
         roots.leaves.payout_of, roots.leaves.owner_of = self._registry.payout, self._registry.owner
         return roots
+
+    def _auction(self, made: Made, counts: Counter[str]) -> Auction:
+        at = self._at
+        return Auction(made("auction"), contract=at["auction"], token=at["token"], counts=counts)
 
     def _connect(self) -> None:
         issuance, rewards = self.issuance, self.rewards
@@ -183,6 +203,10 @@ class Economy:
         if self.roots is not None:
             self.roots.apply(event)
 
+    def _sale(self, event: Event) -> None:
+        if self.auction is not None:
+            self.auction.apply(event)
+
     def _governor(self, event: Event) -> None:
         if self.issuance is not None:
             self.issuance.delays.apply(event)
@@ -195,6 +219,8 @@ class Economy:
         burned = event.address("recipient") == ZERO_ADDRESS
         if self.roots is not None and burned and event.address("sender") == self._at["roots"]:
             self.roots.see_burn(event)
+        if self.auction is not None and burned:
+            self.auction.see_burn(event)
 
     def _proof(self, event: Event) -> None:
         if self.rewards is None:

@@ -82,11 +82,12 @@ class Allocator:
 
 
 class Issuance:
-    """The issuance contract's state, recomputed; ``alone`` tells whether nobody else may mint."""
+    """The issuance contract's state, recomputed; ``alone`` tells whether nobody else may mint, and
+    ``free`` how much the token's cap still leaves."""
 
     def __init__(
-        self, made: Fields, *, cap: int, delays: Delays, alone: Callable[[], bool],
-        counts: Counter[str],
+        self, made: Fields, *, free: Callable[[], int], delays: Delays,
+        alone: Callable[[], bool], counts: Counter[str],
     ) -> None:  # fmt: skip
         terms = dict(inputs.struct(made, "plan_"))
         self.window, self._reserve = inputs.number(terms, "window"), inputs.number(terms, "budget")
@@ -97,7 +98,7 @@ class Issuance:
         self._first_shares = _shares(inputs.structs(made, "shares"))
         self._allocations = inputs.structs(made, "allocations")
         self.progress = Progress.start(self.plan, epoch_seconds=self.epoch_seconds)
-        self.delays, self._alone, self._counts = delays, alone, counts
+        self.delays, self._free, self._alone, self._counts = delays, free, alone, counts
         self.powers: dict[Address, Power] = {}
         self.power = ZERO_ADDRESS
         self.epochs: list[Closed] = []
@@ -110,7 +111,6 @@ class Issuance:
         self._distributors: dict[bytes, Distributor] = {}
         self._allocators: dict[Address, Allocator] = {}
         self._due: Counter[tuple[str, int, int]] = Counter()
-        self._check_reserve(cap)
         self._routes: dict[str, Callable[[Event], None]] = {
             "EpochClosed": self._closed, "Drawn": self._drawn, "Granted": self._granted,
             "Vested": self._vested, "SplitSet": self._split, "PowerSet": self._power_set,
@@ -161,6 +161,9 @@ class Issuance:
 
     def answer(self, view: str, arguments: tuple[int | str, ...]) -> list[object] | None:
         """What a view must say now; None for views that are not modelled."""
+        if view == "drawn":
+            epoch, market = arguments
+            return [self.drawn[int(epoch), bytes.fromhex(str(market).removeprefix("0x"))]]
         if arguments and isinstance(arguments[0], int):
             return self._numbered(view, arguments[0])
         if arguments and view == "allocators":
@@ -229,6 +232,7 @@ class Issuance:
         shares = _shares(listed)
         if not self.splits:
             spot.same("the first split", expected=self._first_shares, found=shares)
+            self._check_reserve(spot)
         else:
             ended = self.ended(event.time)
             spot.same("ended epochs that are closed", expected=ended, found=len(self.epochs))
@@ -290,11 +294,13 @@ class Issuance:
         self.vested_total += due
         self._due[event.address("beneficiary"), due, VESTING] += 1
 
-    def _check_reserve(self, cap: int) -> None:
-        """Differs unless all that may ever be minted here fits under the token's cap."""
+    def _check_reserve(self, spot: Spot) -> None:
+        """Differs unless all that may ever be minted here fits, at its creation, under the cap."""
         allocated = sum(inputs.number(each, "amount") for each in self._allocations)
-        within = self.plan.limit + self._reserve + allocated <= cap
-        Spot(CHECK).same("schedule, budgets, allocations in the cap", expected=True, found=within)
+        within = self.plan.limit + self._reserve + allocated <= self._free()
+        spot.same(
+            "schedule, budgets, allocations in what the cap leaves", expected=True, found=within
+        )
 
 
 def _shares(listed: list[Fields]) -> dict[bytes, int]:

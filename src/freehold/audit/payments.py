@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from freehold.audit import abi
 from freehold.audit.accounts import Account, Accounts, check_solvent
 from freehold.audit.events import Event
+from freehold.audit.fees import Fees
 from freehold.audit.rails import Arbiter, Rail, Settings
 from freehold.audit.report import Spot
 from freehold.domain.errors import AccessError
@@ -40,7 +41,7 @@ class Payments:
         self.accounts = Accounts()
         self.rails: dict[int, Rail] = {}
         self.settings = Settings()
-        self.fees: dict[str, int] = {}
+        self.fees = Fees(network.contracts.get("auction"))
         self.burned = 0
         self.burned_for: Counter[tuple[str, str]] = Counter()
         self.paid = 0
@@ -58,7 +59,7 @@ class Payments:
             "VoucherClosing": self._voucher_closing, "VoucherClosed": self._voucher_closed,
             "Movement": self._moved, "TokenSet": self._token_set, "MarketSet": self._market_set,
             "FeesSet": self._fees_set, "DelaysSet": self._delays_set,
-            "TreasurySet": self._treasury_set,
+            "TreasurySet": self._treasury_set, "AuctionSet": self.fees.name_auction,
         }  # fmt: skip
 
     def apply(self, event: Event) -> None:
@@ -79,7 +80,9 @@ class Payments:
         """What a view must say now; None for views that are not modelled."""
         if view == "rail" and isinstance(arguments[0], int):
             return [self.rails[arguments[0]].shown()]
-        return None
+        if view == "fees":
+            return [self.fees.kept.get(str(arguments[0]), 0)]
+        return [self.fees.auction] if view == "auction" else None
 
     # Accounts
 
@@ -327,7 +330,7 @@ class Payments:
 
     def _split(self, token: Address, fee: int) -> tuple[int, int]:
         if token != self._token:
-            self.fees[token] = self.fees.get(token, 0) + fee
+            self.fees.keep(token, fee)
             self.accounts.add_total(token, -fee)
             return fee, 0
         burning = fee * self.settings.burn_bps // BPS
@@ -342,10 +345,7 @@ class Payments:
         if event.number("purpose") == FEE and not taken:
             self._kept += event.number("amount")
         elif event.number("purpose") == FEE:
-            token = event.address("token")
-            self.fees[token] = self.fees.get(token, 0) - event.number("amount")
-            enough = self.fees[token] >= 0
-            event.spot(CHECK).same("fees that were taken", expected=True, found=enough)
+            self.fees.push(event)
 
     def _burns(self, event: Event) -> bool:
         burned = event.address("receiver") == ZERO_ADDRESS

@@ -167,6 +167,8 @@ class Rewards:
         numbers = [each for each in arguments if isinstance(each, int)]
         if view == "account":
             return [self.accounts.get(numbers[0], Account()).shown()]
+        if view == "waiting":
+            return [self.accounts.get(numbers[0], Account()).waiting.get(numbers[1], 0)]
         if view == "rates":
             found = self.rates.get(numbers[0])
             return [0 if found is None else found.rate]

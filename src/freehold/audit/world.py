@@ -125,11 +125,12 @@ class World:
             "proofs": models.proofs.hidden, "requests or acceptances": models.deals.hidden,
             **models.economy.hidden(),
         }  # fmt: skip
-        return [
+        found = [
             f"{count} {what} were passed on by other contracts in a form that cannot be read"
             for what, count in hidden.items()
             if count
         ]
+        return [*found, *models.economy.notes()]
 
 
 class Answers(Protocol):
@@ -206,7 +207,7 @@ class Models:
             return
         at, spot = self.network.contracts, Spot("solvency", Place(block.line, block.header.number))
         token = at["token"]
-        owed = self.payments.accounts.totals.get(token, 0) + self.payments.fees.get(token, 0)
+        owed = self.payments.accounts.totals.get(token, 0)
         covered = self.balances.of(at["payments"]) >= owed
         spot.same("payments holding what its accounts have", expected=True, found=covered)
         covered = self.balances.of(at["staking"]) >= self.stakes.held

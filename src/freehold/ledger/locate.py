@@ -41,7 +41,10 @@ _KNOWN = {
     "rewards": ("token", "payments", "registry", "staking", "governor"),
     "issuance": ("token", "governor"),
     "roots": ("token", "payments", "registry", "governor"),
+    "auction": ("token",),
 }
+_CALLED = {("auction", "token"): "network_token"}
+"""Where a contract's view of another is not called as that one is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,7 @@ def locate(
         if reader.read("registry", registry, "network_id") != network_id:
             raise _not_here(registry, "it belongs to another network")
         contracts = _contracts(reader, registry)
-        contracts |= _economy(reader, contracts)
+        contracts |= _auction(reader, contracts) | _economy(reader, contracts)
         return Network(
             name=convert(str, reader.read("token", contracts["token"], "name")).lower(),
             chain_id=chain_id,
@@ -101,6 +104,12 @@ def _contracts(reader: _Reader, registry: Address) -> dict[str, Address]:
         if reader.address("storage", market, "registry") == registry:
             return found
     raise _not_here(registry, "no storage market is listed in its governor")
+
+
+def _auction(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Address]:
+    """The auction that the payments name; left out where none is, or it burns another token."""
+    found = reader.address("payments", contracts["payments"], "auction")
+    return {"auction": found} if _knows(reader, "auction", found, contracts, {}) else {}
 
 
 def _economy(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Address]:
@@ -134,7 +143,8 @@ def _knows(
     """Whether such a contract is there and names this network's others, and those of ``wired``."""
     if at == ZERO_ADDRESS:
         return False
-    told = {name: contracts[name] for name in _KNOWN[contract]} | dict(wired)
+    names = {_CALLED.get((contract, name), name): contracts[name] for name in _KNOWN[contract]}
+    told = names | dict(wired)
     try:
         return all(reader.address(contract, at, name) == place for name, place in told.items())
     except (IntegrityError, RpcRefusal):

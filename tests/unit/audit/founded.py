@@ -20,10 +20,12 @@ from contracts.recording import Recording, address, plain
 from contracts.roots import LENGTH, RULES, watchers
 from contracts.roots import Market as RootMarket
 from contracts.world import World, alice, bob, deploy_world, guardian, mallory
+from freehold.audit import claims
 from freehold.audit.events import Event
 from freehold.audit.report import Differs, Spot
 from freehold.audit.world import Models
 from freehold.domain.network import Network
+from freehold.economics.pricing import Terms
 from freehold.economics.schedules.plan import GEOMETRIC, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 
@@ -34,6 +36,7 @@ PLAN = Plan(
     kind=GEOMETRIC, limit=10**16, amount=2 * 10**15, step=EPOCH, factor=7 * 10**17, steps=40
 )
 PER_TOKEN, SHARE_BPS = 5_000_000, 9_000
+LOTS = Terms(lowest=100, highest=100_000, half_life=600, factor_bps=40_000)
 BUDGET, WINDOW = 10**6, 4
 ALLOCATIONS = [
     (alice.address, 1_000, GENESIS, 2 * PERIOD, 0),
@@ -85,7 +88,7 @@ def constructed(contract: Contract, arguments: Sequence[Any]) -> Mapping[str, An
 
 
 class Founded:
-    """A market with issuance, rewards and roots; `grantor` may grant, `public` draws a share."""
+    """A market with issuance, rewards, roots and auction; `public` draws a share."""
 
     def __init__(self, *, plan: Plan = PLAN, per_token: int = PER_TOKEN) -> None:
         self.chain = Chain()
@@ -111,6 +114,10 @@ class Founded:
             world.registry.address, governor, NETWORK_ID, GENESIS, LENGTH, RULES, sender=by,
         )  # fmt: skip
         self.roots = RootMarket(world, roots)
+        self.auction = self.chain.deploy(
+            "auction", world.token.address, LOTS.lowest, LOTS.highest, LOTS.half_life,
+            LOTS.factor_bps, sender=by,
+        )  # fmt: skip
         self.public = world.puppet()
         self._wire(plan)
         self.events: list[Event] = []
@@ -131,6 +138,7 @@ class Founded:
             (STORAGE, self.rewards), (UNSEEN, self.roots.roots), (PUBLIC, self.public),
         ):  # fmt: skip
             world.setup(issuance, "set_distributor", market, drawer.address)
+        world.setup(world.payments, "set_auction", self.auction.address)
         if plan.storage:
             world.setup(issuance, "set_power", self.rewards.address)
         world.setup(issuance, "set_allocator", bob.address, BUDGET // 2)
@@ -159,10 +167,12 @@ class Founded:
         """A view says what its model says."""
         place: Contract = {
             "issuance": self.issuance, "rewards": self.rewards, "roots": self.roots.roots,
+            "auction": self.auction, "payments": self.world.payments,
         }[contract]  # fmt: skip
         found = place.call(view, *arguments)
         told: Any = [plain(each) for each in (found if isinstance(found, tuple) else (found,))]
-        question = (contract, view, tuple(plain(each) for each in arguments))
+        asked: Any = tuple(claims.plain(plain(each)) for each in arguments)
+        question = (contract, view, asked)
         if (contract, view) == ("rewards", "account"):
             told = self.models.economy.same_account(question, told, self.chain.now)
         assert self.models.answer(question, self.chain.now) == told, question

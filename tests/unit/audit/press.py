@@ -27,7 +27,9 @@ GENESIS = 1_800_000_000
 PERIOD, GRACE, WINDOW, UNBONDING, CAP = 1_000, 200, 300, 86_400, 10**27
 FIRST = 5
 EPOCH = 900
-ECONOMY = ("issuance", "rewards", "roots")
+ECONOMY = ("issuance", "rewards", "roots", "auction")
+FOREIGN = checksum(b"\x11" * 20)
+LOTS = [100, 1_000, 600, 15_000]
 PLAN = Plan(kind=GEOMETRIC, limit=10**9, amount=1_000, step=EPOCH, factor=10**18, steps=1_000)
 TERMS = PLAN.terms(budget=0, window=9)
 SHARES = [(b"storage".ljust(32, b"\0"), 6_001)]
@@ -58,7 +60,7 @@ class Press:
 
     def deploy(self, *, economy: bool = False) -> None:
         """One block that creates all contracts, with what their constructors log; with
-        ``economy`` those of emission and rewards too."""
+        ``economy`` those of emission, rewards and auction too."""
         names = (*CONTRACTS, *ECONOMY) if economy else CONTRACTS
         for offset, name in enumerate(names):
             pair: list[rlp.Item] = [raw_address(SENDER), rlp.number(offset)]
@@ -102,6 +104,7 @@ class Press:
             "rewards": [*parts, at["issuance"], at["governor"], GENESIS, EPOCH, 10**6, 9_000],
             "roots": [*parts[:2], at["issuance"], at["registry"], at["governor"], NETWORK_ID,
                       GENESIS, EPOCH, rules],
+            "auction": [at["token"], *LOTS],
         }  # fmt: skip
 
     def block(
@@ -212,7 +215,8 @@ def small() -> Press:
 
 
 def earning() -> Press:
-    """A history of an economy: two epochs are closed, and a share of one is drawn."""
+    """A history of an economy: two epochs are closed, a share of one is drawn, and most of that
+    burns for half a lot."""
     press = Press()
     press.deploy(economy=True)
     at, market = press.contracts, SHARES[0][0]
@@ -232,7 +236,23 @@ def earning() -> Press:
         Log("token", "Movement", [at["token"], ZERO_ADDRESS, SENDER, 600, 4]),
     ])  # fmt: skip
     press.call("rewards", "close", [0], [Log("rewards", "EpochClosed", [0, 0, 0, 0])])
+    _sell(press)
     return press
+
+
+def _sell(press: Press) -> None:
+    """Goods of a foreign token arrive, and half of them are sold."""
+    at = press.contracts
+    press.call("governor", "setup_call", [at["payments"], b"1234"],
+               [Log("payments", "AuctionSet", [at["auction"]])])  # fmt: skip
+    press.call("auction", "take_in", [FOREIGN],
+               [Log("auction", "Arrived", [FOREIGN, 1_000, 1_000, 1_000])])  # fmt: skip
+    press.call("auction", "buy", [FOREIGN, 500, SENDER, 499, 500, press.time + 2], [
+        Log("token", "Transfer", [SENDER, ZERO_ADDRESS, 499]),
+        Log("token", "Movement", [at["token"], SENDER, ZERO_ADDRESS, 499, 6]),
+        Log("auction", "Movement", [FOREIGN, at["auction"], SENDER, 500, 5]),
+        Log("auction", "Sold", [FOREIGN, SENDER, SENDER, 500, 499, 500, 500, 624]),
+    ])  # fmt: skip
 
 
 EARNED: list[tuple[Question, list[Value]]] = [
@@ -240,8 +260,12 @@ EARNED: list[tuple[Question, list[Value]]] = [
     (("issuance", "scheduled_total", ()), [2_000]),
     (("issuance", "drawn_total", ()), [600]),
     (("issuance", "budget", (1,)), [1_000, 1]),
+    (("issuance", "drawn", (1, "0x" + SHARES[0][0].hex())), [600]),
     (("rewards", "emitted", ()), [0]),
     (("rewards", "account", (1,)), [{"epoch": 0, "weight": 0, "credit": 0, "reward": 0}]),
+    (("rewards", "waiting", (1, 0)), [0]),
+    (("auction", "last_sale", (FOREIGN,)), [{"amount": 500, "price": 499}]),
+    (("payments", "fees", (FOREIGN,)), [0]),
     (("roots", "state", ()),
      [{"final": 1, "tip": 1, "next_epoch": 0, "tip_total": 0, "final_total": 0}]),
     (("roots", "parameters", ()), [dict(RULES)]),

@@ -9,14 +9,28 @@ import pytest
 from eth_utils.crypto import keccak
 
 from freehold.audit import abi, rlp
+from freehold.audit.abi import Values
+from freehold.audit.claims import Keys
+from freehold.audit.events import Event
 from freehold.audit.export import Exporter, Summary, export
 from freehold.audit.receipts import Receipt
+from freehold.audit.report import Place
 from freehold.audit.transactions import Transaction
 from freehold.audit.verify import verify_file, verify_live
 from freehold.domain.errors import ConflictError, UnavailableError
 from freehold.ledger.abi import pack_all
 from freehold.ledger.wire import Json
-from unit.audit.press import FIRST, SENDER, Log, Press, answers, small
+from unit.audit.press import (
+    FIRST,
+    FOREIGN,
+    SENDER,
+    SHARES,
+    Log,
+    Press,
+    answers,
+    earning,
+    small,
+)
 
 
 class Chain:
@@ -204,3 +218,30 @@ def test_live_names_an_rpc_with_another_head() -> None:
     report = verify_live([one, other], one.press.network())
     assert report.passed
     assert report.notes == ("RPC 2 could not be asked: the line is down",)
+
+
+def test_draws_and_waiting_work_are_asked_for_by_market_and_epoch() -> None:
+    """The name of a market stands in a claim as text, and in the call as bytes again."""
+    keys, press = Keys(), earning()
+    market = "0x" + SHARES[0][0].hex()
+    place, transaction = Place(), Transaction(b"", b"", 0, None, b"")
+    told: list[tuple[str, str, Values]] = [
+        ("issuance", "Drawn", {"market": SHARES[0][0], "epoch": 3, "to": SENDER, "amount": 1}),
+        ("rewards", "WorkWaits", {"account": 1, "epoch": 3, "weight": 5}),
+        ("auction", "Arrived", {"token": FOREIGN}),
+        ("payments", "AuctionSet", {"auction": press.contracts["auction"]}),
+        ("payments", "TokenSet", {"token": FOREIGN}),
+    ]
+    for contract, name, args in told:
+        keys.see(Event(contract, name, args, 0, 0, place, transaction))
+    asked = list(keys.questions())
+    for question in (
+        ("issuance", "drawn", (3, market)),
+        ("rewards", "waiting", (1, 3)),
+        ("auction", "last_sale", (FOREIGN,)),
+        ("payments", "auction", ()),
+        ("payments", "fees", (FOREIGN,)),
+    ):
+        assert question in asked
+    calldata = abi.interface("issuance").call_data("drawn", [3, market])
+    assert calldata == abi.interface("issuance").call_data("drawn", [3, SHARES[0][0]])

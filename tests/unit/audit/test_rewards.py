@@ -16,6 +16,7 @@ from freehold.audit.events import Event
 from freehold.audit.payout import Payout
 from freehold.audit.reckoner import Reckoner
 from freehold.audit.report import Differs
+from freehold.audit.world import World
 from freehold.domain.errors import NotFoundError, UsageError
 from unit.audit.founded import EPOCH, PER_TOKEN, SHARES, Founded, differs, lied, occasions
 
@@ -56,6 +57,8 @@ def compare(founded: Founded, nodes: list[Node]) -> None:
     for node in nodes:
         founded.agree("rewards", "account", node.set_id)
         founded.agree("rewards", "backed_fees", node.owner.address)
+        for epoch in range(int(founded.rewards.call("epoch"))):
+            founded.agree("rewards", "waiting", node.set_id, epoch)
     for epoch in range(int(founded.rewards.call("epoch"))):
         founded.agree("rewards", "rates", epoch)
     founded.agree("issuance", "drawn_total")
@@ -140,6 +143,11 @@ def test_work_that_was_not_told_earns_nothing() -> None:
     assert heard is not None
     assert silent is not None
     assert silent.untold == 1
+    for lived, notes in ((models, []), (before, ["proofs whose work did not arrive at the rewards, "
+                                                 "so that it counts not: 1"])):  # fmt: skip
+        world = World(founded.network, Counter())
+        world._models = lived
+        assert world.notes() == notes
     assert sum(silent.totals.values()) <= sum(heard.totals.values())
     with pytest.raises(Differs, match="work of the proof"):
         founded.replay([*events[:at], proof, lied(untold, "work")], founded.fresh())

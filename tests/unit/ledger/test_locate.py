@@ -60,6 +60,28 @@ class Reader:
         return answer
 
 
+AUCTION = address(5)
+
+
+@pytest.mark.parametrize(
+    ("named", "burned", "expected"),
+    [
+        (AUCTION, CONTRACTS["token"], {"auction": AUCTION}),
+        (ZERO_ADDRESS, CONTRACTS["token"], NONE),
+        (AUCTION, OTHER, NONE),
+        (OTHER, CONTRACTS["token"], NONE),
+    ],
+)
+def test_an_auction_that_does_not_burn_the_token_is_left_out(
+    named: Address, burned: Address, expected: dict[str, Address]
+) -> None:
+    told: Answers = {
+        ("payments", CONTRACTS["payments"], "auction"): named,
+        ("auction", AUCTION, "network_token"): burned,
+    }
+    assert locate._auction(cast("locate._Reader", Reader(told)), CONTRACTS) == expected
+
+
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
