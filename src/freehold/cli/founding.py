@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from freehold.cli.allocations import Allocation
 from freehold.cli.home import Home
 from freehold.cli.screen import Screen
 from freehold.domain import money
@@ -13,7 +14,7 @@ from freehold.domain.clock import SystemClock
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
-from freehold.domain.money import UNIT
+from freehold.domain.money import UNIT, show
 from freehold.domain.network import Network
 from freehold.economics.schedules import geometric
 from freehold.economics.schedules.plan import GEOMETRIC, WINDOW_MAX, Plan
@@ -36,7 +37,9 @@ class Wanted:
 
     ``genesis``, ``cap`` and the schedule's ``first`` month in base units, ``factor`` in 10^-18,
     ``epoch`` and ``period`` in seconds, ``split`` (storage, models) and fees in basis points.
-    ``first``, ``factor`` and ``months`` belong to the model ``own`` alone.
+    ``first``, ``factor`` and ``months`` belong to the model ``own`` alone. ``allocations`` are of
+    the genesis, whose rest is the founder's at once; ``allocators`` may grant so many base units
+    besides. ``treasury`` gets what of fees is not burned; None: the founder.
     """
 
     name: str
@@ -51,6 +54,9 @@ class Wanted:
     split: tuple[int, int] | None = None
     fee_bps: int | None = None
     burn_bps: int | None = None
+    treasury: Address | None = None
+    allocations: tuple[Allocation, ...] = ()
+    allocators: Mapping[Address, int] = field(default_factory=dict)
 
     def plan(self, founder: Address) -> DeployPlan:
         """The plan to deploy, checked; UsageError naming what cannot be."""
@@ -58,14 +64,49 @@ class Wanted:
         made = DeployPlan(
             name=self.name,
             parameters=self._parameters(),
-            allocation={founder: self._genesis()},
+            allocation=self._at_once(founder),
+            treasury=self.treasury,
             cap=self.cap,
             model=self.model,
             schedule=schedule,
             economy=self._economy(schedule),
+            vesting=tuple(each.vesting() for each in self.allocations if each.waits),
+            allocators=dict(self.allocators),
         )
         made.check()
         return made
+
+    def rest(self) -> int:
+        """Base units of the genesis that no allocation hands out; UsageError where they hand out
+        more, or all of them wait."""
+        whole, handed = self._genesis(), sum(each.amount for each in self.allocations)
+        if handed > whole:
+            raise UsageError(
+                f"--allocations hand out {show(handed, places=18)} tokens, but the genesis has "
+                f"{show(whole, places=18)}",
+                remedy="Lower an amount, or raise --genesis.",
+            )
+        if handed == whole and all(each.waits for each in self.allocations):
+            raise UsageError(
+                "all of the genesis waits: nobody could stake or pay a fee when the network begins",
+                remedy="Leave some tokens of --allocations to the founder, or raise --genesis.",
+            )
+        return whole - handed
+
+    def shares(self, founder: str) -> Iterator[tuple[str, int, str, str]]:
+        """Who gets what of the genesis, and when: account, base units, tranche, words."""
+        for each in self.allocations:
+            yield each.account, each.amount, each.tranche, each.words()
+        if rest := self.rest():
+            yield founder, rest, "", "at once"
+
+    def _at_once(self, founder: Address) -> dict[Address, int]:
+        rest = self.rest()
+        found = {founder: rest} if rest else {}
+        for each in self.allocations:
+            if not each.waits:
+                found[each.account] = found.get(each.account, 0) + each.amount
+        return found
 
     def _parameters(self) -> Parameters:
         found = PRODUCTION if self.period == DAY else devnet(self.period)
@@ -109,6 +150,7 @@ class Wanted:
             draw_window=min(window, WINDOW_MAX),
             storage_bps=storage,
             unseen_bps=unseen,
+            budget=sum(self.allocators.values()),
         )
 
 

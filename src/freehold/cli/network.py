@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from freehold.cli.amounts import brief, moment, span
-from freehold.cli.emission import emission_of
+from freehold.cli.emission import show_holders, take
 from freehold.cli.home import find_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger, read_password
 from freehold.domain.errors import ConflictError
 from freehold.domain.files import PUBLIC, write_whole
-from freehold.domain.ids import ZERO_ADDRESS
+from freehold.domain.ids import ZERO_ADDRESS, address
 from freehold.domain.money import UNIT, parse, show
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TOLD = UNIT // 10**6
 """Coins to hold are told rounded up to this."""
+
+_WALLET = "the founding wallet"
 
 app = typer.Typer(name="network", help="Networks.", no_args_is_help=True)
 
@@ -48,7 +50,7 @@ def create(
     genesis: Annotated[
         int | None,
         typer.Option(
-            "--genesis", help="Whole tokens minted to this wallet; none: the model's.", min=1
+            "--genesis", help="Whole tokens that begin the network; none: the model's.", min=1
         ),
     ] = None,
     cap: Annotated[
@@ -77,6 +79,23 @@ def create(
     burn: Annotated[
         str | None, typer.Option("--burn", help="Percent of fees that is burned; none: 50.")
     ] = None,
+    treasury: Annotated[
+        str | None,
+        typer.Option("--treasury", help="Account that gets unburned fees; none: this wallet."),
+    ] = None,
+    allocations: Annotated[
+        Path | None,
+        typer.Option(
+            "--allocations",
+            help="TOML or JSON: who gets what of the genesis, and when; the rest is this wallet's.",
+        ),
+    ] = None,
+    allocator: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allocator", help="ACCOUNT=AMOUNT: who may grant so many tokens; may be repeated."
+        ),
+    ] = None,
     quote: Annotated[
         bool, typer.Option("--quote", help="Say what it costs, and send nothing.")
     ] = False,
@@ -86,6 +105,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Deploy a network's contracts with the wallet's key and write its network.json."""
+    from freehold.cli.allocations import budgets, read
     from freehold.cli.founding import Wanted, bps_of, split_of
 
     screen = Screen(as_json)
@@ -102,6 +122,9 @@ def create(
         split=_given(split, split_of),
         fee_bps=_given(fee, bps_of),
         burn_bps=_given(burn, bps_of),
+        treasury=_given(treasury, address),
+        allocations=() if allocations is None else read(allocations, model),
+        allocators=budgets(allocator or ()),
     )
     wanted.plan(ZERO_ADDRESS)
     if quote:
@@ -126,8 +149,10 @@ def _quote(screen: Screen, wanted: Wanted, urls: list[str]) -> None:
         {
             "chain_id": found.chain_id, "preset": wanted.model, "gas_price": found.price,
             "gas": found.gas, "cost": found.cost, "needed": found.needed, "steps": steps,
+            **_holders(wanted, _WALLET),
         }
     )  # fmt: skip
+    _tell_holders(screen, wanted, _WALLET)
     screen.table(
         f"founding on chain {found.chain_id} at {show(found.price, places=18)} coins for a unit of "
         "gas",
@@ -144,6 +169,31 @@ def _quote(screen: Screen, wanted: Wanted, urls: list[str]) -> None:
     if found.chain.kind == "sequencer":
         screen.tell("A rollup asks for its data on top of gas; this is not in the figures.")
     screen.say("Nothing was sent.")
+
+
+def _holders(wanted: Wanted, founder: str) -> dict[str, object]:
+    """Who is to hold what, for programs; amounts in base units."""
+    genesis = [
+        {"account": account, "amount": amount, "tranche": tranche, "comes": words}
+        for account, amount, tranche, words in wanted.shares(founder)
+    ]
+    cap = wanted.plan(ZERO_ADDRESS).minting_cap
+    return {"cap": cap, "genesis": genesis, "allocators": dict(wanted.allocators)}
+
+
+def _tell_holders(screen: Screen, wanted: Wanted, founder: str) -> None:
+    plan = wanted.plan(ZERO_ADDRESS)
+    screen.table(
+        f"genesis of {show(plan.genesis)} tokens; cap {show(plan.minting_cap)}",
+        ("account", "tokens", "tranche", "it comes"),
+        [
+            (account, show(amount), tranche, words)
+            for account, amount, tranche, words in wanted.shares(founder)
+        ],
+    )
+    if plan.allocators:
+        budgets = [(account, show(amount)) for account, amount in plan.allocators.items()]
+        screen.table("who may grant besides", ("account", "tokens at most"), budgets)
 
 
 def _create(
@@ -164,7 +214,7 @@ def _create(
             remedy="Choose another --home; a home belongs to one network.",
         )
     folder = WalletFolder(home.wallet)
-    folder.address()
+    _tell_holders(screen, wanted, folder.address())
     screen.confirm(f"Deploy the contracts of {wanted.name} on {urls[0]}?", yes=yes)
     with cancellable():
         key = folder.key(read_password(home, password_file))
@@ -224,18 +274,20 @@ def show_network(
             for p in ledger.governor.powers()
         ]
         supply = ledger.token.total_supply()
-        emission = emission_of(ledger)
+        emits = "issuance" in network.contracts
+        emission = take(ledger, indexed=False) if emits else None
     screen.emit(
         {
             "name": network.name, "chain_id": network.chain_id,
             "network_id": "0x" + network.network_id.hex(), "contracts": dict(network.contracts),
             "parameters": dict(network.parameters), "powers": powers, "supply": supply,
-            "emission": None if emission is None else emission.to_json(),
+            "emission": None if emission is None else emission.digest(),
         }
     )  # fmt: skip
     screen.facts(f"{network.name}, supply {show(supply)}", dict(network.contracts))
     if emission is not None:
         screen.facts(f"token model {emission.model}", emission.facts())
+        show_holders(screen, emission)
     screen.facts("parameters", {name: _shown(name, v) for name, v in network.parameters.items()})
     screen.table(
         "every power that anyone has",

@@ -19,6 +19,7 @@ from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.ledger import abi, transaction
 from freehold.ledger.book import Book
+from freehold.ledger.contracts.issuance import ALLOCATOR
 from freehold.ledger.contracts.token import VESTING
 from freehold.ledger.economy import STORAGE, UNSEEN
 from freehold.ledger.plan import DeployPlan
@@ -130,7 +131,9 @@ class _Deployment:
         plan, emission, at = self._plan, self._plan.emission, self._places
         since = (self._start.genesis, emission.epoch)
         terms = tuple(emission.terms().values())
-        self._create("issuance", at["token"], at["governor"], *since, terms, emission.shares(), ())
+        waiting = [each.terms(self._start.genesis) for each in plan.vesting]
+        told = (*since, terms, emission.shares(), waiting)
+        self._create("issuance", at["token"], at["governor"], *told)
         names = ("token", "payments", "registry", "staking", "issuance", "governor")
         bounds = (plan.work_per_token, emission.share_bps)
         self._create("rewards", *(at[name] for name in names), *since, *bounds)
@@ -187,6 +190,10 @@ class _Deployment:
             self._setup("issuance", "set_distributor", market, at[distributor], key=distributor)
             power = (at["issuance"], "distributor", at[distributor])
             self._governed(f"power:{distributor}", "grant_power", power)
+        for account, budget in sorted(self._plan.allocators.items()):
+            self._setup("issuance", "set_allocator", account, budget, key=account)
+            power = (at["issuance"], ALLOCATOR, account)
+            self._governed(f"power:{account}", "grant_power", power)
 
     def _allocate(self) -> None:
         if not self._plan.allocation:

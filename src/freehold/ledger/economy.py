@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from freehold.domain.errors import UsageError
 from freehold.domain.money import UNIT
 from freehold.economics.pricing import (
     FACTOR_BPS_MAX,
@@ -21,6 +20,7 @@ from freehold.economics.schedules.plan import (
     WINDOW_MAX,
     Plan,
 )
+from freehold.ledger.figures import misfit, outside, tokens, unfit
 
 OWN = "own"
 MODELS = (*PRESETS, OWN)
@@ -39,7 +39,8 @@ _WINDOW_MIN, _WINDOW_MAX = 60, 30 * 86_400
 _BOND_MAX = 2**96
 _GRAIN = 10**9
 _LOTS_IN_CAP = 1_000
-_LOT_NEED = f"in order, 1 to {PRICE_MAX} base units"
+_LOT_NEED = f"in order, above 0 and at most {tokens(PRICE_MAX)}"
+_OTHERWISE = "Change the plan; the defaults of each token model fit."
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,14 @@ class Economy:
     def check(self) -> None:
         """UsageError naming the first figure that cannot be."""
         if self.model not in MODELS:
-            raise _unfit("the token model", repr(self.model), f"one of {', '.join(MODELS)}")
+            known = f"one of {', '.join(MODELS)}"
+            raise unfit("the token model", repr(self.model), known, "Choose it with --preset.")
         if (self.schedule is None) == (self.model == OWN):
-            raise _unfit(
-                "the schedule", "given" if self.schedule else "missing", "given for `own` alone"
-            )
+            given = "given" if self.schedule else "missing"
+            raise unfit("the schedule", given, "given for `--preset own` alone", _OTHERWISE)
         self._within("epoch", _EPOCH_MIN, _EPOCH_MAX)
         if self.plan().kind == EXPONENTIAL and self.epoch % filecoin.EPOCH_SECONDS:
-            raise _unfit("epoch", self.epoch, "a multiple of 30 seconds for this model")
+            raise misfit("epoch", self.epoch, "a multiple of 30 s for this model")
         self._within("draw_window", 1, WINDOW_MAX)
         self._within("price", 1, AMOUNT_MAX)
         self._within("share_bps", 1, _SHARE_MAX)
@@ -137,7 +138,8 @@ class Economy:
         usual = min(max(cap // _LOTS_IN_CAP, self.lot_least), PRICE_MAX)
         opening = usual if self.lot_opening is None else self.lot_opening
         if not 0 < self.lot_least <= opening <= PRICE_MAX:
-            raise _unfit("lot_least to lot_opening", f"{self.lot_least} to {opening}", _LOT_NEED)
+            asked = f"{tokens(self.lot_least)} to {tokens(opening)}"
+            raise unfit("what a lot asks at least and at most", asked, _LOT_NEED, _OTHERWISE)
         return Terms(
             lowest=self.lot_least,
             highest=opening,
@@ -155,7 +157,7 @@ class Economy:
 
     def _within(self, name: str, least: int, most: int) -> None:
         if not least <= (value := getattr(self, name)) <= most:
-            raise _unfit(name, value, f"{least} to {most}")
+            raise outside(name, value, least, most)
 
 
 def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy:
@@ -184,11 +186,4 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
         root_window=min(3 * period, _WINDOW_MAX),
         answer_window=min(period, _WINDOW_MAX),
         bond=100_000 * UNIT,
-    )
-
-
-def _unfit(name: str, value: object, need: str) -> UsageError:
-    return UsageError(
-        f"{name} is {value}, but must be {need}",
-        remedy="Change the plan; the defaults of each token model fit.",
     )

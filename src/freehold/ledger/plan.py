@@ -8,13 +8,22 @@ from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 
 from freehold.domain.errors import UsageError
-from freehold.domain.ids import Address
-from freehold.domain.money import UNIT
+from freehold.domain.ids import ZERO_ADDRESS, Address
+from freehold.domain.money import UNIT, show
 from freehold.economics.pricing import Terms
-from freehold.economics.schedules.plan import Plan
+from freehold.economics.schedules.plan import AMOUNT_MAX, Plan
+from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.ledger.economy import Economy, economy
+from freehold.ledger.figures import misfit, outside, tokens, unfit
 
 DAY = 86_400
+CLIFF_MAX, PARTS_MAX = 240 * MONTH_SECONDS, 240
+"""Of an allocation that waits, in seconds and months."""
+VESTINGS_MAX, HOLDERS_MAX, ALLOCATORS_MAX = 32, 64, 16
+
+
+_OTHERWISE = "Change the plan; the presets `production` and `devnet` fit."
+_NAME = "Give another --name."
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +60,22 @@ class Parameters:
     def check(self) -> None:
         """UsageError naming the first number that cannot be."""
         if not 0 < self.grace < self.period or self.grace + self.window > self.period:
-            raise _unfit(
-                "grace + window",
-                f"{self.grace} + {self.window}",
-                f"within the period of {self.period} s",
+            raise unfit(
+                "grace and window of a proof",
+                f"{self.grace} s and {self.window} s",
+                f"within the --period of {self.period} s",
+                _OTHERWISE,
             )
         if not 5 <= self.challenges <= 32:
-            raise _unfit("challenges", self.challenges, "5 to 32")
+            raise outside("challenges", self.challenges, 5, 32)
         for name in ("unbonding", "governor_delay", "arbiter_timeout", "voucher_delay"):
             if (value := getattr(self, name)) < 60:
-                raise _unfit(name, value, "at least 60 seconds")
+                raise misfit(name, value, "at least 60 s")
         if self.unbonding <= self.faults_max * self.period:
-            raise _unfit("unbonding", self.unbonding, "longer than it takes to find a fault")
-        if not 0 <= self.fee_bps <= 10_000 or not 0 <= self.burn_bps <= 10_000:
-            raise _unfit("fee_bps and burn_bps", (self.fee_bps, self.burn_bps), "0 to 10000")
+            raise misfit("unbonding", self.unbonding, "longer than it takes to find a fault")
+        for name in ("fee_bps", "burn_bps"):
+            if not 0 <= (value := getattr(self, name)) <= 10_000:
+                raise outside(name, value, 0, 10_000)
 
     def numbers(self) -> dict[str, int]:
         """All of them by name, as the descriptor lists them."""
@@ -123,11 +134,41 @@ JOURNEY = devnet(8)
 
 
 @dataclass(frozen=True, slots=True)
+class Vesting:
+    """``amount`` base units of the genesis that ``beneficiary`` waits for: nothing before ``cliff``
+    seconds after genesis, then ``parts`` equal months; without parts all of it at the cliff."""
+
+    beneficiary: Address
+    amount: int
+    cliff: int = 0
+    parts: int = 0
+
+    def terms(self, genesis: int) -> tuple[Address, int, int, int, int]:
+        """The contract's ``Allocation``, in its order."""
+        return self.beneficiary, self.amount, genesis, self.cliff, self.parts
+
+    def check(self) -> None:
+        """UsageError naming what the contract would refuse."""
+        whose = f"in --allocations, {self.beneficiary}'s"
+        if self.beneficiary == ZERO_ADDRESS:
+            raise _unallotted("an account of --allocations", "nobody's", "an account")
+        _check_amount(f"{whose} amount", self.amount)
+        if not 0 <= self.cliff <= CLIFF_MAX:
+            most = f"at most {CLIFF_MAX // MONTH_SECONDS} months"
+            raise _unallotted(f"{whose} cliff", f"{self.cliff:,} s", most)
+        if not 0 <= self.parts <= PARTS_MAX:
+            most = f"at most {PARTS_MAX} months"
+            raise _unallotted(f"{whose} vesting after its cliff", f"{self.parts:,} months", most)
+
+
+@dataclass(frozen=True, slots=True)
 class DeployPlan:
-    """A network to deploy. ``allocation`` is minted at genesis, in base units by account;
-    ``treasury`` receives fees, the deployer where None. ``cap`` bounds everything ever minted: the
-    token model's where None. ``model`` is a token model, with a ``schedule`` where it is ``own``;
-    ``economy`` replaces the model's defaults for this network's period."""
+    """A network to deploy. ``allocation`` is minted at genesis, in base units by account, and
+    ``vesting`` later, to those who claim it; ``allocators`` may grant so many base units each, out
+    of the economy's ``budget``. ``treasury`` receives fees, the deployer where None. ``cap`` bounds
+    everything ever minted: the token model's where None. ``model`` is a token model, with a
+    ``schedule`` where it is ``own``; ``economy`` replaces the model's defaults for this network's
+    period."""
 
     name: str
     parameters: Parameters
@@ -139,6 +180,13 @@ class DeployPlan:
     model: str = "filecoin"
     schedule: Plan | None = None
     economy: Economy | None = None
+    vesting: tuple[Vesting, ...] = ()
+    allocators: Mapping[Address, int] = field(default_factory=dict)
+
+    @property
+    def genesis(self) -> int:
+        """Base units that are not of the schedule: minted at once, or waited for."""
+        return sum(self.allocation.values()) + sum(each.amount for each in self.vesting)
 
     @property
     def emission(self) -> Economy:
@@ -148,7 +196,7 @@ class DeployPlan:
     @property
     def minting_cap(self) -> int:
         """The token's cap, base units."""
-        return self.cap or self.emission.cap(sum(self.allocation.values()))
+        return self.cap or self.emission.cap(self.genesis)
 
     @property
     def work_per_token(self) -> int:
@@ -174,19 +222,19 @@ class DeployPlan:
         """UsageError naming what cannot be."""
         self.parameters.check()
         self._check_economy()
+        self._check_names()
+        self._check_genesis()
+        self._check_allocators()
+        self._check_cap()
+
+    def _check_names(self) -> None:
         if not 0 < len(self.name) <= 64:
-            raise _unfit("the network's name", self.name, "1 to 64 characters long")
+            raise unfit("the network's name", repr(self.name), "1 to 64 characters long", _NAME)
         if not 0 < len(self.token_name.encode()) <= 32:
-            raise _unfit("the token's name", self.token_name, "1 to 32 bytes long")
+            raise unfit("the token's name", repr(self.token_name), "1 to 32 bytes long", _OTHERWISE)
         if not 0 < len(self.token_symbol.encode()) <= 8:
-            raise _unfit("the token's symbol", self.token_symbol, "1 to 8 bytes long")
-        if len(self.allocation) > 64 or any(amount <= 0 for amount in self.allocation.values()):
-            raise _unfit("the allocation", len(self.allocation), "at most 64 amounts above zero")
-        whole = sum(self.allocation.values()) + self.emission.reserved()
-        if whole > self.minting_cap:
-            raise _unfit(
-                "the allocation with the schedule and its budget", whole, f"within {self.cap}"
-            )
+            words = "the token's symbol"
+            raise unfit(words, repr(self.token_symbol), "1 to 8 bytes long", _OTHERWISE)
 
     def _check_economy(self) -> None:
         found = self.emission
@@ -194,16 +242,53 @@ class DeployPlan:
         if self.economy is not None and (self.model, self.schedule) != (
             found.model, found.schedule,
         ):  # fmt: skip
-            raise _unfit("the economy's model", found.model, "the plan's, with its schedule")
+            need = "the plan's, with its schedule"
+            raise unfit("the economy's model", found.model, need, _OTHERWISE)
         found.lots(self.minting_cap)
+
+    def _check_genesis(self) -> None:
+        if self.treasury == ZERO_ADDRESS:
+            raise unfit("--treasury", "nobody's", "an account", "Leave it out: it is the founder.")
+        for account, amount in self.allocation.items():
+            _check_amount(f"what {account} gets at genesis", amount)
+        for each in self.vesting:
+            each.check()
+        counts = ((len(self.allocation), HOLDERS_MAX), (len(self.vesting), VESTINGS_MAX))
+        for (count, most), when in zip(counts, ("at once", "later"), strict=True):
+            if count > most:
+                raise _unallotted(f"the number of accounts paid {when}", count, f"at most {most}")
+
+    def _check_allocators(self) -> None:
+        for account, amount in self.allocators.items():
+            _check_amount(f"what {account} may grant by --allocator", amount)
+        if len(self.allocators) > ALLOCATORS_MAX:
+            count, most = len(self.allocators), f"at most {ALLOCATORS_MAX}"
+            raise unfit("the number of --allocator", count, most, "Name fewer.")
+        together, reserve = sum(self.allocators.values()), self.emission.budget
+        if together > reserve:
+            raise misfit("budget", together, f"within the reserve of {tokens(reserve)}")
+
+    def _check_cap(self) -> None:
+        emission, genesis = self.emission, self.genesis
+        whole = genesis + emission.reserved()
+        if whole > self.minting_cap:
+            raise UsageError(
+                f"--cap is {tokens(self.minting_cap)}, but {tokens(whole)} could be minted: "
+                f"{tokens(genesis)} of genesis, {tokens(emission.plan().limit)} by the schedule, "
+                f"{tokens(emission.budget)} by allocators",
+                remedy=f"Give --cap {show(whole, places=18).replace(',', '')} or more, leave it "
+                "out, or lower --genesis or an --allocator.",
+            )
 
     def digest(self) -> str:
         """A name for exactly this plan, to tell a resumed deployment from another one."""
         return sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
 
-def _unfit(name: str, value: object, need: str) -> UsageError:
-    return UsageError(
-        f"{name} is {value}, but must be {need}",
-        remedy="Change the plan; the presets `production` and `devnet` fit.",
-    )
+def _check_amount(words: str, amount: int) -> None:
+    if not 0 < amount < AMOUNT_MAX:
+        raise _unallotted(words, tokens(amount), f"above 0 and less than {tokens(AMOUNT_MAX)}")
+
+
+def _unallotted(words: str, value: object, need: str) -> UsageError:
+    return unfit(words, value, need, "Correct it; docs/how-to/found-a-network.md has an example.")

@@ -139,6 +139,7 @@ def test_the_commands_tell_what_they_do(stage: Stage, monkeypatch: pytest.Monkey
     assert "freehold auction take-in TOKEN" in said("show", token)
     assert "✓ 500 HOLD on offer for" in said("take-in", token)
     assert invoke("take-in", token, "--json")["held"] == FEE
+    stage.wait(13 * HALF_LIFE)
     bought = invoke("buy", token, "--amount", "100", "--max-price", "5000", "--json")
     assert (bought["amount"], bought["received"]) == (100 * UNIT, 100 * UNIT)
     assert UNIT <= bought["paid"] < 5_000 * UNIT
@@ -170,6 +171,7 @@ def test_nobody_burns_without_agreeing(stage: Stage, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(auction, "open_account", lambda *_: nullcontext(stage.ledger))
     stage.pay()
     lots.take_in(stage.ledger, stage.foreign)
+    stage.wait(13 * HALF_LIFE)
     before = stage.ledger.token.burned()
     done = CliRunner().invoke(auction.app, ["buy", stage.foreign], input="n\n")
     assert isinstance(done.exception, CancelledError)

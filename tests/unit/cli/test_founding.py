@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from freehold.cli import network
+from freehold.cli.allocations import Allocation
 from freehold.cli.founding import Wanted, bps_of, monthly, split_of
 from freehold.cli.home import Home
 from freehold.cli.rehearsal import Quote, Step, _Sent, _sent, _weighed
@@ -20,9 +22,10 @@ from freehold.domain.ids import Address, checksum
 from freehold.domain.keys import new_phrase
 from freehold.domain.money import UNIT
 from freehold.economics.schedules.plan import PRESETS
+from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.ledger.book import Book
 from freehold.ledger.devnet.process import Devnet
-from freehold.ledger.plan import DAY
+from freehold.ledger.plan import DAY, Vesting
 from freehold.ledger.probe import Probe
 from freehold.ledger.rpc import Rpc
 from freehold.ledger.sender import Sender
@@ -30,9 +33,14 @@ from freehold.ledger.wire import RpcRefusal
 from unit.ledger.founding import installed_engine
 
 FOUNDER = checksum(b"\x01" * 20)
+FRIEND, OTHER = checksum(b"\x02" * 20), checksum(b"\x03" * 20)
 PLAIN = Wanted(name="alpine", period=DAY)
 OWN = replace(PLAIN, model="own", first=1_000 * UNIT, factor=99 * 10**16, months=24)
 MILLION = 10**6 * UNIT
+
+
+def gift(amount: int, *, cliff: int = 0, parts: int = 0) -> Allocation:
+    return Allocation(FRIEND, amount, cliff, parts)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +94,11 @@ def test_fees_and_split_are_the_founders() -> None:
         (replace(OWN, first=0), "first month"),
         (replace(PLAIN, epoch=61), "multiple of 30"),
         (replace(PLAIN, epoch=0), "epoch is 0"),
-        (replace(PLAIN, cap=UNIT), "must be within"),
-        (replace(PLAIN, split=(7_000, 4_000)), "unseen_bps is 4000"),
+        (replace(PLAIN, cap=UNIT), "--cap is 1 tokens, but 1,700,000,000 tokens could be minted"),
+        (replace(PLAIN, split=(7_000, 4_000)), "models' part of --split is 40 %.* 0 % to 30 %"),
+        (replace(PLAIN, genesis=9, allocations=(gift(10),)), "has 0.000000000000000009"),
+        (replace(PLAIN, genesis=10, allocations=(gift(10, cliff=1),)), "all of the genesis waits"),
+        (replace(PLAIN, cap=1_700 * MILLION, allocators={FRIEND: 1}), "could be minted"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_spent(wanted: Wanted, words: str) -> None:
@@ -109,6 +120,26 @@ def test_percentages_are_exact() -> None:
 def test_a_schedule_has_months() -> None:
     with pytest.raises(UsageError, match="months above 0"):
         monthly(UNIT, UNIT, 0)
+
+
+def test_what_is_not_allocated_is_the_founders_at_once() -> None:
+    waits, comes = gift(30, cliff=12, parts=24), Allocation(OTHER, 20)
+    wanted = replace(PLAIN, genesis=100, allocations=(waits, comes), allocators={OTHER: 7})
+    plan = replace(wanted, treasury=FRIEND).plan(FOUNDER)
+    assert (plan.allocation, plan.treasury) == ({FOUNDER: 50, OTHER: 20}, FRIEND)
+    assert plan.vesting == (Vesting(FRIEND, 30, 12 * MONTH_SECONDS, 24),)
+    assert (plan.allocators, plan.emission.budget) == ({OTHER: 7}, 7)
+    assert plan.minting_cap == 1_700 * MILLION, "the model's own holds it all"
+    assert [(who, amount) for who, amount, *_ in wanted.shares(FOUNDER)] == [
+        (FRIEND, 30), (OTHER, 20), (FOUNDER, 50),
+    ]  # fmt: skip
+    mine = replace(PLAIN, genesis=100, allocations=(Allocation(FOUNDER, 30),))
+    assert mine.plan(FOUNDER).allocation == {FOUNDER: 100}
+    whole = replace(PLAIN, genesis=20, allocations=(comes,))
+    assert whole.plan(FOUNDER).allocation == {OTHER: 20}
+    assert PLAIN.plan(FOUNDER).minting_cap == 1_700 * MILLION
+    full = replace(PLAIN, model="ionet", allocators={OTHER: 7})
+    assert full.plan(FOUNDER).minting_cap == 800 * MILLION + 7, "a budget is on top"
 
 
 # What it costs
@@ -171,43 +202,100 @@ def give(chain: Devnet, to: Address, wei: int, state: Path) -> None:
         sender.close()
 
 
-def create(chain: Devnet, *, quote: bool = False, home: Path | None = None) -> None:
+FILE = f"""
+[[allocation]]
+account = "{FRIEND}"
+tranche = "seed"
+
+[[allocation]]
+account = "{OTHER}"
+tranche = "research and ecosystem"
+amount = 1_000
+"""
+
+
+def create(chain: Devnet, file: Path, *, quote: bool = False, home: Path | None = None) -> None:
     network.create(
         [chain.url], model="ionet", period=60, split="60/40", fee="1", quote=quote, home=home,
-        yes=True, as_json=True,
+        allocations=file, allocator=[f"{FRIEND}=2.5", f"{OTHER}=1"], yes=True, as_json=True,
     )  # fmt: skip
 
 
 def test_founding_costs_what_was_quoted_and_shows_what_was_wanted(
     chain: Devnet, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    file = tmp_path / "genesis.toml"
+    file.write_text(FILE)
     account = WalletFolder(home.wallet).address()
     with Rpc([chain.url], chain_id=chain.chain_id) as rpc:
         rich = chain.funder.address
         before = rpc.nonce(rich)
-        create(chain, quote=True)
+        create(chain, file, quote=True)
         told = json.loads(capsys.readouterr().out)
         assert rpc.nonce(rich) == before, "a quote sends nothing"
         give(chain, account, told["needed"], tmp_path)
-        create(chain, home=home.root)
+        create(chain, file, home=home.root)
         capsys.readouterr()
         done = list(_sent(rpc, home.network(), account))
         assert rpc.balance(account) >= told["needed"] - told["cost"], "nobody else was there"
     assert [each.name for each in done] == [step["name"] for step in told["steps"]]
     gas = sum(each.gas for each in done)
     assert abs(gas - told["gas"]) < gas // 1_000
+    assert [(each["account"], each["amount"]) for each in told["genesis"]] == [
+        (FRIEND, 100 * MILLION), (OTHER, 1_000 * UNIT),
+        ("the founding wallet", 400 * MILLION - 1_000 * UNIT),
+    ]  # fmt: skip
+    names = [step["name"] for step in told["steps"]]
+    assert names.count("issuance set_allocator") == names.count("token mint") == 2
     network.show_network(None, home=home.root, as_json=True)
     shown = json.loads(capsys.readouterr().out)
-    assert shown["supply"] == 500 * MILLION
-    assert shown["emission"] == {
-        "model": "ionet", "cap": 800 * MILLION, "limit": PRESETS["ionet"].limit, "epoch": 60,
-        "schedule": shown["emission"]["schedule"], "closed": 0, "scheduled": 0, "minted": 0,
-        "split": {"storage": 6_000, "models": 4_000},
-    }  # fmt: skip
+    check_shown(shown)
     network.show_network(None, home=home.root)
     words = capsys.readouterr().out
     assert "token model ionet" in words
     assert "storage 60 %, models 40 %" in words
+
+
+def check_shown(shown: dict[str, Any]) -> None:
+    """The network as wanted; what waits is not there yet."""
+    genesis = shown["parameters"]["genesis"]
+    assert shown["supply"] == 400 * MILLION
+    emission = shown["emission"]
+    (allocation,) = emission.pop("allocations")
+    allocators = emission.pop("allocators")
+    assert emission == {
+        "model": "ionet", "cap": 800 * MILLION + 3 * UNIT + UNIT // 2,
+        "limit": PRESETS["ionet"].limit, "epoch": 60, "schedule": emission["schedule"],
+        "closed": 0, "scheduled": 0, "minted": 0, "split": {"storage": 6_000, "models": 4_000},
+    }  # fmt: skip
+    assert allocation == {
+        "number": 0, "beneficiary": FRIEND, "amount": 100 * MILLION, "vested": 0, "claimed": 0,
+        "start": genesis, "cliff": 12 * MONTH_SECONDS, "parts": 24,
+        "next_at": genesis + 13 * MONTH_SECONDS,
+    }  # fmt: skip
+    assert [(each["account"], each["cap"], each["granted"]) for each in allocators] == [
+        (FRIEND, 5 * UNIT // 2, 0), (OTHER, UNIT, 0),
+    ]  # fmt: skip
+    powers = [each for each in shown["powers"] if each["role"] == "allocator"]
+    assert {each["holder"] for each in powers} == {FRIEND, OTHER}
+
+
+def test_what_cannot_be_founded_sends_nothing(chain: Devnet, home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "genesis.toml"
+    file.write_text(FILE)
+    with Rpc([chain.url], chain_id=chain.chain_id) as rpc:
+        give(chain, account := WalletFolder(home.wallet).address(), 10**18, tmp_path)
+        for options, words in (
+            ({"cap": "800_000_000", "allocator": [f"{OTHER}=1"]}, "--cap is 800,000,000 tokens"),
+            ({"genesis": 100_000_999}, "--allocations hand out 100,001,000 tokens"),
+        ):
+            with pytest.raises(UsageError, match=words):
+                network.create(
+                    [chain.url], model="ionet", home=home.root, allocations=file, yes=True,
+                    **options,
+                )  # fmt: skip
+        assert rpc.nonce(account) == 0
+    assert not home.descriptor.exists()
 
 
 def test_with_less_than_was_told_it_stops_and_goes_on_later(

@@ -37,10 +37,20 @@ def test_a_second_round_takes_no_more_memory(world: World, monkeypatch: pytest.M
     monkeypatch.setattr(Buffers, "take", taken)
     monkeypatch.setattr(Buffers, "give", given)
     world.add_node(6)
-    world.nodes[0].refuse = lambda method, _: (507, "full") if method == "PUT" else None
+    refused = list[str]()
+
+    def refuse(method: str, path: str) -> tuple[int, str] | None:
+        with lock:
+            if method != "PUT" or refused:
+                return None
+            refused.append(path)
+        return 507, "full"
+
+    for node in world.nodes:
+        node.refuse = refuse
     with world.client(world.wallet()) as client:
         client.put(DATA, "b/x")
-    assert any(method == "PUT" for method, _ in world.nodes[0].calls)
+    assert refused
     assert (out, most) == (0, IN_FLIGHT)
 
 

@@ -154,6 +154,7 @@ STRUCTS = [
     (payments.Rail, "payments", "rail", 1),
     (issuance.Plan, "issuance", "plan", 0),
     (issuance.Allocation, "issuance", "allocation", 1),
+    (issuance.Allocator, "issuance", "allocators", 1),
     (issuance.Baseline, "issuance", "baseline", 0),
     (rewards.Standing, "rewards", "account", 1),
     (roots.Parameters, "roots", "parameters", 0),

@@ -14,17 +14,27 @@ from freehold.domain.errors import ConflictError, IntegrityError, UsageError, Ve
 from freehold.domain.money import UNIT
 from freehold.domain.network import CONTRACTS, Network
 from freehold.economics.schedules.plan import FILECOIN
+from freehold.economics.schedules.vesting import MONTH_SECONDS
+from freehold.ledger.contracts.issuance import ALLOCATOR
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
-from freehold.ledger.economy import STORAGE, UNSEEN
+from freehold.ledger.economy import STORAGE, UNSEEN, economy
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.plan import JOURNEY, DeployPlan
+from freehold.ledger.plan import JOURNEY, DeployPlan, Vesting
 from freehold.ledger.probe import probe
 from freehold.ledger.rpc import RawReceipt, Rpc
 from freehold.ledger.sender import Sender
 from unit.ledger.fake_chain import CHAIN_ID, FakeChain, Refusal, address
 
-PLAN = DeployPlan("resumed", JOURNEY, {address(0xA): 3 * UNIT, address(0xB): UNIT})
+TEAM = Vesting(address(0xC), 7 * UNIT + 1, 2 * MONTH_SECONDS, 3)
+PLAN = DeployPlan(
+    "resumed",
+    JOURNEY,
+    {address(0xA): 3 * UNIT, address(0xB): UNIT},
+    economy=replace(economy("filecoin", JOURNEY.period), budget=90 * UNIT),
+    vesting=(TEAM,),
+    allocators={address(0xE): 60 * UNIT, address(0xF): 30 * UNIT},
+)
 
 
 class Interrupted(BaseException):
@@ -58,7 +68,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     network = put(PLAN, devnet, tmp_path)
     assert put(PLAN, devnet, tmp_path) == network
     with Ledger.open(network, state=tmp_path, key=None) as ledger:
-        assert ledger.rpc.nonce(devnet.funder.address) - before == 13 + 11 + 7 + 4 + 1
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 13 + 11 + 7 + 4 + 4 + 1
         check_wiring(ledger)
     with pytest.raises(ConflictError, match="another plan"):
         put(replace(PLAN, name="other"), devnet, tmp_path)
@@ -92,6 +102,7 @@ def check_wiring(ledger: Ledger) -> None:
     found = [power for power in ledger.governor.powers() if power.role == "distributor"]
     assert {power.holder for power in found} == {places["rewards"], places["roots"]}
     check_economy(ledger)
+    check_allocations(ledger)
     check_auction(ledger)
     numbers = ledger.network.parameters
     assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
@@ -120,6 +131,24 @@ def check_economy(ledger: Ledger) -> None:
     assert {issuance.genesis(), rewards.genesis(), roots.genesis()} == {numbers["genesis"]}
 
 
+def check_allocations(ledger: Ledger) -> None:
+    """What waits is on the ledger from genesis on, and who may grant is a power like others."""
+    issuance, genesis = ledger.issuance, ledger.network.parameters["genesis"]
+    assert issuance.reserved() == FILECOIN.limit + 97 * UNIT + 1
+    assert (issuance.plan().budget, issuance.allocation_count()) == (90 * UNIT, 1)
+    found = issuance.allocation(0)
+    assert (found.beneficiary, found.amount) == (TEAM.beneficiary, TEAM.amount)
+    assert (found.start, found.cliff, found.parts) == (genesis, TEAM.cliff, TEAM.parts)
+    powers = [each for each in ledger.governor.powers() if each.role == ALLOCATOR]
+    assert {each.holder for each in powers} == set(PLAN.allocators)
+    assert {each.contract for each in powers} == {issuance.address}
+    for account, budget in PLAN.allocators.items():
+        allowed = issuance.allocator(account)
+        assert (allowed.cap, allowed.spent) == (budget, 0)
+        assert genesis <= allowed.since <= ledger.now()
+    assert issuance.allocator(address(0xA)).cap == 0
+
+
 def check_auction(ledger: Ledger) -> None:
     """Fees in foreign tokens go to the one auction, and no power over it is left."""
     places, auction, lots = ledger.network.contracts, ledger.auction, PLAN.lots
@@ -128,6 +157,15 @@ def check_auction(ledger: Ledger) -> None:
     assert (auction.half_life(), auction.factor_bps()) == (60, 20_000)
     assert (lots.lowest, lots.highest) == (auction.least(), auction.opening())
     assert all(power.contract != places["auction"] for power in ledger.governor.powers())
+
+
+def test_over_the_cap_nothing_is_sent(devnet: Devnet, tmp_path: Path) -> None:
+    with Rpc([devnet.url], chain_id=devnet.chain_id) as rpc:
+        before = rpc.nonce(devnet.funder.address)
+        with pytest.raises(UsageError, match="--cap"):
+            put(replace(PLAN, cap=PLAN.genesis + PLAN.emission.reserved() - 1), devnet, tmp_path)
+        assert rpc.nonce(devnet.funder.address) == before
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_foreign_record_is_refused(devnet: Devnet, tmp_path: Path) -> None:

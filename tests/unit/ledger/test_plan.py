@@ -9,11 +9,22 @@ from typing import Any
 import pytest
 
 from freehold.domain.errors import UsageError
+from freehold.domain.ids import ZERO_ADDRESS
 from freehold.domain.money import UNIT
 from freehold.economics.pricing import FACTOR_BPS_MAX, HALF_LIFE_MAX, PRICE_MAX, Terms
 from freehold.economics.schedules.plan import BITTENSOR, FILECOIN, IONET, PRESETS, Plan
+from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.ledger.economy import MODELS, OWN, Economy, economy
-from freehold.ledger.plan import DAY, DEVNET, JOURNEY, PRODUCTION, DeployPlan, Parameters
+from freehold.ledger.plan import (
+    CLIFF_MAX,
+    DAY,
+    DEVNET,
+    JOURNEY,
+    PRODUCTION,
+    DeployPlan,
+    Parameters,
+    Vesting,
+)
 from unit.ledger.fake_chain import address
 
 
@@ -33,20 +44,20 @@ def test_the_presets_are_those_of_the_interface() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "words"),
     [
-        ("grace", 60),
-        ("window", 41),
-        ("challenges", 4),
-        ("challenges", 33),
-        ("unbonding", 100),
-        ("governor_delay", 1),
-        ("fee_bps", 10_001),
-        ("burn_bps", -1),
+        ("grace", 60, "grace and window of a proof is 60 s and 30 s, but must be within the --per"),
+        ("window", 41, "20 s and 41 s"),
+        ("challenges", 4, "challenges of a proof is 4, but must be 5 to 32"),
+        ("challenges", 33, "is 33"),
+        ("unbonding", 100, "stake unbonds is 100 s"),
+        ("governor_delay", 1, "governor's delay is 1 s, but must be at least 60 s"),
+        ("fee_bps", 10_001, "--fee is 100.01 %, but must be 0 % to 100 %"),
+        ("burn_bps", -1, "--burn is -0.01 %"),
     ],
 )
-def test_a_parameter_out_of_bounds_is_named(field: str, value: int) -> None:
-    with pytest.raises(UsageError, match=field):
+def test_a_parameter_out_of_bounds_is_named(field: str, value: int, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
         replace(DEVNET, **{field: value}).check()
 
 
@@ -114,21 +125,41 @@ def test_the_default_price_is_backed_by_its_own_fees() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
+    ("field", "value", "words"),
     [
-        ("epoch", 59), ("epoch", 61), ("draw_window", 0), ("price", 0), ("share_bps", 9_001),
-        ("storage_bps", 0), ("unseen_bps", 3_001), ("budget", -1), ("root_window", 59),
-        ("answer_window", 4 * DAY), ("bond", 1), ("lost_bond_bps", 4_001), ("model", "litecoin"),
-        ("lot_half_life", 0), ("lot_half_life", HALF_LIFE_MAX + 1), ("lot_factor_bps", 10_000),
-        ("lot_factor_bps", FACTOR_BPS_MAX + 1),
-        ("schedule", GEOMETRIC),
+        ("epoch", 59, "--epoch is 59 s, but must be 60 s to 31,622,400 s"),
+        ("epoch", 61, "--epoch is 61 s, but must be a multiple of 30 s"),
+        ("draw_window", 0, "can be drawn is 0"),
+        ("price", 0, "price of a TiB-month"),
+        ("share_bps", 9_001, "that owners earn is 90.01 %, but must be 0.01 % to 90 %"),
+        ("storage_bps", 0, "storage's part of --split is 0 %"),
+        ("unseen_bps", 3_001, "models' part of --split is 30.01 %, but must be 0 % to 30 %"),
+        ("budget", -1, "every --allocator"),
+        ("root_window", 59, "a root can be disputed is 59 s"),
+        ("answer_window", 4 * DAY, "answer a dispute"),
+        ("bond", 1, "bond of roots is 0.000000000000000001 tokens, but must be 0.000000001 tokens"),
+        ("lost_bond_bps", 4_001, "lost bond"),
+        ("model", "litecoin", "token model"),
+        ("lot_half_life", 0, "lot's price halves"),
+        ("lot_half_life", HALF_LIFE_MAX + 1, "lot's price halves"),
+        ("lot_factor_bps", 10_000, "price after a sale is 100 %"),
+        ("lot_factor_bps", FACTOR_BPS_MAX + 1, "price after a sale"),
+        ("schedule", GEOMETRIC, "schedule is given"),
     ],
-)  # fmt: skip
-def test_an_economy_out_of_bounds_is_named(field: str, value: Any) -> None:
-    found = economy("filecoin", DAY)
-    words = {"model": "token model"}.get(field, field)
-    with pytest.raises(UsageError, match=words):
-        replace(found, **{field: value}).check()
+)
+def test_an_economy_out_of_bounds_is_named(field: str, value: Any, words: str) -> None:
+    with pytest.raises(UsageError, match=words) as caught:
+        replace(economy("filecoin", DAY), **{field: value}).check()
+    assert field not in {"epoch", "storage_bps"} or "--" in caught.value.remedy
+
+
+def test_every_figure_has_words_of_its_own() -> None:
+    """None is told by the name that it has in the code."""
+    for name in set(Economy.__slots__) - {"model", "schedule", "lot_opening", "lot_least"}:
+        change: Mapping[str, Any] = {name: -1}
+        with pytest.raises(UsageError) as caught:
+            replace(economy("filecoin", DAY), **change).check()
+        assert "_" not in caught.value.message
 
 
 def test_an_economy_is_that_of_the_plan() -> None:
@@ -138,8 +169,70 @@ def test_an_economy_is_that_of_the_plan() -> None:
     DeployPlan("x", PRODUCTION, model="ionet", economy=other).check()
     with pytest.raises(UsageError, match="schedule is missing"):
         DeployPlan("x", PRODUCTION, model=OWN).check()
-    with pytest.raises(UsageError, match="schedule"):
+    with pytest.raises(UsageError, match="by the schedule"):
         DeployPlan("x", PRODUCTION, cap=FILECOIN.limit - 1).check()
+
+
+# Genesis, allocations, budgets
+
+
+def reserving(**changes: Any) -> DeployPlan:
+    """1,000 by the schedule, 5 at once, 20 and 30 later, 40 by allocators: 1,095 of tokens."""
+    found = DeployPlan(
+        "x",
+        DEVNET,
+        {address(1): 5 * UNIT},
+        model=OWN,
+        schedule=GEOMETRIC,
+        economy=replace(economy(OWN, 60, schedule=GEOMETRIC), budget=40 * UNIT),
+        vesting=(
+            Vesting(address(2), 20 * UNIT, 12 * MONTH_SECONDS, 24),
+            Vesting(address(3), 30 * UNIT, CLIFF_MAX, 0),
+        ),
+        allocators={address(4): 25 * UNIT, address(5): 15 * UNIT},
+    )
+    return replace(found, **changes)
+
+
+def test_everything_is_reserved_together() -> None:
+    plan = reserving()
+    plan.check()
+    assert plan.genesis == 55 * UNIT
+    assert plan.minting_cap == plan.numbers()["cap"] == 1_095 * UNIT
+    reserving(cap=1_095 * UNIT).check()
+    with pytest.raises(UsageError) as caught:
+        reserving(cap=1_095 * UNIT - 1).check()
+    assert caught.value.message == (
+        "--cap is 1,094.999999999999999999 tokens, but 1,095 tokens could be minted: 55 tokens of "
+        "genesis, 1,000 tokens by the schedule, 40 tokens by allocators"
+    )
+    assert "--cap 1095 or more" in caught.value.remedy
+    assert plan.digest() != reserving(vesting=plan.vesting[:1]).digest()
+    assert plan.vesting[0].terms(7) == (address(2), 20 * UNIT, 7, 12 * MONTH_SECONDS, 24)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"vesting": (Vesting(ZERO_ADDRESS, 1),)}, "is nobody's"),
+        ({"vesting": (Vesting(address(2), 0),)}, "amount is 0 tokens, but must be above 0"),
+        ({"vesting": (Vesting(address(2), -UNIT),)}, "amount is -1 tokens"),
+        ({"vesting": (Vesting(address(2), 2**96),)}, "less than 79,228,162,514.2"),
+        ({"vesting": (Vesting(address(2), 1, CLIFF_MAX + 1),)}, "cliff is .* at most 240 months"),
+        ({"vesting": (Vesting(address(2), 1, -1),)}, "cliff is -1 s"),
+        ({"vesting": (Vesting(address(2), 1, 0, 241),)}, "241 months, but must be at most 240"),
+        ({"vesting": (Vesting(address(2), 1),) * 33}, "paid later is 33, but must be at most 32"),
+        ({"allocation": {address(n): 1 for n in range(1, 66)}}, "paid at once is 65"),
+        ({"treasury": ZERO_ADDRESS}, "--treasury is nobody's"),
+        ({"allocation": {address(1): 2**96}}, "gets at genesis is 79,228"),
+        ({"allocators": {address(4): 0}}, "--allocator is 0 tokens"),
+        ({"allocators": {address(4): 41 * UNIT}}, "every --allocator .* 41 tokens, .* 40 tokens"),
+        ({"allocators": {address(n): 1 for n in range(1, 18)}}, "number of --allocator is 17"),
+    ],
+)
+def test_an_allocation_out_of_bounds_is_named(change: Mapping[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        reserving(**change).check()
 
 
 def test_lots_open_at_a_thousandth_of_the_cap() -> None:
@@ -161,6 +254,6 @@ def test_lots_open_at_a_thousandth_of_the_cap() -> None:
 )
 def test_lots_out_of_bounds_are_named(change: Mapping[str, Any]) -> None:
     found = replace(economy("filecoin", DAY), **change)
-    with pytest.raises(UsageError, match="lot_least to lot_opening"):
+    with pytest.raises(UsageError, match="what a lot asks"):
         DeployPlan("x", PRODUCTION, economy=found).check()
     replace(found, lot_least=1, lot_opening=PRICE_MAX).lots(0)

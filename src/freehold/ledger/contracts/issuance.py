@@ -8,6 +8,9 @@ from freehold.domain.ids import Address
 from freehold.ledger.contracts.base import Contract
 from freehold.ledger.values import Receipt
 
+ALLOCATOR = "allocator"
+"""The power to grant from a budget, as the governor lists it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -43,6 +46,15 @@ class Allocation:
     start: int
     cliff: int
     parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allocator:
+    """Who may grant ``cap`` in all from ``since`` on, and has granted ``spent``; zeros: nobody."""
+
+    cap: int
+    spent: int
+    since: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +157,10 @@ class Issuance(Contract):
     def power(self) -> Address:
         """Who tells the fee-backed bytes of an epoch."""
         return self._view(Address, "power")
+
+    def allocator(self, account: Address) -> Allocator:
+        """What an account may grant."""
+        return self._view(Allocator, "allocators", account)
 
     def allocation_count(self) -> int:
         """How many genesis allocations there are."""
