@@ -12,11 +12,24 @@
      - Taking over a node: the first owner is the owner for ever. A retired node returns only under
        the same owner, with a new generation and a new consent.
      - A stolen node key: it can announce an endpoint and nothing else; the owner overwrites it.
-     Trust: the governor may pause new registrations and nothing else; what is registered stays.
+     - Filling the list, which clients and watchers read node by node: a new node burns `price` of
+       its owner's tokens. Each raises it by the factor, and it halves every half-life.
+     - Holding the price up to keep others out: burns what it costs, and lasts some half-lives.
+     - Being overtaken by a registration that makes the next one dearer: the owner states the most he
+       pays, and approves no more.
+     - A retired node that returns, and what a node says of itself, add nothing to the list: free.
+     Trust: the governor may pause new registrations and nothing else; what is registered stays. The
+     terms of the price are fixed at deployment. Where `lowest` is 0 registering is free, and no
+     token is called.
      What a session key may do is for those who accept it; here it is only listed.
 """
 
+from modules import pricing
 from modules import typed
+
+interface IBurnable:
+    def burn_from(owner: address, amount: uint256): nonpayable
+
 
 event NodeRegistered:
     node: indexed(address)
@@ -27,6 +40,7 @@ event NodeRegistered:
     tls: bytes32
     info: bytes32
     payout: address
+    burned: uint256
 
 
 event NodeUpdated:
@@ -84,19 +98,42 @@ MAX_SESSION: constant(uint256) = 366 * 86400
 
 network_id: public(immutable(bytes32))
 governor: public(immutable(address))
+token: public(immutable(address))
+lowest: public(immutable(uint256))
+highest: public(immutable(uint256))
+half_life: public(immutable(uint256))
+factor_bps: public(immutable(uint256))
 
 paused: public(bool)
 count: public(uint256)
 _nodes: HashMap[address, Node]
 _list: HashMap[uint256, address]
+# The price after the last registration and its moment, one word.
+_last: uint256
 _sessions: HashMap[address, HashMap[address, Session]]
 
 
 @deploy
-def __init__(network_id_: bytes32, governor_: address):
+def __init__(
+    network_id_: bytes32,
+    governor_: address,
+    token_: address,
+    lowest_: uint256,
+    highest_: uint256,
+    half_life_: uint256,
+    factor_bps_: uint256,
+):
     assert governor_ != empty(address), "registry: no governor"
+    if lowest_ != 0:
+        assert token_.is_contract, "registry: token has no code"
+        pricing.check(lowest_, highest_, half_life_, factor_bps_)
     network_id = network_id_
     governor = governor_
+    token = token_
+    lowest = lowest_
+    highest = highest_
+    half_life = half_life_
+    factor_bps = factor_bps_
 
 
 @external
@@ -109,9 +146,12 @@ def register(
     payout: address,
     deadline: uint64,
     consent: Bytes[65],
+    most: uint256 = max_value(uint256),
 ):
     """
-    @notice Register a node, or bring a retired one back; the caller is its owner.
+    @notice Register a node, or bring a retired one back; the caller is its owner. A new node burns
+            `price` of the caller's tokens, for which he approved this contract; refused where that
+            is more than `most`.
     """
     assert not self.paused, "registry: paused"
     assert node not in [empty(address), msg.sender], "registry: wrong node"
@@ -122,9 +162,11 @@ def register(
     assert before.generation == 0 or before.retired, "registry: already registered"
     generation: uint64 = before.generation + 1
     self._check_consent(node, generation, deadline, consent)
+    burned: uint256 = 0
     if before.generation == 0:
         self._list[self.count] = node
         self.count += 1
+        burned = self._raise_price(most)
     self._nodes[node] = Node(
         owner=msg.sender,
         payout=payout,
@@ -136,6 +178,8 @@ def register(
         tls=tls,
         info=info,
     )
+    if burned > 0:
+        extcall IBurnable(token).burn_from(msg.sender, burned)
     log NodeRegistered(
         node=node,
         owner=msg.sender,
@@ -145,6 +189,7 @@ def register(
         tls=tls,
         info=info,
         payout=payout,
+        burned=burned,
     )
 
 
@@ -274,11 +319,40 @@ def at(i: uint256) -> address:
 
 @external
 @view
+def price() -> uint256:
+    """
+    @notice What registering a new node burns at this moment, base units; 0 where it is free.
+    """
+    return self._price()
+
+
+@external
+@view
 def session(account: address, key: address) -> Session:
     """
     @notice A session key of an account; expiry 0 where there is none.
     """
     return self._sessions[account][key]
+
+
+@internal
+@view
+def _price() -> uint256:
+    price: uint256 = 0
+    moment: uint256 = 0
+    price, moment = pricing.unpacked(self._last)
+    return pricing.decayed(price, block.timestamp - moment, half_life, lowest)
+
+
+@internal
+def _raise_price(most: uint256) -> uint256:
+    # What the present registration costs.
+    if lowest == 0:
+        return 0
+    price: uint256 = self._price()
+    assert price <= most, "registry: the price is higher"
+    self._last = pricing.packed(pricing.raised(price, factor_bps, highest), block.timestamp)
+    return price
 
 
 @internal

@@ -33,22 +33,31 @@
      - Holding up proofs: `proven` calls nobody and cannot fail for any input of its source.
      - An owner that keeps what others' stake earned: where a node has delegated stake, a claim goes
        to the stake as a whole, which splits it by its own rule; no caller can choose otherwise.
+     - Who joins a node's stake for what others have earned: before stake comes or goes the stake
+       asks (`evaluate`), and what ended epochs brought goes to those who are there. Only work that
+       is not closed by then, mostly that of the present epoch, is shared with a newcomer.
      Trust: the governor names source and market once, together, and has no other power here. A
      source could invent work, but no more than fees back. Stake and token are called and trusted.
 """
 
 from interfaces import IBurned
 from interfaces import IEmission
+from interfaces import IEvaluator
 from interfaces import IRegistry
 from interfaces import ISets
 from interfaces import ISink
 from interfaces import IStaking
 from interfaces import IToken
+implements: IEvaluator
 implements: ISink
 
 
 interface IMarket:
     def faults() -> address: view
+
+
+interface IListener:
+    def set_of(node: address) -> uint256: view
 
 
 interface IApproval:
@@ -136,6 +145,9 @@ MASK_64: constant(uint256) = 2**64 - 1
 MASK_68: constant(uint256) = 2**68 - 1
 MASK_100: constant(uint256) = 2**100 - 1
 PURPOSE_REWARD: constant(uint8) = 4
+# For closing an epoch, and for a claim; EIP-150 passes on 63/64 of what is left.
+PART_GAS: constant(uint256) = 250_000
+PARTS_RESERVE: constant(uint256) = 520_000
 
 token: public(immutable(address))
 payments: public(immutable(address))
@@ -341,6 +353,38 @@ def claim(account: uint256) -> uint256:
         payee, amount, default_return_value=True
     ), "rewards: transfer failed"
     return amount
+
+
+@external
+def evaluate(node: address):
+    """
+    @notice Hand out what a node's ended epochs brought, before the stake behind it changes; by
+            anyone, never refused but for want of gas.
+    """
+    if self.listener == empty(address):
+        return
+    account: uint256 = staticcall IListener(self.listener).set_of(node)
+    a: Account = self._account(account)
+    over: bool = a.weight > 0 and a.epoch < self._epoch()
+    if account == 0 or (a.reward == 0 and not over):
+        return
+    assert msg.gas >= PARTS_RESERVE, "rewards: bring more gas"
+    # Each may fail (an issuance that is behind, a payout that takes nothing) and hold up no stake.
+    done: bool = True
+    if over and self._rates[a.epoch] == 0:
+        done = raw_call(
+            self,
+            abi_encode(a.epoch, method_id=method_id("close(uint256)")),
+            gas=PART_GAS,
+            revert_on_failure=False,
+        )
+    if done or a.reward > 0:
+        done = raw_call(
+            self,
+            abi_encode(account, method_id=method_id("claim(uint256)")),
+            gas=PART_GAS,
+            revert_on_failure=False,
+        )
 
 
 # Setup and views

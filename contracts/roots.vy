@@ -23,6 +23,8 @@
      - Overpaying: the total may not exceed what was funded, nor grow faster than a bound, and what
        all roots that are not final can pay stays below one bond. Bonds are kept in this contract's
        account in `payments`: no claim can reach them, whatever root became final.
+     - Minting what nobody earned, with a bond that is taken back at once: a draw reaches no further
+       than one bond above the final roots, which no root can pass either.
      - Paying twice: amounts are cumulative; what an account got is counted once for all roots.
      - A root for an epoch to come, to block the others: an epoch must have ended.
      - Disputing oneself to save the bond: the larger part of it burns.
@@ -304,11 +306,15 @@ def fund(epoch: uint256, amount: uint256):
 def draw(epoch: uint256, amount: uint256):
     """
     @notice Have part of an epoch's emission minted to this contract, by a bonded proposer, who
-            draws what the next root needs and no more: what nobody earned is not minted.
+            draws what the next root needs and no more: what nobody earned is not minted. Whatever
+            the caller wants, what was funded stays within a bond above what the final roots paid.
     """
     assert emission != empty(address), "roots: no emission"
-    assert self._bond(msg.sender).amount >= self._parameters().bond, "roots: no bond"
+    bond: uint256 = self._parameters().bond
+    assert self._bond(msg.sender).amount >= bond, "roots: no bond"
     self._receive(epoch, amount)
+    most: uint256 = self._load_state().final_total * GRAIN + bond
+    assert self.funded <= most, "roots: more than a root can pay"
     before: uint256 = staticcall IToken(token).balanceOf(self)
     extcall IEmission(emission).draw(epoch, amount, self)
     assert staticcall IToken(token).balanceOf(self) == before + amount, "roots: not minted"

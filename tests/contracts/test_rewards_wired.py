@@ -88,6 +88,7 @@ def deploy_stage(
     market = deploy_market(chain, world=world, sink=rewards.address)
     world.setup(world.token, "set_minter", issuance.address, True)
     world.setup(rewards, "set_source", market.pdp.address, market.storage.address)
+    world.setup(world.staking, "set_evaluator", rewards.address, True)
     world.setup(issuance, "set_distributor", STORAGE, rewards.address)
     if plan.storage:
         world.setup(issuance, "set_power", rewards.address)
@@ -310,6 +311,71 @@ def test_delegated_stake_shares_a_claim() -> None:
     kept = int(staking.send("claim_rewards", node.address, sender=node.owner.address).value)
     assert paid - 2 <= got + kept <= paid
     assert abs(got - (paid - paid // 10) * 3 // 4) <= 2
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_who_joins_the_stake_earns_nothing_of_ended_epochs(closed: bool) -> None:
+    """A stranger with nine times the owner's stake comes right before the claim, and leaves."""
+    twin = Twin.begin((200_000,))
+    stage, node, world = twin.stage, twin.nodes[0], twin.stage.world
+    for _ in range(9):
+        twin.live(close=True)
+    stage.market.to_period(3 * (stage.market.period // 3 + 1))
+    stage.issuance.send("advance", 64, sender=mallory.address)
+    if closed:
+        stage.close_all()
+    before = world.balance(node.owner.address)
+    amount = 8_900 * TOKEN
+    world.fund(mallory.address, amount)
+    world.token.send("approve", world.staking.address, amount, sender=mallory.address)
+    world.staking.send("delegate", node.address, amount, sender=mallory.address)
+    if not closed:
+        stage.close_all()
+    collected(stage, node, int(stage.rewards.call("epoch")))
+    stage.claim(node)
+    assert world.staking.call("claimable", mallory.address, node.address) == 0
+    got = world.balance(node.owner.address) - before
+    assert got == twin.due(int(stage.rewards.call("epoch")))[0] > 0
+
+
+def test_who_joins_others_earns_nothing_of_ended_epochs() -> None:
+    """As above, where somebody has staked for the node all the time."""
+    twin = Twin.begin((200_000,))
+    stage, node, world = twin.stage, twin.nodes[0], twin.stage.world
+    for account, epochs, amount in ((alice, 9, 100 * TOKEN), (mallory, 0, 8_000 * TOKEN)):
+        world.fund(account.address, amount)
+        world.token.send("approve", world.staking.address, amount, sender=account.address)
+        world.staking.send("delegate", node.address, amount, sender=account.address)
+        for _ in range(epochs):
+            twin.live(close=True)
+        if epochs:
+            stage.market.to_period(3 * (stage.market.period // 3 + 1))
+            stage.issuance.send("advance", 64, sender=mallory.address)
+    earned = world.staking.call("claimable", alice.address, node.address)
+    assert earned > 0
+    stage.close_all()
+    collected(stage, node, int(stage.rewards.call("epoch")))
+    assert stage.rewards.call("account", node.set_id).reward == 0
+    assert world.staking.call("claimable", mallory.address, node.address) == 0
+    assert world.staking.call("claimable", alice.address, node.address) == earned
+
+
+def test_a_payout_that_takes_nothing_holds_up_no_stake() -> None:
+    twin = Twin.begin((200_000,))
+    stage, node, world = twin.stage, twin.nodes[0], twin.stage.world
+    for _ in range(9):
+        twin.live(close=True)
+    stage.market.to_period(3 * (stage.market.period // 3 + 1))
+    entry = world.registry.call("node", node.address)
+    world.registry.send(
+        "update", node.address, entry.roles, entry.endpoint, entry.tls, entry.info,
+        world.token.address, sender=node.owner.address,
+    )  # fmt: skip
+    world.fund(mallory.address, TOKEN)
+    world.token.send("approve", world.staking.address, TOKEN, sender=mallory.address)
+    world.staking.send("delegate", node.address, TOKEN, sender=mallory.address)
+    world.staking.send("unbond", node.address, TOKEN, sender=mallory.address)
+    assert stage.rewards.send("evaluate", mallory.address, sender=mallory.address).events == ()
 
 
 # An owner who is his own client

@@ -293,6 +293,25 @@ def test_a_bonded_proposer_draws_from_the_emission(world: World) -> None:
         market.roots.send("draw", 99, 9 * GRAIN, sender=proposer.address)
 
 
+def test_no_more_is_drawn_than_a_root_can_pay(world: World) -> None:
+    """Who borrows a bond, draws, and takes it back mints at most one bond's worth."""
+    source = world.chain.deploy_artifact(
+        mint_source(), world.token.address, sender=guardian.address
+    )
+    world.setup(world.token, "set_minter", source.address, True)
+    head = [world.token.address, world.payments.address, source.address, ZERO]
+    tail = [world.governor.address, NETWORK_ID, world.chain.now, LENGTH, RULES]
+    market = Market(world, deploy_roots(world, *head, *tail))
+    market.post()
+    with refused("roots: more than a root can pay"):
+        market.roots.send("draw", 0, BOND + 1, sender=proposer.address)
+    market.roots.send("draw", 0, BOND, sender=proposer.address)
+    with refused("roots: more than a root can pay"):
+        market.roots.send("draw", 1, 1, sender=proposer.address)
+    market.roots.send("withdraw_bond", sender=proposer.address)
+    assert market.roots.call("funded") == BOND
+
+
 def mint_source() -> dict[str, object]:
     """An emission that mints what is asked, and half of it for epoch 99."""
     from dataclasses import asdict

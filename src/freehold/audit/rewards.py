@@ -142,7 +142,7 @@ class Rewards:
     def see_shared(self, event: Event) -> None:
         """Note that a claim went to a node's stake; by the staking contract's event."""
         if event.address("payer") == self.contract:
-            self._pay(event, event.text("node"), event.number("amount"))
+            self._pay(event, _stake_of(event.text("node")), event.number("amount"))
 
     def finish(self, spot: Spot) -> None:
         """Differs where emission was not drawn, a claim not paid, or work got lost."""
@@ -322,7 +322,8 @@ class Rewards:
         self.claimed += event.number("amount")
         within = self.claimed <= self.emitted
         event.spot(CHECK).same("claims within what was emitted", expected=True, found=within)
-        self._paying[node if shared else event.text("payee"), event.number("amount")] += 1
+        receiver = _stake_of(node) if shared else event.text("payee")
+        self._paying[receiver, event.number("amount")] += 1
 
     def _moved(self, event: Event) -> None:
         spot = event.spot(CHECK).field("Movement.purpose")
@@ -333,3 +334,8 @@ class Rewards:
         due = self._paying[receiver, amount] > 0
         event.spot(CHECK).same("a payment that a claim needs", expected=True, found=due)
         self._paying[receiver, amount] -= 1
+
+
+def _stake_of(node: str) -> str:
+    """A receiver that no account is: what is due to a node's stake must not go to its key."""
+    return f"the stake of {node}"

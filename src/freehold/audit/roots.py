@@ -102,6 +102,9 @@ class Roots:
         sender = self._bring(event, event.number("epoch"), None, event.number("amount"))
         bonded = self.bonds.get(sender, Bond()).amount >= self.rules["bond"]
         event.spot(CHECK).same("a draw by a bonded proposer", expected=True, found=bonded)
+        most = self._state()["final_total"] * GRAIN + self.rules["bond"]
+        within = self.funded <= most
+        event.spot(CHECK).same("a draw that a root can pay", expected=True, found=within)
 
     def see_burn(self, event: Event) -> None:
         """Note a burn by this contract, by the token's movement."""

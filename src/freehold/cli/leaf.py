@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from freehold.domain.document import MalformedError, parse_document
+from freehold.domain.document import SIZE_MAX, MalformedError, parse_document
 from freehold.domain.errors import (
     FreeholdError,
     IntegrityError,
@@ -23,6 +23,8 @@ VERSION = 1
 GRAIN = 10**9
 """Base units in a grain."""
 _DEPTH = 32
+_LEAVES_MAX = 28 * 2**26
+"""Bytes of leaves that are read: 67 million accounts, more than a machine makes a tree of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def prove(ledger: Ledger, account: Address, *, epoch: int, market: str, data: Pa
         raise _unserved(ledger, epoch, root)
     from freehold.economics.trees import Tree
 
-    tree = Tree.read(_bytes(data))
+    tree = Tree.read(_bytes(data, most=_LEAVES_MAX))
     if tree.root != root:
         raise IntegrityError(
             f"{data} holds the leaves of another root than that of epoch {epoch}",
@@ -70,7 +72,7 @@ def prove(ledger: Ledger, account: Address, *, epoch: int, market: str, data: Pa
 def read(file: Path) -> Proof:
     """A proof from its JSON; UsageError for anything else, VersionError for a newer one."""
     try:
-        fields = parse_document(_bytes(file))
+        fields = parse_document(_bytes(file, most=SIZE_MAX))
     except MalformedError as error:
         raise _malformed(file, str(error)) from error
     if not isinstance(fields, dict) or "freehold_proof" not in fields:
@@ -82,9 +84,9 @@ def read(file: Path) -> Proof:
         )
     try:
         path = [_word(each) for each in fields["path"]]
-        numbers = [int(fields[name]) for name in ("epoch", "grains", "index")]
+        numbers = [_whole(fields[name]) for name in ("epoch", "grains", "index")]
         found = Proof(
-            str(fields["market"]), numbers[0], address(str(fields["account"])), numbers[1],
+            _text(fields["market"]), numbers[0], address(str(fields["account"])), numbers[1],
             numbers[2], tuple(path), _word(fields["root"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, FreeholdError) as error:
@@ -108,7 +110,7 @@ def check(ledger: Ledger, proof: Proof) -> None:
 
 
 def _require_roots(ledger: Ledger, market: str) -> None:
-    name = market.encode()
+    name = market.encode(errors="replace")
     drawer = ledger.issuance.distributor(name.ljust(32, b"\0")) if len(name) <= 32 else ""
     if "roots" not in ledger.network.contracts or drawer != ledger.roots.address:
         raise NotFoundError(
@@ -149,13 +151,27 @@ def _header(event: Event) -> dict[str, Value]:
     return header
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes(file: Path, *, most: int) -> bytes:
+    """What is in a file; one byte more than ``most`` of a longer or an endless one."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            return opened.read(most + 1)
     except OSError as error:
         raise UsageError(
             f"{file} cannot be read: {error.strerror}", remedy="Name a file that is there."
         ) from error
+
+
+def _whole(number: object) -> int:
+    if type(number) is not int:
+        raise TypeError(f"{number!r}")
+    return number
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"{text!r}")
+    return text
 
 
 def _word(text: object) -> int:

@@ -74,13 +74,25 @@ def claim(
             return
         ledger.index.sync()
         done = [step for each in chosen(ledger, home, node) for step in fetch(ledger, each, screen)]
+        staking = ledger.network.contracts["staking"]
     amount = sum(step.claimed for step in done)
-    screen.emit({"claimed": amount, "transactions": [step.to_json() for step in done]})
+    shared = {step.node: step.paid(staking) for step in done if step.paid(staking)}
+    screen.emit(
+        {
+            "claimed": amount, "to_stake": sum(shared.values()),
+            "transactions": [step.to_json() for step in done],
+        }
+    )  # fmt: skip
     if not done:
         screen.say("nothing is due; see `freehold rewards show`")
         return
     gas = money.show(sum(step.fee for step in done), places=9)
     screen.say(f"[green]✓[/] claimed {brief(amount)} tokens for {gas} coins of gas")
+    for each, part in shared.items():
+        screen.say(
+            f"[yellow]·[/] {brief(part)} of them went to the stake of {each}, which others share: "
+            f"its owner fetches a part with `freehold stake claim {each}`"
+        )
 
 
 @app.command()
@@ -147,8 +159,8 @@ def require_economy(ledger: Ledger) -> None:
 
 
 def chosen(ledger: Ledger, root: Path | None, node: str | None) -> list[Address]:
-    """The node that was named, or all that the home's wallet owns or is paid for, and those of the
-    home itself that are in the market."""
+    """The node that was named, or all in the market that the home's wallet owns or is paid for, and
+    those of the home itself. Anybody may name this wallet as the payout of a node."""
     from freehold.cli.wallets import WalletFolder, keystore_address
 
     if node is not None:
@@ -156,8 +168,8 @@ def chosen(ledger: Ledger, root: Path | None, node: str | None) -> list[Address]
     home = open_home(root)
     wallet, keys = WalletFolder(home.wallet), [each / "key.json" for each in home.nodes()]
     found = list(of(ledger, wallet.address())) if wallet.exists() else []
-    local = [keystore_address(key) for key in keys if key.exists()]
-    found += [each for each in local if each not in found and ledger.faults.set_of(each)]
+    found += [keystore_address(key) for key in keys if key.exists()]
+    found = [each for each in dict.fromkeys(found) if ledger.faults.set_of(each)]
     if not found:
         raise NotFoundError(
             "this wallet owns no node, and none of this machine is in the market",
@@ -203,11 +215,12 @@ class Step:
     def __init__(self, node: Address, errand: Errand, receipt: Receipt) -> None:
         self.node, self.errand, self.receipt = node, errand, receipt
         self.fee = receipt.fee
-        self.claimed = sum(
-            event.number("amount")
-            for event in receipt.named("Claimed")
-            if event.contract == "rewards"
-        )
+        self._claims = [e for e in receipt.named("Claimed") if e.contract == "rewards"]
+        self.claimed = sum(event.number("amount") for event in self._claims)
+
+    def paid(self, payee: Address) -> int:
+        """What of it went to an account, base units."""
+        return sum(e.number("amount") for e in self._claims if e.address("payee") == payee)
 
     def to_json(self) -> dict[str, object]:
         """A JSON object; amounts in base units, the fee in wei."""

@@ -184,6 +184,7 @@ class _Deployment:
         at = self._places
         self._setup("token", "set_minter", at["issuance"], True, key="issuance")
         self._setup("rewards", "set_source", at["pdp"], at["storage"])
+        self._setup("staking", "set_evaluator", at["rewards"], True, key="rewards")
         if self._plan.emission.plan().storage:
             self._setup("issuance", "set_power", at["rewards"])
         for market, distributor in ((STORAGE, "rewards"), (UNSEEN, "roots")):

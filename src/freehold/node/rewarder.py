@@ -29,6 +29,11 @@ GAS_SHARE = 4
 SAVED = 43_684
 """Gas that a node's first proof of an epoch saves where the last one is closed
 (docs/reference/gas.md)."""
+_DONE = {
+    books.ADVANCE: ("EpochClosed",), books.CLOSE: ("EpochClosed",), books.BACK: ("Backed",),
+    books.COLLECT: ("Rewarded",), books.CLAIM: ("Claimed", "Rewarded"),
+}  # fmt: skip
+"""What each errand logs where it does something."""
 _log = logging.getLogger(__name__)
 
 
@@ -105,8 +110,9 @@ class Rewarder:
         return any(not each.waits and not each.closed for each in found.ended)
 
     def _run(self, found: Dues, trip: Trip) -> bool:
-        """Send them in order; whether any was sent. A refusal ends them: the next look knows."""
-        sent = False
+        """Send them in order; whether any did something, for what did nothing (the chain's word was
+        old, or a lie) must not be sent again at once. A refusal ends them: the next look knows."""
+        done = False
         for errand in trip.errands[:MOST]:
             try:
                 receipt = books.perform(self._chain, found.account, errand)
@@ -115,11 +121,11 @@ class Rewarder:
             except RefusedError as error:
                 # Another node was faster, or the state moved on the way: both are in order.
                 _log.debug("rewards", extra=fields(what=errand.what, refused=error.message))
-                return sent
+                return done
             if receipt is not None:
-                sent = True
+                done = done or any(receipt.named(name) for name in _DONE[errand.what])
                 self._note(errand, receipt)
-        return sent
+        return done
 
     def _note(self, errand: Errand, receipt: Receipt) -> None:
         amount = sum(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -18,6 +19,7 @@ from freehold.audit.reckoner import Reckoner
 from freehold.audit.report import Differs
 from freehold.audit.world import World
 from freehold.domain.errors import NotFoundError, UsageError
+from freehold.domain.ids import checksum
 from unit.audit.founded import EPOCH, PER_TOKEN, SHARES, Founded, differs, lied, occasions
 
 TOTALS = ("emitted", "claimed", "source", "market", "listener")
@@ -301,3 +303,39 @@ def test_fees_of_another_account_back_only_where_it_agreed() -> None:
     rest = [event for event in founded.events if event.name != "BackerSet"]
     with pytest.raises(Differs, match="a payout that agreed"):
         founded.replay(rest, founded.fresh())
+
+
+def test_a_claim_of_the_stake_that_went_to_the_nodes_key_is_found() -> None:
+    founded = Founded()
+    nodes, deals = founded.begin((200_000,))
+    world, node = founded.world, nodes[0]
+    world.fund(alice.address, 100 * TOKEN)
+    world.token.send("approve", world.staking.address, 100 * TOKEN, sender=alice.address)
+    world.staking.send("delegate", node.address, 100 * TOKEN, sender=alice.address)
+    for _ in range(8):
+        founded.live(nodes, deals, [])
+    founded.market.to_period(3 * (founded.market.period // 3 + 1))
+    founded.close()
+    claim(founded, node)
+    founded.follow()
+    assert not differs(founded, founded.events)
+    claimed = max(i for i, e in enumerate(founded.events) if e.name == "Claimed")
+    rewards = founded.network.contracts["rewards"]
+    assert founded.events[claimed].args["payee"] == founded.network.contracts["staking"]
+    place, hot = (
+        founded.events[claimed].place.transaction,
+        checksum(bytes.fromhex(node.address[2:])),
+    )
+    forged = []
+    for number, event in enumerate(founded.events):
+        told = event
+        if number > claimed and event.place.transaction == place:
+            if event.name in ("Approval", "Rewarded"):
+                continue
+            if event.name == "Movement":
+                args = {**event.args, "sender": rewards, "recipient": hot}
+                told = replace(event, contract="rewards", args=args)
+            elif event.name == "Transfer":
+                told = replace(event, args={**event.args, "receiver": hot})
+        forged.append(told)
+    assert differs(founded, forged)

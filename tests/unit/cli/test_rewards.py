@@ -35,6 +35,7 @@ from freehold.economics.trees import GRAIN, Tree
 from freehold.ledger.contracts.rewards import Standing
 from freehold.ledger.ledger import Ledger
 from freehold.node.dues import Dues, Errand, Work
+from unit.node.world import event, receipt
 
 NODE, OWNER, OTHER = (checksum(bytes([n]) * 20) for n in (1, 2, 3))
 MARKET = b"models".ljust(32, b"\0")
@@ -99,6 +100,17 @@ def test_a_network_without_emission_says_so() -> None:
         rewards.require_economy(cast("Ledger", SimpleNamespace(network=network)))
 
 
+def test_a_node_of_another_that_is_not_in_the_market_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Anybody can register a node that pays this wallet."""
+    wallet = SimpleNamespace(exists=lambda: True, address=lambda: OWNER)
+    monkeypatch.setattr("freehold.cli.wallets.WalletFolder", lambda _: wallet)
+    monkeypatch.setattr(rewards, "of", lambda *_: iter([OTHER, NODE]))
+    ledger = SimpleNamespace(faults=SimpleNamespace(set_of=lambda each: int(each == NODE)))
+    assert rewards.chosen(cast("Ledger", ledger), tmp_path, None) == [NODE]
+
+
 @pytest.mark.parametrize("error", [RefusedError, InsufficientFundsError])
 def test_a_refusal_that_leaves_nothing_done_ends_the_command(
     monkeypatch: pytest.MonkeyPatch, error: type[RefusedError]
@@ -116,6 +128,30 @@ def test_a_refusal_that_leaves_nothing_done_ends_the_command(
         rewards.fetch(cast("Ledger", SimpleNamespace(key=key)), NODE, Screen(as_json=True))
     # One refusal holds up nothing else; without coins nothing else can be sent.
     assert sent == (["collect"] if error is InsufficientFundsError else ["collect", "claim"])
+
+
+def test_a_claim_that_went_to_the_stake_is_not_told_as_the_payouts(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = event("Claimed", contract="rewards", account=1, payee=OTHER, amount=5 * UNIT)
+    step = rewards.Step(NODE, Errand("claim"), receipt(told))
+    made = SimpleNamespace(
+        network=SimpleNamespace(contracts={"rewards": "0x", "staking": OTHER}),
+        index=SimpleNamespace(sync=lambda: 0),
+    )
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[object]:
+        yield made
+
+    monkeypatch.setattr(rewards, "open_account", opened)
+    monkeypatch.setattr(rewards, "chosen", lambda *_: [NODE])
+    monkeypatch.setattr(rewards, "fetch", lambda *_: [step])
+    rewards.claim(as_json=True)
+    found = json.loads(capsys.readouterr().out)
+    assert (found["claimed"], found["to_stake"]) == (5 * UNIT, 5 * UNIT)
+    rewards.claim()
+    assert f"went to the stake of {NODE}" in " ".join(capsys.readouterr().out.split())
 
 
 # --- roots ---------------------------------------------------------------------------------------
@@ -282,11 +318,25 @@ def test_a_proof_with_wrong_words_is_no_proof(tmp_path: Path) -> None:
     changes: list[dict[str, object]] = [
         {"path": [7]}, {"path": ["7"]}, {"path": ["0x" + "f" * 65]}, {"path": ["0x1"] * 33},
         {"grains": -1}, {"index": 2**64}, {"account": "nobody"}, {"epoch": None},
+        {"grains": float("inf")}, {"grains": 5.0}, {"epoch": True}, {"epoch": "7"}, {"market": 1},
     ]  # fmt: skip
     for change in changes:
         file.write_text(json.dumps({**good.to_json(), **change}))
         with pytest.raises(UsageError, match="is no proof"):
             leaf.read(file)
+
+
+def test_a_file_without_end_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="longer than"):
+        leaf.read(Path("/dev/zero"))
+    monkeypatch.setattr(leaf, "_LEAVES_MAX", 28 * 10)
+    assert len(leaf._bytes(Path("/dev/zero"), most=280)) == 281
+
+
+def test_a_market_that_is_no_text_is_not_found(ledger: Ledger) -> None:
+    """A byte of the command line that is no UTF-8 arrives as half a surrogate."""
+    with pytest.raises(NotFoundError, match="not paid by roots"):
+        leaf.prove(ledger, NODE, epoch=0, market="\udcff", data=None)
 
 
 # --- earnings ------------------------------------------------------------------------------------

@@ -331,6 +331,20 @@ def test_a_failing_reward_never_stops_a_proof(tmp_path: Path) -> None:
     node.close()
 
 
+def test_what_did_nothing_is_not_sent_again_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An RPC behind the chain, or one that lies, tells for ever of a reward that is not there."""
+    worked(world, WORK)
+    made, rewards = rewarder(world), world.chain.rewards
+    true = rewards.account
+    monkeypatch.setattr(rewards, "account", lambda n: replace(true(n), reward=10**24))
+    for _ in range(LOOK_AGAIN - TURN):
+        made.step()
+        world.clock.time += 1
+    assert sent(world) == ["close", "claim", "claim"]
+
+
 # --- arithmetic ----------------------------------------------------------------------------------
 
 

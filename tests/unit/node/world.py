@@ -309,7 +309,7 @@ class FakeIssuance:
     def advance(self, most: int) -> Receipt:
         self.sent.append(most)
         self.advanced = min(self.advanced + most, self.now())
-        return receipt()
+        return receipt(event("EpochClosed", contract="issuance", epoch=self.advanced - 1))
 
     def closed(self) -> int:
         return self.advanced
@@ -356,8 +356,10 @@ class FakeRewards:
 
     def back(self, account: int) -> Receipt:
         self._sent("back", account)
+        fresh = self.used != self.payments.burnt
         self.used |= self.payments.burnt
-        return receipt()
+        told = event("Backed", contract="rewards", account=account)
+        return receipt(*[told] * fresh)
 
     def close(self, epoch: int) -> Receipt:
         self._sent("close", epoch)
@@ -367,12 +369,12 @@ class FakeRewards:
         lost = self.epoch() > epoch + 1 + self.issuance.window
         paid = 0 if lost else min(self.bounds.ceiling(total), budget)
         self.closings[epoch] = paid * 2**96 // total
-        return receipt()
+        return receipt(event("EpochClosed", contract="rewards", epoch=epoch))
 
     def collect(self, account: int, epoch: int) -> Receipt:
         self._sent("collect", epoch)
         self._reward(epoch, self.waits.pop(epoch))
-        return receipt()
+        return receipt(event("Rewarded", contract="rewards", account=account, epoch=epoch))
 
     def claim(self, account: int) -> Receipt:
         self._sent("claim", account)
@@ -382,6 +384,8 @@ class FakeRewards:
             self.standing = replace(self.standing, weight=0)
         paid = self.standing.reward
         self.standing = replace(self.standing, reward=0)
+        if not paid:
+            return receipt()
         return receipt(event("Claimed", contract="rewards", account=account, amount=paid))
 
     def account(self, account: int) -> Standing:
