@@ -14,6 +14,7 @@ from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client
 from freehold.cli.spans import parse_span
+from freehold.cli.terms import kept
 from freehold.domain.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -98,8 +99,9 @@ def renew(
         _require_open(client, deal)
         moved = _move_unwilling(client, screen, deal, parse_span(term) or 0) if move else {}
         transaction = client.renew(deal, parse_span(term) or 0)
+        end = client.chain.deal(deal).term_end
     screen.emit({"deal": deal, "transaction": transaction, "moved": moved})
-    screen.say(f"[green]✓[/] deal {deal} goes on for {term}")
+    screen.say(f"[green]✓[/] deal {deal} goes on for {term}, until {kept(end)}")
 
 
 def _move_unwilling(client: Client, screen: Screen, deal: int, term: int) -> dict[str, str]:

@@ -173,7 +173,12 @@ def _show(screen: Screen, found: Figures) -> None:
     title = (
         f"{run.preset.name}: {run.paths:,} paths, seed {run.seed}; medians in {run.preset.symbol}"
     )
-    screen.table(title, [name or "end of" for _, name, _ in COLUMNS], map(row, found.years))
+    rows, names = [row(year) for year in found.years], [name or "end of" for _, name, _ in COLUMNS]
+    money = next(place for place, (_, _, unit) in enumerate(COLUMNS) if unit == "$")
+    # Two tables, because one of twelve columns breaks its numbers in 80 characters.
+    screen.table(title, names[:money], [each[:money] for each in rows])
+    dollars = [[each[0], *each[money:]] for each in rows]
+    screen.table("medians in US dollars", [names[0], *names[money:]], dollars)
     screen.tell(
         "[dim]The schedule is exact; the rest follows from the assumptions that the report lists."
         "[/]"

@@ -96,7 +96,7 @@ def _table(view: View) -> RenderableType:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+    table = Table(header_style="bold", box=SIMPLE_HEAD, padding=0, show_edge=False)
     for column in ("node", "process", "market"):
         table.add_column(column, no_wrap=True)
     for column in ("cols", "holds", "proved", "missed", "stake", "balance"):

@@ -50,7 +50,7 @@ def show_rewards(
         found = [look(ledger, each) for each in chosen(ledger, home, node)]
         left = _left(ledger)
     screen.emit([to_json(each) for each in found])
-    columns = ("node", "work so far", "credit", "waiting", "claimable", "what is missing")
+    columns = ("node", "backed work", "credit", "waiting", "claimable", "what is missing")
     screen.table(f"this epoch ends in {countdown(left)}", columns, [_row(each) for each in found])
 
 
@@ -84,10 +84,11 @@ def claim(
         }
     )  # fmt: skip
     if not done:
-        screen.say("nothing is due; see `freehold rewards show`")
+        screen.say("nothing that this wallet can fetch; see `freehold rewards show`")
         return
     gas = money.show(sum(step.fee for step in done), places=9)
-    screen.say(f"[green]✓[/] claimed {brief(amount)} tokens for {gas} coins of gas")
+    what = f"claimed {brief(amount)} tokens" if amount else "nothing to claim yet; prepared it"
+    screen.say(f"[green]✓[/] {what} for {gas} coins of gas")
     for each, part in shared.items():
         screen.say(
             f"[yellow]·[/] {brief(part)} of them went to the stake of {each}, which others share: "
@@ -236,6 +237,9 @@ def fetch(ledger: Ledger, node: Address, screen: Screen) -> list[Step]:
     from freehold.node import dues
 
     found, me = look(ledger, node), account_of(ledger)
+    if found.bounds.backing(found.fresh) and not found.may_back(me):
+        who = f"its owner {found.owner}" if found.agreed else f"its payout account {found.payee}"
+        screen.say(f"[yellow]·[/] not: burned fees back work of {node}; that is for {who}")
     done: list[Step] = []
     refused: RefusedError | None = None
     for errand in (*dues.settling(found).errands, *dues.backing(found, me).errands):

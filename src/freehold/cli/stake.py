@@ -13,7 +13,7 @@ from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.domain import money
-from freehold.domain.errors import ConflictError, UsageError
+from freehold.domain.errors import ConflictError, RefusedError, UsageError
 from freehold.domain.ids import Address, address
 
 if TYPE_CHECKING:
@@ -64,7 +64,16 @@ def remove(
     target = address(node)
     with cancellable(), open_account(home, password_file) as ledger:
         if amount is not None:
-            _unbond(screen, ledger, target, money.parse(amount))
+            try:
+                _unbond(screen, ledger, target, money.parse(amount))
+            except RefusedError as error:
+                if "locked" not in error.message:
+                    raise
+                raise RefusedError(
+                    error.message,
+                    remedy="What the node holds locks it: remove less, or `freehold node leave` "
+                    "first and wait until `freehold node status` shows no columns.",
+                ) from error
             return
         taken = withdraw_ready(ledger, target)
     screen.emit({"node": node, "withdrawn": taken})
@@ -134,6 +143,11 @@ def claim(
     """Take what your stake behind a node has earned."""
     screen, target = Screen(as_json), address(node)
     with cancellable(), open_account(home, password_file) as ledger:
+        if not ledger.staking.claimable(account_of(ledger), target):
+            raise ConflictError(
+                f"your stake behind {target} has earned nothing that is not claimed",
+                remedy="`freehold stake compare` tells what it has earned.",
+            )
         receipt = ledger.staking.claim_rewards(target)
     amount = receipt.one("RewardsClaimed").number("amount")
     screen.emit({"transaction": receipt.hash, "node": node, "amount": amount})

@@ -30,10 +30,16 @@ def test_a_run_writes_a_report_and_json(tmp_path: Path) -> None:
     assert out.read_text().startswith("<!doctype html>")
 
 
-def test_people_read_a_table(tmp_path: Path) -> None:
-    done = call("simulate", "--preset", "filecoin", *quick(tmp_path / "report.html"))
+def test_people_read_two_tables_whose_numbers_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    done = call("simulate", "--preset", "ionet", *quick(tmp_path / "report.html"))
     assert done.exit_code == 0
-    assert "year 2" in done.stdout
+    lines = [line for line in done.stdout.splitlines() if "year 2" in line]
+    assert [line.count("│") for line in lines] == [8, 7]
+    assert "71.32M" in lines[0]  # the schedule, in one piece
+    assert all("$" in cell for cell in lines[1].split("│")[2:-1])
     assert "exact" in done.stdout
 
 

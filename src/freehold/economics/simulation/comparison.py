@@ -7,7 +7,16 @@ from html import escape
 
 from freehold.economics.simulation.figures import Figures
 from freehold.economics.simulation.findings import findings
-from freehold.economics.simulation.page import EXACT, RULE, assumed, card, document, plots, table
+from freehold.economics.simulation.page import (
+    BANDS,
+    EXACT,
+    RULE,
+    assumed,
+    card,
+    document,
+    plots,
+    table,
+)
 from freehold.economics.simulation.plot import Plot, short
 
 SMALL = 17
@@ -98,6 +107,7 @@ def _body(all_found: Sequence[Figures]) -> Iterator[str]:
     )
     yield f'<p class="note">{escape(RULE)}</p>'
     yield table(["at the end", *(each.run.preset.name for each in all_found)], rows(all_found))
+    yield f'<p class="faint">{escape(BANDS)} Each plot has a scale of its own.</p>'
     for group in zip(*(plots(each) for each in all_found), strict=True):
         yield f"<h2>{escape(_heading(group[0]))}</h2>"
         yield '<div class="plots three">'

@@ -61,6 +61,7 @@ EXACT = (
     "from the assumptions below: medians of the paths, and bands in which eight of ten paths lie. "
     "The token's price is an assumption, not a result."
 )
+BANDS = "Lines are medians of the paths; eight of ten paths lie in the shade around them."
 RULE = (
     "This network mints less than its schedule. A deal's emission is at most a fraction below one "
     "of the fees that it burned; what is not earned so is never minted. Grants come from capped "
@@ -97,6 +98,7 @@ def _body(title: str, found: Figures) -> Iterator[str]:
     yield f'<div class="facts">{"".join(facts(found))}</div>'
     yield f'<p class="note">{escape(RULE)}</p>'
     yield from noted(findings(found))
+    yield f'<p class="faint">{escape(BANDS)}</p>'
     yield '<div class="plots">'
     yield from (card(each) for each in plots(found))
     yield "</div>"
