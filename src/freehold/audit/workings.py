@@ -17,8 +17,8 @@ from freehold.domain.ids import Address
 class _Work:
     """What one set did in the epoch and got for it; values are MiB-seconds or base units."""
 
-    backing: list[Step] = field(default_factory=list)
-    proofs: list[Step] = field(default_factory=list)
+    record: list[Step] = field(default_factory=list)
+    """Fees that came to back work, and proofs, as they happened."""
     amounts: list[int] = field(default_factory=list)
     weights: list[int] = field(default_factory=list)
     rewarded: Step | None = None
@@ -75,13 +75,13 @@ class Workings:
             return
         found = self._works.setdefault(number, _Work())
         if event.name == "WorkUntold":
-            del found.proofs[-2:], found.weights[-1:], found.amounts[-1:]
+            del found.record[-2:], found.weights[-1:], found.amounts[-1:]
             self._untold.add(number)
         elif rewards.latest is not None and event.number("in_time"):
             work, credit = rewards.latest, rewards.latest.before.credit
             rule = f"{event.number('span')} leaves * {rewards.period} s // {1 << LEAF_SHIFT}"
             backed = f"the least of {work.amount} and {credit}"
-            found.proofs += [
+            found.record += [
                 Step("work of a proof, MiB-seconds", rule, work.amount, where(event)),
                 Step("of it backed by fees", backed, work.backed),
             ]
@@ -101,7 +101,7 @@ class Workings:
         work = self._works.setdefault(number, _Work())
         ours = event.args.get("epoch") == self._epoch
         if event.name == "Backed" and rewards.epoch_at(event.time) <= self._epoch:
-            work.backing.append(_backing(event, rewards))
+            work.record.append(_backing(event, rewards))
         elif event.name == "Rewarded" and ours:
             work.rewarded = Step("rewarded", "", event.number("amount"), where(event))
         elif event.name == "Claimed" and work.rewarded and not work.claimed:
@@ -115,7 +115,7 @@ class Workings:
     ) -> Payout:
         weight, rate = sum(work.weights), rewards.rates.get(self._epoch)
         steps = [] if issuance is None else [*self._budget(issuance, rewards)]
-        steps += [*work.backing, *work.proofs]
+        steps += work.record
         earned = 0
         if weight:
             rule = " + ".join(str(each) for each in work.weights)
@@ -162,12 +162,13 @@ class Workings:
 
     def _reason(self, number: int, work: _Work, rewards: Rewards, earned: int, now: int) -> str:
         """Why an account earned nothing, or has not been paid yet."""
-        over = now >= rewards.genesis + (self._epoch + 1) * rewards.epoch_seconds
+        begun = rewards.genesis + self._epoch * rewards.epoch_seconds
         silent = "it gave no proof in time in this epoch"
         if number in self._untold:
             silent += ", or the work of one was not told"
         why = (
-            (not over, "the epoch runs"),
+            (now < begun, "the epoch has not begun"),
+            (now < begun + rewards.epoch_seconds, "the epoch runs"),
             (not work.weights, silent),
             (not sum(work.amounts), "each of its proofs was of less than a MiB-second"),
             (not sum(work.weights), "no burned fee backs its work"),

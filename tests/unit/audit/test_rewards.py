@@ -216,7 +216,7 @@ def test_a_payout_is_found_by_node_owner_and_number() -> None:
 @pytest.mark.parametrize(
     ("account", "epoch", "reason"),
     [
-        ("1", 10**6, "the epoch runs"),
+        ("1", 10**6, "the epoch has not begun"),
         ("9", 2, "no set of this network is its"),
         ("1", 0, "no burned fee backs its work"),
     ],
