@@ -97,7 +97,7 @@ def in_process(chain: Chain, *, counting: bool = True) -> Contracts:
     token = put("token", PLAN.token_name, PLAN.token_symbol, PLAN.minting_cap, salt, governor)
     lots = PLAN.lots
     put("auction", token, lots.lowest, lots.highest, lots.half_life, lots.factor_bps)
-    registry = put("registry", salt, governor)
+    registry = put("registry", salt, governor, token, *PLAN.emission.entry())
     staking = put("staking", token, registry, governor, numbers.unbonding)
     payments = put("payments", token, salt, governor, PLAN.treasury)
     beacon = put("beacon", governor, GENESIS, numbers.period, numbers.grace)
@@ -145,6 +145,7 @@ def _wire(on: Contracts) -> None:
 def _wire_emission(on: Contracts) -> None:
     setup(on, on.token, "set_minter", on.issuance.address, True)
     setup(on, on.rewards, "set_source", on.pdp.address, on.storage.address)
+    setup(on, on.staking, "set_evaluator", on.rewards.address, True)
     setup(on, on.issuance, "set_power", on.rewards.address)
     for market, distributor in ((STORAGE, on.rewards), (UNSEEN, on.roots)):
         setup(on, on.issuance, "set_distributor", market, distributor.address)

@@ -79,6 +79,7 @@ class Load:
     def _join(self) -> None:
         for number in range(self.size.nodes):
             node = Node(account(f"node {number}"), account(f"owner {number}"))
+            self.note("approve the price of registering", self.network.admit(node))
             self.note("register", self.network.register(node))
             self.network.give(node.owner.address, STAKE)
             allowed = self.network.allow(node.owner, self.network.on.staking, STAKE)

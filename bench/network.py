@@ -80,7 +80,7 @@ class Network:
     # Nodes
 
     def register(self, node: Node) -> Receipt:
-        """Enter a node into the registry."""
+        """Enter a node into the registry, whose owner has approved the price."""
         deadline = self.chain.now + 600
         names = (node.key.address, node.owner.address)
         digest = CONSENT.digest(self.domain(self.on.registry), (*names, 1, deadline))
@@ -89,6 +89,12 @@ class Network:
             keccak(b"info"), node.owner.address, deadline, node.key.sign(digest),
             by=node.owner.address,
         )  # fmt: skip
+
+    def admit(self, node: Node) -> Receipt:
+        """The price of registering into a node's owner's hands, and the approval of it."""
+        price = self.on.registry.number("price")
+        self.give(node.owner.address, price)
+        return self.allow(node.owner, self.on.registry, price)
 
     def stake(self, node: Node, amount: int) -> Receipt:
         """Stake of a node's owner, who has approved it."""
@@ -103,6 +109,7 @@ class Network:
     def node(self, label: str) -> Node:
         """A node of an own owner that takes columns."""
         node = Node(account(f"node {label}"), account(f"owner {label}"))
+        self.admit(node)
         self.register(node)
         self.give(node.owner.address, STAKE)
         self.allow(node.owner, self.on.staking, STAKE)

@@ -110,6 +110,7 @@ class Story:
         """Nodes come."""
         self.chapter, net = "nodes", self.network
         first = Node(account("node 0"), account("owner 0"))
+        self.note("approve the price of registering", net.admit(first))
         self.note("register", net.register(first))
         net.give(first.owner.address, STAKE)
         self.note("approve the token", net.allow(first.owner, net.on.staking, STAKE))

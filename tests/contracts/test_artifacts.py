@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from contracts.evm import ARTIFACTS, Chain
-from contracts.world import NETWORK_ID, alice, refused
+from contracts.evm import ARTIFACTS, ZERO, Chain
+from contracts.world import FREE, NETWORK_ID, alice, refused
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "contracts" / "build.py"
@@ -68,4 +68,4 @@ def test_an_override_is_what_runs(
     build("--sources", str(tmp_path), "--out", str(tmp_path), "registry")
     monkeypatch.setenv("FREEHOLD_ARTIFACTS", str(tmp_path))
     with refused("registry: mutant"):
-        chain.deploy("registry", NETWORK_ID, "0x" + "00" * 20, sender=alice.address)
+        chain.deploy("registry", NETWORK_ID, ZERO, ZERO, *FREE, sender=alice.address)

@@ -7,6 +7,7 @@ import pytest
 from contracts.evm import ZERO, Chain, Outcome
 from contracts.world import (
     DELAY,
+    FREE,
     UNBONDING,
     World,
     alice,
@@ -306,7 +307,8 @@ def test_a_staking_contract_without_unbonding_is_refused(chain: Chain, world: Wo
 def test_a_contract_can_be_the_guardian(chain: Chain, world: World) -> None:
     puppet, other = world.puppet(), world.puppet()
     governor = chain.deploy("governor", puppet.address, 60, sender=alice.address)
-    registry = chain.deploy("registry", b"\1" * 32, governor.address, sender=alice.address)
+    told = (b"\1" * 32, governor.address, ZERO, *FREE)
+    registry = chain.deploy("registry", *told, sender=alice.address)
     call = registry.data("set_paused", True)
     for function, arguments in (
         ("setup_call", (registry.address, call)),

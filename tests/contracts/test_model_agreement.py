@@ -38,6 +38,7 @@ def models_of(scene: Scene, counts: Counter[str]) -> Models:
         "pdp": {"challenges_": CHALLENGES, "window_": WINDOW},
         "staking": {"unbonding_period_": UNBONDING},
         "token": {"cap_": CAP},
+        "registry": {"lowest_": 0, "highest_": 0, "half_life_": 0, "factor_bps_": 0},
     }
     return Models(network_of(scene), arguments.__getitem__, counts)
 

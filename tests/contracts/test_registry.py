@@ -6,20 +6,25 @@ from typing import Any
 
 import pytest
 
-from contracts.evm import NETWORK_ID, ZERO, Chain, Signer
+from contracts.evm import NETWORK_ID, ZERO, Chain, Signer, signer
 from contracts.world import (
     CONSENT,
+    FREE,
+    TOKEN,
     World,
     alice,
     bob,
     carol,
+    deploy_world,
     guardian,
     mallory,
     node,
     refused,
 )
+from freehold.economics.pricing import Price, Terms
 
 YEAR = 366 * 86_400
+TERMS = (10**17, 10**22, 3_600, 11_000)
 
 
 def consent_of(world: World, hot: Signer, by: str, /, **changes: Any) -> bytes:
@@ -50,7 +55,23 @@ def register(world: World, consent: bytes, **changes: Any) -> Any:
 
 def test_needs_a_governor(chain: Chain) -> None:
     with refused("registry: no governor"):
-        chain.deploy("registry", NETWORK_ID, ZERO, sender=alice.address)
+        chain.deploy("registry", NETWORK_ID, ZERO, ZERO, *FREE, sender=alice.address)
+
+
+def test_a_price_needs_a_token_and_possible_terms(chain: Chain, world: World) -> None:
+    def made(token: str, *terms: int) -> None:
+        by = guardian.address
+        chain.deploy("registry", NETWORK_ID, world.governor.address, token, *terms, sender=by)
+
+    with refused("registry: token has no code"):
+        made(ZERO, *TERMS)
+    for place, name in enumerate(("lowest", "highest", "half-life", "factor")):
+        terms = list(TERMS)
+        terms[place] = 2**96 if name == "lowest" else 0
+        with refused(f"pricing: {'lowest' if name == 'highest' else name} out of bounds"):
+            made(world.token.address, *terms)
+    made(world.token.address, *TERMS)
+    made(ZERO, 0, 1, 2, 3)
 
 
 def test_registers_with_the_consent_of_the_node(world: World) -> None:
@@ -274,6 +295,128 @@ def test_session_keys_have_bounds(world: World) -> None:
         registry.send("set_session", bob.address, 1, 1, now + YEAR + 1, sender=alice.address)
     for expiry in (now + 1, now + YEAR):
         registry.send("set_session", bob.address, 1, 1, expiry, sender=alice.address)
+
+
+# The price of registering
+
+
+def priced(chain: Chain) -> World:
+    """A world whose registry takes a price, which alice can pay."""
+    world = deploy_world(chain, entry=TERMS)
+    world.fund(alice.address, 10**5 * TOKEN)
+    world.token.send("approve", world.registry.address, 10**5 * TOKEN, sender=alice.address)
+    return world
+
+
+def held(world: World) -> tuple[int, int]:
+    """What alice holds and what was ever burned."""
+    return world.token.call("balanceOf", alice.address), world.token.call("burned")
+
+
+def test_registering_burns_a_price_that_use_raises_and_time_lowers(chain: Chain) -> None:
+    world = priced(chain)
+    price = Price(Terms(*TERMS), TERMS[0], 0)
+    names = ("lowest", "highest", "half_life", "factor_bps")
+    assert tuple(world.registry.call(name) for name in names) == TERMS
+    assert world.registry.call("token") == world.token.address
+    for number, wait in enumerate((0, 0, 1, 5, 600, 3_600, 0, 7_201, 10**6, 0, 1)):
+        chain.warp(wait)
+        hot, (had, burned) = signer(f"hot {number}"), held(world)
+        due = price.at(chain.now)
+        assert world.registry.call("price") == due
+        done = world.register(alice, hot)
+        assert done.one("NodeRegistered").burned == due
+        assert held(world) == (had - due, burned + due)
+        price = price.used(chain.now)
+        assert world.registry.call("price") == price.at(chain.now)
+    assert world.registry.call("count") == 11
+
+
+def test_a_price_stops_at_its_highest(chain: Chain) -> None:
+    world = deploy_world(chain, entry=(1, 3, 60, 20_000))
+    world.fund(alice.address, 9)
+    world.token.send("approve", world.registry.address, 9, sender=alice.address)
+    for number, due in enumerate((1, 2, 3, 3)):
+        done = world.register(alice, signer(f"hot {number}"))
+        assert done.one("NodeRegistered").burned == due
+        assert held(world)[1] == (1, 3, 6, 9)[number]
+    chain.warp(120)
+    assert world.registry.call("price") == 1
+
+
+def test_a_contract_that_owns_a_node_pays_itself(chain: Chain) -> None:
+    """And not whoever sent the transaction, who approved the registry too."""
+    world = priced(chain)
+    owner, price = world.puppet(), world.registry.call("price")
+    world.fund(owner.address, price)
+    owner.act(world.token, "approve", world.registry.address, price)
+    before = held(world)[0]
+    consent = consent_of(world, node, owner.address)
+    fields = (node.address, 1, "https://n", b"\1" * 32, b"\2" * 32, carol.address)
+    owner.act(world.registry, "register", *fields, chain.now + 600, consent, price)
+    assert world.token.call("balanceOf", owner.address) == 0
+    assert held(world) == (before, price)
+
+
+def test_an_owner_states_the_most_that_he_pays(chain: Chain) -> None:
+    world = priced(chain)
+    price = world.registry.call("price")
+    consent = consent_of(world, node, alice.address)
+    fields = (node.address, 1, "https://n", b"\1" * 32, b"\2" * 32, carol.address)
+
+    def pay(most: int) -> Any:
+        told = (*fields, chain.now + 600, consent, most)
+        return world.registry.send("register", *told, sender=alice.address)
+
+    with refused("registry: the price is higher"):
+        pay(price - 1)
+    with chain.anchor():
+        world.register(alice, bob)
+        with refused("registry: the price is higher"):
+            pay(price)
+    assert pay(price).one("NodeRegistered").burned == price
+
+
+def test_too_few_tokens_or_too_little_allowance_registers_nobody(chain: Chain) -> None:
+    world = priced(chain)
+    price, registry = world.registry.call("price"), world.registry
+    world.token.send("approve", registry.address, price - 1, sender=alice.address)
+    with refused("token: allowance too low"):
+        world.register()
+    world.token.send("approve", registry.address, price, sender=alice.address)
+    world.fund(bob.address, price - 1)
+    world.token.send("approve", registry.address, price, sender=bob.address)
+    with refused("token: balance too low"):
+        world.register(bob)
+    assert (registry.call("count"), registry.call("price")) == (0, price)
+    world.register()
+    assert world.token.call("allowance", alice.address, registry.address) == 0
+
+
+def test_what_adds_nothing_to_the_list_is_free(chain: Chain) -> None:
+    world = priced(chain)
+    world.register()
+    before, price = held(world), world.registry.call("price")
+    fields = (1, "https://new", b"\3" * 32, b"\4" * 32, bob.address)
+    world.registry.send("update", node.address, *fields, sender=alice.address)
+    world.registry.send("announce", node.address, "x", b"\5" * 32, sender=node.address)
+    world.registry.send("retire", node.address, sender=alice.address)
+    again = consent_of(world, node, alice.address, generation=2)
+    told = (node.address, *fields, chain.now + 600, again, 0)
+    done = world.registry.send("register", *told, sender=alice.address)
+    assert done.one("NodeRegistered").burned == 0
+    assert (held(world), world.registry.call("price")) == (before, price)
+
+
+def test_a_free_registry_touches_no_token(chain: Chain, world: World) -> None:
+    for number in range(3):
+        done = world.register(alice, signer(f"hot {number}"))
+        assert [event.name for event in done.events] == ["NodeRegistered"]
+        assert done.one("NodeRegistered").burned == 0
+        assert world.registry.call("price") == 0
+    deadline, consent = chain.now + 600, consent_of(world, node, alice.address)
+    fields = (node.address, 1, "https://n", b"\1" * 32, b"\2" * 32, carol.address)
+    world.registry.send("register", *fields, deadline, consent, 0, sender=alice.address)
 
 
 def test_a_contract_acts_in_its_own_name(world: World) -> None:

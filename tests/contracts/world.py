@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import util
@@ -34,6 +34,8 @@ DELAY = 3_600
 UNBONDING = 86_400
 STORAGE_ROLE = 1
 MAX = 2**256 - 1
+FREE = (0, 0, 0, 0)
+"""Terms under which registering costs nothing."""
 
 CONSENT = {"Consent": "address node,address owner,uint64 generation,uint64 deadline"}
 VOUCHER = {"Voucher": "uint256 rail,uint256 amount"}
@@ -187,12 +189,17 @@ class World:
         return int(self.payments.call("account", self.token.address, account).funds)
 
 
-def deploy_world(chain: Chain) -> World:
-    """Deploy governor, token, registry, staking and payments; the guardian may mint."""
+def deploy_world(chain: Chain, *, entry: Sequence[int] = FREE) -> World:
+    """Deploy governor, token, registry, staking and payments; the guardian may mint.
+
+    ``entry`` is the price of registering: lowest, highest, half-life, factor.
+    """
     by = guardian.address
     governor = chain.deploy("governor", by, DELAY, sender=by)
     token = chain.deploy("token", "Freehold", "FREE", CAP, NETWORK_ID, governor.address, sender=by)
-    registry = chain.deploy("registry", NETWORK_ID, governor.address, sender=by)
+    registry = chain.deploy(
+        "registry", NETWORK_ID, governor.address, token.address, *entry, sender=by
+    )
     staking = chain.deploy(
         "staking", token.address, registry.address, governor.address, UNBONDING, sender=by
     )

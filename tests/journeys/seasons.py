@@ -25,7 +25,7 @@ from freehold.ledger import keystore
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet import engine
 from freehold.ledger.devnet.process import Devnet
-from freehold.ledger.economy import OWN
+from freehold.ledger.economy import OWN, economy
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import DeployPlan, Parameters, devnet
 from journeys.town import QUICK, Town
@@ -50,9 +50,12 @@ def skip_without_engine() -> None:
 
 
 def deployed(devnet: Devnet, state: Path, model: str) -> Network:
-    """A network of a token model whose tokens the devnet's funder owns."""
+    """A network of a token model whose tokens the devnet's funder owns; nothing burns but fees."""
     schedule = SCARCE if model == OWN else None
-    plan = DeployPlan(model, LULL, {devnet.funder.address: GENESIS}, model=model, schedule=schedule)
+    free = replace(economy(model, EPOCH, schedule=schedule), entry_least=0)
+    plan = DeployPlan(
+        model, LULL, {devnet.funder.address: GENESIS}, model=model, schedule=schedule, economy=free
+    )
     return deploy(
         plan,
         rpc_urls=[devnet.url],

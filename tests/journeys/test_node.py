@@ -167,6 +167,7 @@ def join(ledger: Ledger, owner: Key, node: NodeProcess) -> int:
         )
     )
     made = ensure_certificate(node.home, host="127.0.0.1", now=ledger.now())
+    ledger.token.approve(ledger.registry.address, ledger.registry.price())
     ledger.registry.register(
         node.key.address,
         roles=STORAGE,

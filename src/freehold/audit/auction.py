@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from freehold.audit import abi, inputs
+from freehold.audit.burns import Burns
 from freehold.audit.events import Event
 from freehold.audit.inputs import Fields
 from freehold.audit.report import Spot
@@ -18,7 +19,7 @@ from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.economics.pricing import PRICE_MAX, WHOLE_BPS, Terms, decayed, raised
 
 CHECK = "auction"
-FEE, BURN = 5, 6
+FEE = 5
 MOST_HELD = 2**120 - 1
 
 
@@ -86,8 +87,9 @@ class Auction:
     """The auction contract's state, recomputed."""
 
     def __init__(
-        self, made: Fields, *, contract: Address, token: Address, counts: Counter[str]
-    ) -> None:
+        self, made: Fields, *, contract: Address, token: Address, burns: Burns,
+        counts: Counter[str],
+    ) -> None:  # fmt: skip
         lowest, highest, half_life, factor = (
             inputs.number(made, name)
             for name in ("least_", "opening_", "half_life_", "factor_bps_")
@@ -96,7 +98,7 @@ class Auction:
         self.contract, self._token, self._counts = contract, token, counts
         self.lots: dict[str, Lot] = {}
         self.burned = 0
-        self._burns: Counter[tuple[str, int]] = Counter()
+        self._burns = burns
         self._leaving: tuple[str, int, str] | None = None
         self._routes: dict[str, Callable[[Event], None]] = {
             "Arrived": self._arrived, "Missing": self._missing, "Sold": self._sold,
@@ -110,15 +112,9 @@ class Auction:
         self._routes[event.name](event)
         self._counts[CHECK] += 1
 
-    def see_burn(self, event: Event) -> None:
-        """Note a burn of the network's token, which a sale may be paid by."""
-        if event.number("purpose") == BURN:
-            self._burns[event.text("sender"), event.number("amount")] += 1
-
     def finish(self, spot: Spot) -> None:
         """Differs where goods left that were not sold."""
         spot.same("goods that left without a sale", expected=None, found=self._leaving)
-        self._burns.clear()
 
     def answer(self, view: str, arguments: tuple[int | str, ...]) -> list[object] | None:
         """What a view must say now; None for views that are not modelled."""
@@ -175,9 +171,7 @@ class Auction:
         spot.same("the least sale or more", expected=True, found=paid >= self.terms.lowest)
         left = (event.text("token"), amount, event.text("to"))
         spot.same("the goods that left", expected=left, found=self._leaving)
-        burns = self._burns[buyer, paid] > 0
-        spot.same("a burn by the buyer of what was paid", expected=True, found=burns)
-        self._burns[buyer, paid] -= 1
+        self._burns.pay(buyer, paid, what="a burn by the buyer of what was paid", spot=spot)
         self._check_order(event)
         lot.sell(amount, paid)
         self._check(event, lot)

@@ -115,6 +115,7 @@ _TOTALS = (
     ("token", "minted"),
     ("token", "burned"),
     ("registry", "count"),
+    ("registry", "price"),
     ("beacon", "round_count"),
     ("storage", "deal_count"),
 )

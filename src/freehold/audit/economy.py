@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 
 from freehold.audit.auction import Auction
 from freehold.audit.balances import Balances
+from freehold.audit.burns import Burns
 from freehold.audit.claims import Question
 from freehold.audit.deployment import integer
 from freehold.audit.events import Event
@@ -33,10 +34,11 @@ class Economy:
 
     def __init__(
         self, network: Network, made: Made, *, balances: Balances, payments: Payments,
-        proofs: Proofs, registry: Registry, stakes: Stakes, counts: Counter[str],
+        proofs: Proofs, registry: Registry, stakes: Stakes, burns: Burns, counts: Counter[str],
     ) -> None:  # fmt: skip
         self._at, self._balances, self._payments = network.contracts, balances, payments
         self._registry, self._proofs, self._stakes = registry, proofs, stakes
+        self._burns = burns
         self.issuance = self._issuance(made, counts) if "issuance" in self._at else None
         self.rewards = self._rewards(made, counts) if "rewards" in self._at else None
         self.roots = self._roots(network, made, counts) if "roots" in self._at else None
@@ -158,7 +160,10 @@ class Economy:
 
     def _auction(self, made: Made, counts: Counter[str]) -> Auction:
         at = self._at
-        return Auction(made("auction"), contract=at["auction"], token=at["token"], counts=counts)
+        return Auction(
+            made("auction"), contract=at["auction"], token=at["token"], burns=self._burns,
+            counts=counts,
+        )  # fmt: skip
 
     def _connect(self) -> None:
         issuance, rewards = self.issuance, self.rewards
@@ -219,8 +224,6 @@ class Economy:
         burned = event.address("recipient") == ZERO_ADDRESS
         if self.roots is not None and burned and event.address("sender") == self._at["roots"]:
             self.roots.see_burn(event)
-        if self.auction is not None and burned:
-            self.auction.see_burn(event)
 
     def _proof(self, event: Event) -> None:
         if self.rewards is None:

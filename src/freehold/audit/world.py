@@ -10,6 +10,7 @@ from freehold.audit.accounts import Account
 from freehold.audit.balances import Balances
 from freehold.audit.beacon import Beacon
 from freehold.audit.blocks import Block
+from freehold.audit.burns import Burns
 from freehold.audit.claims import Claim, Question, plain
 from freehold.audit.deals import Deals
 from freehold.audit.deployment import Deployment, integer
@@ -106,6 +107,7 @@ class World:
             "supply": models.balances.supply,
             "minted": models.balances.minted,
             "burned": models.balances.burned,
+            "burned by registrations": models.registry.burned,
             "paid": models.payments.paid,
             "slashed": models.stakes.slashed,
             "staked": models.stakes.total,
@@ -148,7 +150,11 @@ class Models:
     ) -> None:
         at = network.contracts
         self.network = network
-        self.registry = Registry(counts)
+        self.burns = Burns()
+        self.registry = Registry(
+            made("registry"), contract=at["registry"], token=at["token"], burns=self.burns,
+            counts=counts,
+        )  # fmt: skip
         self.beacon = Beacon(
             genesis=integer(made("beacon"), "genesis"), period=integer(made("beacon"), "period"),
             grace=integer(made("beacon"), "grace"), contract=at["beacon"], counts=counts,
@@ -178,7 +184,7 @@ class Models:
         )  # fmt: skip
         self.economy = Economy(
             network, made, balances=self.balances, payments=self.payments, proofs=self.proofs,
-            registry=self.registry, stakes=self.stakes, counts=counts,
+            registry=self.registry, stakes=self.stakes, burns=self.burns, counts=counts,
         )  # fmt: skip
         self._routes: dict[str, Callable[[Event], None]] = {
             "token": self._token, "registry": self.registry.apply, "staking": self._staking,
@@ -219,6 +225,8 @@ class Models:
         contract, view, arguments = question
         if contract == "pdp":
             return self.proofs.answer(view, arguments, moment)
+        if (contract, view) == ("registry", "price"):
+            return [self.registry.price_at(moment)]
         if (contract, view) == ("payments", "account"):
             account = self.payments.accounts.get(str(arguments[0]), str(arguments[1]))
             return _account(account, moment)
@@ -236,10 +244,13 @@ class Models:
         self.faults.finish(event)
         self.deals.finish(event)
         self.economy.finish(event)
+        self.burns.clear()
 
     def _token(self, event: Event) -> None:
         self.balances.apply(event)
         self.payments.apply(event)
+        if event.name == "Movement":
+            self.burns.see(event)
 
     def _staking(self, event: Event) -> None:
         self.stakes.apply(event)

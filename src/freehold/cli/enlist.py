@@ -27,7 +27,8 @@ class Enlistment:
 def enlist(ledger: Ledger, node: Key, terms: Enlistment) -> None:
     """Take every step that is still missing; called again after a crash it goes on.
 
-    The ledger's key is the owner's. ConflictError when another account owns the node.
+    The ledger's key is the owner's. A node that is new burns the present price of registering, and
+    no more. ConflictError when another account owns the node.
     """
     if ledger.key is None:
         raise AccessError("the owner's key is needed", remedy="Open the owner's wallet.")
@@ -50,6 +51,9 @@ def _register(ledger: Ledger, node: Key, terms: Enlistment, owner: Address) -> N
         )
     if entry.owner == owner and not entry.retired:
         return
+    price = due(ledger, node.address)
+    if price:
+        ledger.token.approve(ledger.registry.address, price)
     deadline = ledger.now() + CONSENT_SECONDS
     digest = CONSENT.digest(
         ledger.network.domain("registry"),
@@ -64,4 +68,14 @@ def _register(ledger: Ledger, node: Key, terms: Enlistment, owner: Address) -> N
         payout=terms.payout or owner,
         deadline=deadline,
         consent=node.sign(digest),
+        most=price,
     )
+
+
+def due(ledger: Ledger, node: Address) -> int:
+    """Base units that registering a node burns now; 0 where it was registered before, or is free.
+
+    Only other registrations raise it.
+    """
+    registered = ledger.registry.owner_of(node) != ZERO_ADDRESS
+    return 0 if registered else ledger.registry.price()

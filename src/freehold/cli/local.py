@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from freehold.cli import processes
-from freehold.cli.enlist import WATCHER, Enlistment, enlist
+from freehold.cli.enlist import WATCHER, Enlistment, due, enlist
 from freehold.cli.home import Home
 from freehold.cli.processes import Child
 from freehold.cli.wallets import WalletFolder
@@ -226,7 +226,7 @@ class LocalNetwork:
         node = node_key(folder / "key.json", password)
         owner = node_key(folder / "owner.json", password)
         _fund(funder, node.address, tokens=0)
-        _fund(funder, owner.address, tokens=stake)
+        _fund(funder, owner.address, tokens=stake + due(funder, node.address))
         with Ledger.open(network, state=folder / "owner", key=owner) as ledger:
             enlist(ledger, node, Enlistment(roles=roles, stake=stake))
         write_whole(folder / "enlisted", b"")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -276,18 +276,21 @@ def show_network(
         supply = ledger.token.total_supply()
         emits = "issuance" in network.contracts
         emission = take(ledger, indexed=False) if emits else None
+        entry = _entry(ledger)
     screen.emit(
         {
             "name": network.name, "chain_id": network.chain_id,
             "network_id": "0x" + network.network_id.hex(), "contracts": dict(network.contracts),
             "parameters": dict(network.parameters), "powers": powers, "supply": supply,
             "emission": None if emission is None else emission.digest(),
+            "registration": entry,
         }
     )  # fmt: skip
     screen.facts(f"{network.name}, supply {show(supply)}", dict(network.contracts))
     if emission is not None:
         screen.facts(f"token model {emission.model}", emission.facts())
         show_holders(screen, emission)
+    screen.facts("registering a node", _entry_facts(entry))
     screen.facts("parameters", {name: _shown(name, v) for name, v in network.parameters.items()})
     screen.table(
         "every power that anyone has",
@@ -295,6 +298,26 @@ def show_network(
         [(p["contract"], p["role"], p["holder"], span(int(str(p["delay"])))) for p in powers],
     )
     screen.facts("odds of noticing a loss", _odds(network.parameters["challenges"]))
+
+
+def _entry(ledger: Ledger) -> dict[str, int]:
+    """What registering a node costs now, and how that moves."""
+    registry = ledger.registry
+    return {
+        "price": registry.price(), "lowest": registry.lowest(), "highest": registry.highest(),
+        "half_life": registry.half_life(), "factor_bps": registry.factor_bps(),
+    }  # fmt: skip
+
+
+def _entry_facts(entry: Mapping[str, int]) -> dict[str, object]:
+    if not entry["lowest"]:
+        return {"burns": "nothing"}
+    return {
+        "burns now": f"{brief(entry['price'])} tokens",
+        "between": f"{brief(entry['lowest'])} and {brief(entry['highest'])} tokens",
+        "each makes the next": f"{entry['factor_bps'] / 100:g} % of it",
+        "halves in": span(entry["half_life"]),
+    }
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def join(
 ) -> None:
     """Register the node under this wallet, stake behind it, and join the storage market."""
     from freehold.cli.adopting import adopt
-    from freehold.cli.enlist import Enlistment, enlist
+    from freehold.cli.enlist import Enlistment, due, enlist
     from freehold.cli.floor import measure
     from freehold.cli.local import folder_password, node_key
     from freehold.cli.wallets import WalletFolder
@@ -97,8 +97,13 @@ def join(
         lacking = money.parse(gas) - ledger.balance(key.address)
         if lacking > 0:
             ledger.transfer(key.address, lacking)
+        price = due(ledger, key.address)
+        if price:
+            screen.tell(
+                f"[dim]·[/] registering burns at most {brief(price)} tokens, besides the stake"
+            )
         enlist(ledger, key, Enlistment(roles=STORAGE, stake=money.parse(stake)))
-    screen.emit({"node": key.address, **floor.to_json()})
+    screen.emit({"node": key.address, "registering": price, **floor.to_json()})
     screen.say(f"[green]✓[/] {key.address} is in; start it with `freehold node start {name}`")
 
 

@@ -112,7 +112,7 @@ class _Deployment:
         lots = plan.lots
         terms = (lots.lowest, lots.highest, lots.half_life, lots.factor_bps)
         self._create("auction", at["token"], *terms)
-        self._create("registry", salt, at["governor"])
+        self._create("registry", salt, at["governor"], at["token"], *plan.emission.entry())
         self._create("staking", at["token"], at["registry"], at["governor"], numbers.unbonding)
         self._create("payments", at["token"], salt, at["governor"], plan.treasury or me)
         self._create("beacon", at["governor"], self._start.genesis, numbers.period, numbers.grace)
@@ -237,7 +237,8 @@ def _start(plan: DeployPlan, rpc: Rpc, state: Path, random: Callable[[int], byte
     if any(found.get(name) != value for name, value in wanted.items()):
         raise ConflictError(
             f"{state} holds the deployment of another plan or chain",
-            remedy="Resume it with the plan it was begun with, or choose an empty folder.",
+            remedy="Resume it with the plan it was begun with; or move that folder away and begin "
+            "anew: what was deployed from it stays on the chain, unused.",
         )
     try:
         return _Start(bytes.fromhex(found["network_id"]), int(found["genesis"]))

@@ -54,8 +54,10 @@ class Economy:
     split an epoch; what neither has is not minted. ``budget`` is reserved for public grants. Fees
     in foreign tokens are auctioned in lots: ``lot_least`` is the least sale and ``lot_opening`` the
     most that a lot asks, by default a thousandth of the token's cap; an ask halves in
-    ``lot_half_life``, and what arrives joins at ``lot_factor_bps`` of the last sale's price. The
-    others are the roots' rules.
+    ``lot_half_life``, and what arrives joins at ``lot_factor_bps`` of the last sale's price.
+    Registering a node burns a price between ``entry_least`` (0: nothing, ever) and ``entry_most``,
+    which each registration raises to ``entry_factor_bps`` of it and which halves in
+    ``entry_half_life``. The others are the roots' rules.
     """
 
     model: str
@@ -75,6 +77,10 @@ class Economy:
     lot_opening: int | None = None
     lot_half_life: int = 3_600
     lot_factor_bps: int = 20_000
+    entry_least: int = UNIT // 10
+    entry_most: int = 10_000 * UNIT
+    entry_half_life: int = 3_600
+    entry_factor_bps: int = 11_000
 
     def check(self) -> None:
         """UsageError naming the first figure that cannot be."""
@@ -99,6 +105,10 @@ class Economy:
         self._within("lost_bond_bps", 0, 4_000)
         self._within("lot_half_life", 1, HALF_LIFE_MAX)
         self._within("lot_factor_bps", WHOLE_BPS + 1, FACTOR_BPS_MAX)
+        self._within("entry_most", 1, PRICE_MAX)
+        self._within("entry_least", 0, self.entry_most)
+        self._within("entry_half_life", 1, HALF_LIFE_MAX)
+        self._within("entry_factor_bps", WHOLE_BPS + 1, FACTOR_BPS_MAX)
 
     def plan(self) -> Plan:
         """The schedule that the network is deployed with."""
@@ -147,6 +157,11 @@ class Economy:
             factor_bps=self.lot_factor_bps,
         )
 
+    def entry(self) -> tuple[int, int, int, int]:
+        """The price of registering a node, in the registry's order."""
+        rise = (self.entry_half_life, self.entry_factor_bps)
+        return self.entry_least, self.entry_most, *rise
+
     def numbers(self) -> dict[str, int]:
         """What the descriptor of a network lists."""
         return {
@@ -177,6 +192,7 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
             answer_window=max(period, _WINDOW_MIN),
             bond=1_000 * UNIT,
             lot_half_life=60,
+            entry_half_life=60,
         )
     return Economy(
         model=model,

@@ -29,6 +29,10 @@ _FIGURES = {
     "lot_half_life": ("the time in which a lot's price halves", SECONDS),
     "lot_factor_bps": ("a lot's price after a sale", SHARE),
     "lot_least": ("the least sale of a lot", TOKENS),
+    "entry_least": ("the least that registering a node costs", TOKENS),
+    "entry_most": ("the most that registering a node costs", TOKENS),
+    "entry_half_life": ("the time in which the price of registering halves", SECONDS),
+    "entry_factor_bps": ("what a registration makes of the price", SHARE),
     "lot_opening": ("the most that a lot asks", TOKENS),
 }  # fmt: skip
 _UNKNOWN = "the network's "

@@ -19,7 +19,7 @@ from contracts.market import GENESIS, PERIOD, Deal, Market, Node, deploy_market
 from contracts.recording import Recording, address, plain
 from contracts.roots import LENGTH, RULES, watchers
 from contracts.roots import Market as RootMarket
-from contracts.world import World, alice, bob, deploy_world, guardian, mallory
+from contracts.world import FREE, World, alice, bob, deploy_world, guardian, mallory
 from freehold.audit import claims
 from freehold.audit.events import Event
 from freehold.audit.report import Differs, Spot
@@ -90,11 +90,13 @@ def constructed(contract: Contract, arguments: Sequence[Any]) -> Mapping[str, An
 class Founded:
     """A market with issuance, rewards, roots and auction; `public` draws a share."""
 
-    def __init__(self, *, plan: Plan = PLAN, per_token: int = PER_TOKEN) -> None:
+    def __init__(
+        self, *, plan: Plan = PLAN, per_token: int = PER_TOKEN, entry: Sequence[int] = FREE
+    ) -> None:
         self.chain = Chain()
         self.book = Book(self.chain)
         self.recording = self.book.open()
-        self.world: World = deploy_world(self.chain)
+        self.world: World = deploy_world(self.chain, entry=entry)
         by, world = guardian.address, self.world
         world.setup(world.payments, "set_fees", 50, 5_000)
         governor = world.governor.address
@@ -168,6 +170,7 @@ class Founded:
         place: Contract = {
             "issuance": self.issuance, "rewards": self.rewards, "roots": self.roots.roots,
             "auction": self.auction, "payments": self.world.payments,
+            "registry": self.world.registry,
         }[contract]  # fmt: skip
         found = place.call(view, *arguments)
         told: Any = [plain(each) for each in (found if isinstance(found, tuple) else (found,))]

@@ -69,7 +69,7 @@ class Press:
         arguments: dict[str, list[object]] = {
             "governor": [SENDER, 3_600],
             "token": ["Freehold", "FREE", CAP, NETWORK_ID, at["governor"]],
-            "registry": [NETWORK_ID, at["governor"]],
+            "registry": [NETWORK_ID, at["governor"], at["token"], 0, 0, 0, 0],
             "staking": [at["token"], at["registry"], at["governor"], UNBONDING],
             "payments": [at["token"], NETWORK_ID, at["governor"], SENDER],
             "beacon": [at["governor"], GENESIS, PERIOD, GRACE],

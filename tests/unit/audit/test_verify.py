@@ -61,7 +61,7 @@ def staked(press: Press, amount: int) -> None:
     ])  # fmt: skip
     press.call("registry", "retire", [SENDER], [
         Log("registry", "NodeRegistered",
-            [SENDER, SENDER, 1, 1, "https://n", bytes(32), bytes(32), SENDER]),
+            [SENDER, SENDER, 1, 1, "https://n", bytes(32), bytes(32), SENDER, 0]),
     ])  # fmt: skip
     press.call("staking", "stake", [SENDER, amount], [
         Log("staking", "Staked", [SENDER, SENDER, amount, amount * 10**6]),

@@ -104,6 +104,7 @@ def check_wiring(ledger: Ledger) -> None:
     check_economy(ledger)
     check_allocations(ledger)
     check_auction(ledger)
+    check_entry(ledger)
     numbers = ledger.network.parameters
     assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
     assert ledger.beacon.genesis() == numbers["genesis"]
@@ -129,6 +130,15 @@ def check_economy(ledger: Ledger) -> None:
     assert roots.parameters().bond == PLAN.emission.bond
     assert roots.epoch_length() == numbers["epoch"]
     assert {issuance.genesis(), rewards.genesis(), roots.genesis()} == {numbers["genesis"]}
+
+
+def check_entry(ledger: Ledger) -> None:
+    """Registering has the price that the plan says, in the network's token."""
+    registry, places = ledger.registry, ledger.network.contracts
+    rise = (registry.half_life(), registry.factor_bps())
+    assert (registry.lowest(), registry.highest(), *rise) == PLAN.emission.entry()
+    assert registry.price() == UNIT // 10
+    assert ledger.call("registry", "token", ()) == places["token"]
 
 
 def check_allocations(ledger: Ledger) -> None:

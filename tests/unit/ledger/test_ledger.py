@@ -25,7 +25,7 @@ from freehold.domain.typed import CONSENT, VOUCHER
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import View
+from freehold.ledger.values import Receipt, View
 from unit.ledger.devnet.waiting import until
 from unit.ledger.fake_chain import address
 
@@ -54,17 +54,31 @@ def test_a_node_registers_with_its_consent(ledger: Ledger, devnet: Devnet) -> No
     digest = CONSENT.digest(
         ledger.network.domain("registry"), (node.address, devnet.funder.address, 1, deadline)
     )
-    receipt = ledger.registry.register(
-        node.address,
-        roles=STORAGE,
-        endpoint="https://127.0.0.1:9",
-        tls=b"\x01" * 32,
-        info=b"\x02" * 32,
-        payout=devnet.funder.address,
-        deadline=deadline,
-        consent=node.sign(digest),
-    )
-    assert receipt.one("NodeRegistered").address("node") == node.address
+    registry, before = ledger.registry, ledger.token.balance_of(devnet.funder.address)
+    price = registry.price()
+
+    def register(most: int) -> Receipt:
+        return registry.register(
+            node.address,
+            roles=STORAGE,
+            endpoint="https://127.0.0.1:9",
+            tls=b"\x01" * 32,
+            info=b"\x02" * 32,
+            payout=devnet.funder.address,
+            deadline=deadline,
+            consent=node.sign(digest),
+            most=most,
+        )
+
+    with pytest.raises(RefusedError, match="registry: the price is higher"):
+        register(registry.lowest() - 1)
+    with pytest.raises(RefusedError, match="token: allowance too low"):
+        register(price)
+    ledger.token.approve(registry.address, price)
+    event = register(price).one("NodeRegistered")
+    assert event.address("node") == node.address
+    assert registry.lowest() <= event.number("burned") <= price <= registry.highest()
+    assert ledger.token.balance_of(devnet.funder.address) == before - event.number("burned")
     found = ledger.registry.node(node.address)
     assert (found.endpoint, found.roles, found.generation) == ("https://127.0.0.1:9", 1, 1)
     assert ledger.registry.active(node.address, STORAGE)
@@ -125,7 +139,7 @@ def test_refusals_are_typed_and_name_the_call(ledger: Ledger) -> None:
         ledger.payments.rail(10**6)
     with pytest.raises(RefusedError, match=r"storage\.close was refused: storage: "):
         ledger.storage.close(10**6)
-    with pytest.raises(InsufficientFundsError, match=r"holds [\d,]+ tokens") as caught:
+    with pytest.raises(InsufficientFundsError, match=r"holds [\d,.]+ tokens") as caught:
         ledger.payments.withdraw(ledger.token.address, address(5), 10**40)
     assert "deposit" in caught.value.remedy
     with pytest.raises(NotFoundError, match="no function fly"):

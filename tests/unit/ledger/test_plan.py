@@ -11,7 +11,7 @@ import pytest
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.domain.money import UNIT
-from freehold.economics.pricing import FACTOR_BPS_MAX, HALF_LIFE_MAX, PRICE_MAX, Terms
+from freehold.economics.pricing import FACTOR_BPS_MAX, HALF_LIFE_MAX, PRICE_MAX, Price, Terms
 from freehold.economics.schedules.plan import BITTENSOR, FILECOIN, IONET, PRESETS, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.ledger.economy import MODELS, OWN, Economy, economy
@@ -144,6 +144,10 @@ def test_the_default_price_is_backed_by_its_own_fees() -> None:
         ("lot_half_life", HALF_LIFE_MAX + 1, "lot's price halves"),
         ("lot_factor_bps", 10_000, "price after a sale is 100 %"),
         ("lot_factor_bps", FACTOR_BPS_MAX + 1, "price after a sale"),
+        ("entry_least", 10_001 * UNIT, "costs is 10,001 tokens, but must be 0 tokens to 10,000"),
+        ("entry_most", PRICE_MAX + 1, "the most that registering a node costs"),
+        ("entry_half_life", HALF_LIFE_MAX + 1, "price of registering halves"),
+        ("entry_factor_bps", 10_000, "makes of the price is 100 %"),
         ("schedule", GEOMETRIC, "schedule is given"),
     ],
 )
@@ -233,6 +237,26 @@ def test_everything_is_reserved_together() -> None:
 def test_an_allocation_out_of_bounds_is_named(change: Mapping[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         reserving(**change).check()
+
+
+def burst(count: int, seconds: int) -> int:
+    """Base units that registrations, evenly spaced, burn in a network in earnest."""
+    terms = Terms(*economy("filecoin", DAY).entry())
+    price, burned = Price(terms, terms.lowest, 0), 0
+    for number in range(count):
+        moment = number * seconds // count
+        burned += price.at(moment)
+        price = price.used(moment)
+    return burned
+
+
+def test_a_network_joins_for_a_token_or_two_and_a_flood_costs_a_fortune() -> None:
+    """The figures that docs/decisions/0012 tells."""
+    assert round(burst(9, 0) / UNIT, 2) == 1.36
+    assert burst(1_000, 3_600) // UNIT == 8_877_796
+    assert burst(174, DAY) == 174 * UNIT // 10
+    assert DeployPlan("x", DEVNET).emission.entry()[2] == 60
+    replace(economy("filecoin", DAY), entry_least=0).check()
 
 
 def test_lots_open_at_a_thousandth_of_the_cap() -> None:

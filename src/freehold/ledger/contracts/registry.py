@@ -12,6 +12,8 @@ STORAGE, WATCHER, COMPUTE, MODEL, VALIDATOR, OPERATOR = 1, 2, 4, 8, 16, 32
 """Bits of ``roles``."""
 SESSION_READ, SESSION_STORE = 1, 2
 """Bits of a session key's ``scope``: read pieces, store and accept them."""
+AMOUNT_MAX = 2**256 - 1
+"""No bound on an amount."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,12 @@ class Registry(Contract):
         payout: Address,
         deadline: int,
         consent: bytes,
+        most: int = AMOUNT_MAX,
     ) -> Receipt:
-        """Register a node under the sender; ``consent`` is the node key's signature."""
-        return self._send("register", node, roles, endpoint, tls, info, payout, deadline, consent)
+        """Register a node under the sender; ``consent`` is the node key's signature. A new node
+        burns ``price`` of the sender's approved tokens, at ``most`` so many base units."""
+        told = (node, roles, endpoint, tls, info, payout, deadline, consent, most)
+        return self._send("register", *told)
 
     def update(
         self,
@@ -103,6 +108,26 @@ class Registry(Contract):
     def at(self, index: int) -> Address:
         """The node at a position below ``count``."""
         return self._view(Address, "at", index)
+
+    def price(self) -> int:
+        """Base units that registering a new node burns now; 0 where it is free."""
+        return self._view(int, "price")
+
+    def lowest(self) -> int:
+        """What registering costs when nobody did for long; 0 where it is free."""
+        return self._view(int, "lowest")
+
+    def highest(self) -> int:
+        """The most that registering costs."""
+        return self._view(int, "highest")
+
+    def half_life(self) -> int:
+        """Seconds in which the price halves."""
+        return self._view(int, "half_life")
+
+    def factor_bps(self) -> int:
+        """What a registration makes of the price, ten-thousandths."""
+        return self._view(int, "factor_bps")
 
     def set_session(self, key: Address, *, scope: int, cap: int, expiry: int) -> Receipt:
         """Allow a session key of the sender."""
