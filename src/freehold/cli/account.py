@@ -49,6 +49,11 @@ def show(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
 
     screen, target = Screen(as_json), open_home(home)
     account = WalletFolder(target.wallet).address()
+    if not target.descriptor.exists():
+        screen.emit({"account": account, "network": None})
+        screen.say(f"account {account}, of no network yet")
+        _say_network(screen, target)
+        return
     with cancellable(), open_ledger(home) as ledger:
         network = ledger.network
         status = ledger.payments.status(network.contracts["token"], account)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import typer
 
 from freehold.cli.amounts import brief
+from freehold.cli.handles import Handles
 from freehold.cli.options import HomeOption, JsonOption
 from freehold.cli.rewards import NodeOption, chosen
 from freehold.cli.screen import Screen, cancellable
@@ -38,9 +39,9 @@ def earnings(
     with cancellable(), open_ledger(home) as ledger:
         nodes = chosen(ledger, home, node)
         found = take(ledger, nodes)
-        symbol = ledger.token.symbol()
+        symbol, token = ledger.token.symbol(), ledger.token.address
     screen.emit(found.to_json())
-    show(screen, found, symbol)
+    show(screen, found, symbol, token=token, called=Handles.of(home))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Income:
     """One kind of earnings of one account, base units of the network's token.
 
     Of storage and rewards the account is a node, of retrieval a payout account, which several
-    nodes may share. ``month`` is the forecast.
+    nodes may share. ``month`` is the forecast: no rewards of a node that leaves or has left.
     """
 
     account: Address
@@ -107,36 +108,58 @@ def take(ledger: Ledger, nodes: Iterable[Address]) -> Earnings:
         own = sum(each.paid for each in paid if each.token == ledger.token.address)
         incomes.append(Income(node, "storage", own, month))
         if "rewards" in ledger.network.contracts:
-            incomes.append(_income(node, "rewards", _rewards(ledger, node), now))
+            incomes.append(_rewarded(ledger, node, now))
         payees[ledger.registry.payout_of(node)] = None
     for payee in payees:
         incomes.append(_income(payee, "retrieval", _retrieval(ledger, payee), now))
     return Earnings(now, tuple(incomes), tuple(deals))
 
 
-def show(screen: Screen, found: Earnings, symbol: str) -> None:
-    """The sums, then the deals."""
+def show(screen: Screen, found: Earnings, symbol: str, *, token: Address, called: Handles) -> None:
+    """The sums, then the deals, with their tokens where not all pay in the network's."""
     rows: list[tuple[str, str, str, str]] = [
-        (i.kind, i.account, brief(i.earned), brief(i.month)) for i in found.incomes
+        (i.kind, called(i.account), brief(i.earned), brief(i.month)) for i in found.incomes
     ]
     rows.append(("together", "", brief(found.earned), brief(found.month)))
     columns = ("of", "account", "so far", "next 30 days")
     screen.table(f"earnings in {symbol}", columns, rows)
     if found.deals:
-        deals = [
-            (d.deal, d.node, d.token, brief(d.paid), "pays" if d.live else "over")
-            for d in found.deals
-        ]
-        screen.table("storage by deal", ("deal", "node", "in token", "paid", "state"), deals)
+        _show_deals(screen, found.deals, symbol, token, called)
     screen.tell(
         "[dim]Storage goes on at the rates of its live deals if every round is proven; rewards "
-        "and retrieval as in the last 30 days.[/]"
+        "and retrieval as in the last 30 days, but no rewards of nodes that leave.[/]"
     )
+    called.tell(screen)
+
+
+def _show_deals(
+    screen: Screen, deals: Iterable[DealIncome], symbol: str, token: Address, called: Handles
+) -> None:
+    listed = list(deals)
+    foreign = any(d.token != token for d in listed)
+    rows: list[tuple[object, ...]] = []
+    for d in listed:
+        row = (d.deal, called(d.node), brief(d.paid), "pays" if d.live else "over")
+        unit = symbol if d.token == token else called(d.token)
+        rows.append((*row, unit) if foreign else row)
+    columns = ("deal", "node", "paid", "state", *(("in token",) if foreign else ()))
+    screen.table("storage by deal", columns, rows)
 
 
 def _income(account: Address, kind: str, takings: list[Taking], now: int) -> Income:
     month = forecast(takings, since=now - AHEAD, now=now, ahead=AHEAD, least=_LEAST)
     return Income(account, kind, sum(each.amount for each in takings), month)
+
+
+def _rewarded(ledger: Ledger, node: Address, now: int) -> Income:
+    found = _income(node, "rewards", _rewards(ledger, node), now)
+    return replace(found, month=0) if _leaves(ledger, node) else found
+
+
+def _leaves(ledger: Ledger, node: Address) -> bool:
+    """Whether a node has left, was failed, or gave notice: it takes nothing on any more."""
+    state = ledger.faults.node_state(node)
+    return ledger.registry.node(node).retired or state.failed or bool(state.notice_at)
 
 
 def _storage(ledger: Ledger, node: Address, now: int) -> tuple[list[DealIncome], int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from freehold.cli.amounts import brief, moment, span
+from freehold.cli.amounts import brief, minute, span
+from freehold.cli.handles import Handles
 from freehold.domain.ids import Address
 from freehold.domain.money import show
 
@@ -183,23 +184,28 @@ def show_holders(screen: Screen, found: Emission) -> None:
     """Who may grant, and what was allocated at genesis, as tables where there are any."""
     from freehold.cli.allocations import waiting
 
+    called = Handles()
     granting = [
-        (a.account, brief(a.granted), brief(a.cap - a.granted), brief(a.cap), moment(a.since))
+        (
+            called(a.account), brief(a.granted), brief(a.cap - a.granted), brief(a.cap),
+            minute(a.since),
+        )
         for a in found.allocators
-    ]
+    ]  # fmt: skip
     if granting:
         titles = ("account", "granted", "left", "at most", "since")
         screen.table("who may grant", titles, granting)
     allotted = [
         (
-            v.number, v.beneficiary, brief(v.amount), brief(v.vested), brief(v.due),
-            waiting(v.cliff, v.parts), "-" if v.next_at is None else moment(v.next_at),
+            v.number, called(v.beneficiary), brief(v.amount), brief(v.vested), brief(v.due),
+            waiting(v.cliff, v.parts), "-" if v.next_at is None else minute(v.next_at),
         )
         for v in found.allocations
     ]  # fmt: skip
     if allotted:
         columns = ("", "beneficiary", "allocation", "vested", "due", "it comes", "next part")
         screen.table("genesis allocations", columns, allotted)
+    called.tell(screen)
 
 
 def _next(cliff: int, parts: int, now: int) -> int | None:

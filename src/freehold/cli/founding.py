@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from freehold.cli.allocations import Allocation
 from freehold.cli.home import Home
 from freehold.cli.screen import Screen
 from freehold.domain import money
 from freehold.domain.clock import SystemClock
-from freehold.domain.errors import UsageError
+from freehold.domain.errors import UnavailableError, UsageError
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT, show
@@ -20,10 +23,11 @@ from freehold.economics.schedules import geometric
 from freehold.economics.schedules.plan import GEOMETRIC, WINDOW_MAX, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.economics.simulation import presets
+from freehold.ledger.book import DROPPED
 from freehold.ledger.deploy import deploy
 from freehold.ledger.economy import OWN, Economy, economy
 from freehold.ledger.plan import DAY, PRODUCTION, DeployPlan, Parameters, devnet
-from freehold.ledger.rpc import find_chain_id
+from freehold.ledger.rpc import Rpc, find_chain_id
 
 _BPS = 10_000
 _GENESIS = 100_000_000 * UNIT
@@ -133,8 +137,8 @@ class Wanted:
         if self.first is None or self.factor is None or self.months is None:
             raise UsageError(
                 "the model own needs a schedule",
-                remedy="Give --first-month, --factor and --months; see `freehold economics "
-                "simulate --preset own` for what they do.",
+                remedy="Give --first-month 1000 --factor 0.99 --months 120: as much in the first "
+                "month, each month that part of the one before, and none after the last.",
             )
         return monthly(self.first, self.factor, self.months)
 
@@ -197,14 +201,50 @@ def split_of(text: str) -> tuple[int, int]:
 
 
 def found(home: Home, key: Key, wanted: Wanted, *, urls: Sequence[str], screen: Screen) -> Network:
-    """Deploy and wire the contracts; called again after a crash it resumes."""
+    """Deploy and wire the contracts; called again after a crash it resumes.
+
+    InsufficientFundsError before anything is sent where the account holds too few coins.
+    """
+    state = home.root / "founding"
+    if not begun(state):
+        (state / "deploy.json").unlink(missing_ok=True)
+        _check_coins(key.address, wanted, urls, screen)
     return deploy(
         wanted.plan(key.address),
         rpc_urls=tuple(urls),
         chain_id=find_chain_id(urls),
         key=key,
-        state=home.root / "founding",
+        state=state,
         random=secrets.token_bytes,
         clock=SystemClock(),
         progress=lambda text: screen.say(f"[dim]·[/] {text}"),
     )
+
+
+def begun(state: Path) -> bool:
+    """Whether a transaction was sent from a founding folder, or cannot be ruled out: only then is
+    the plan in it worth anything."""
+    book = state / "sender.sqlite"
+    if not book.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(book)) as db:
+            found = db.execute("SELECT 1 FROM sent WHERE state != ? LIMIT 1", (DROPPED,))
+            return found.fetchone() is not None
+    except sqlite3.Error:
+        return True
+
+
+def _check_coins(account: Address, wanted: Wanted, urls: Sequence[str], screen: Screen) -> None:
+    from freehold.cli.rehearsal import quote
+
+    with Rpc(tuple(urls), chain_id=find_chain_id(urls)) as rpc:
+        held = rpc.balance(account)
+    try:
+        with screen.waiting("rehearsing") as say:
+            found = quote(wanted, urls, say=say)
+    except UnavailableError as error:
+        # Without a chain of this machine nobody can tell; the sender checks each transaction.
+        screen.say(f"[yellow]·[/] not checked whether the coins suffice: {error.message}")
+        return
+    found.check(account, held)

@@ -125,8 +125,7 @@ def show(screen: Screen, found: Emission) -> None:
             "epoch": f"{found.epoch:,}, of {span(found.epoch_seconds)}, until "
             f"{moment(found.ends_at)}; {found.closed:,} closed",
             "schedule": found.schedule,
-            "budget": f"{brief(found.by_time)} by time; the last closed one had "
-            f"{brief(found.budget)}",
+            "budget": f"{brief(found.by_time)} by time; {_last(found)}",
             "minted": f"{brief(found.minted)} of {brief(found.reserved)} that it may",
             "": bar(found.minted, found.reserved),
             "drawn": f"{brief(found.drawn)} of {brief(found.scheduled)} that closed epochs had",
@@ -137,6 +136,10 @@ def show(screen: Screen, found: Emission) -> None:
     rows = [(d.market, _percent(d.bps), _named(d.distributor), brief(d.left)) for d in found.draws]
     screen.table("who may draw", ("market", "share", "by", "left of the last epoch"), rows)
     show_holders(screen, found)
+
+
+def _last(found: Emission) -> str:
+    return f"the last closed one had {brief(found.budget)}" if found.closed else "none closed yet"
 
 
 def _own(ledger: Ledger) -> list[Vesting]:

@@ -11,6 +11,7 @@ from freehold.domain.errors import (
     ConflictError,
     InsufficientFundsError,
     IntegrityError,
+    NotFoundError,
     UsageError,
 )
 from freehold.domain.ids import Address
@@ -25,6 +26,7 @@ _PATIENCE = 600
 """Seconds in which a purchase must be mined."""
 _PLACES = 18
 _DECIMALS_MAX = 36
+_WORD = 32
 _SYMBOL = re.compile(r"[A-Za-z0-9.$+-]{1,16}")
 """What may be printed of what a stranger's token says."""
 
@@ -132,8 +134,9 @@ def tokens(ledger: Ledger) -> list[Address]:
 
 
 def look(ledger: Ledger, token: Address) -> Offer:
-    """A token's lot as it stands; RefusedError for the network's own token."""
-    _check(ledger)
+    """A token's lot as it stands; RefusedError for the network's own token, NotFoundError for what
+    is no token."""
+    _check_token(ledger, token)
     lot = ledger.auction.lot(token)
     return Offer(
         kind=kind_of(ledger, token),
@@ -145,8 +148,9 @@ def look(ledger: Ledger, token: Address) -> Offer:
 
 
 def take_in(ledger: Ledger, token: Address) -> list[Receipt]:
-    """Push what waits, where anything does, and put on offer what has arrived."""
-    _check(ledger)
+    """Push what waits, where anything does, and put on offer what has arrived; NotFoundError for
+    what is no token."""
+    _check_token(ledger, token)
     pushed = [ledger.payments.push_fees(token)] if ledger.payments.fees(token) else []
     return [*pushed, ledger.auction.take_in(token)]
 
@@ -155,9 +159,9 @@ def plan(ledger: Ledger, token: Address, *, amount: str | None, most: int | None
     """What buying would cost now; ``most`` defaults to that.
 
     ConflictError where nothing is on offer or it costs more than ``most``, RefusedError for a part
-    that costs less than the least sale, InsufficientFundsError.
+    that costs less than the least sale, NotFoundError for what is no token, InsufficientFundsError.
     """
-    _check(ledger)
+    _check_token(ledger, token)
     kind, lot = kind_of(ledger, token), ledger.auction.lot(token)
     if not lot.held:
         raise ConflictError(
@@ -215,6 +219,20 @@ def _check(ledger: Ledger) -> None:
         raise ConflictError(
             "this network has no auction",
             remedy="It was founded by an earlier release; its fees stay with its payments.",
+        )
+
+
+def _check_token(ledger: Ledger, token: Address) -> None:
+    _check(ledger)
+    question = artifact("token").calldata("balanceOf", (ledger.auction.address,))
+    try:
+        answer = ledger.rpc.call(token, question)
+    except RpcRefusal:
+        answer = b""
+    if len(answer) < _WORD:
+        raise NotFoundError(
+            f"there is no token at {token}",
+            remedy="List those that fees came in: `freehold auction show`.",
         )
 
 

@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from freehold.ledger.ledger import Ledger
 
 T = TypeVar("T")
-_TOLD = UNIT // 10**6
-"""Coins to hold are told rounded up to this."""
-
 _WALLET = "the founding wallet"
 
 app = typer.Typer(name="network", help="Networks.", no_args_is_help=True)
@@ -157,11 +154,14 @@ def _quote(screen: Screen, wanted: Wanted, urls: list[str]) -> None:
         f"founding on chain {found.chain_id} at {show(found.price, places=18)} coins for a unit of "
         "gas",
         ("transaction", "gas", "coins"),
-        [(step.name, f"{step.gas:,}", brief(step.gas * found.price)) for step in found.steps],
+        [
+            (step.name, f"{step.gas:,}", brief(step.gas * found.price, up=True))
+            for step in found.steps
+        ],
     )
-    total = f"{brief(found.cost)} coins for {found.gas:,} gas in {len(steps)} transactions"
+    total = f"{brief(found.cost, up=True)} coins for {found.gas:,} gas in {len(steps)} transactions"
     screen.say(f"[bold]{total}[/]")
-    hold = show(-(-found.needed // _TOLD) * _TOLD)
+    hold = show(found.needed, up=True)
     screen.tell(
         f"Hold {hold} coins to begin with: each transaction offers more than it takes, in case "
         "the price rises on the way, and gets the rest back."

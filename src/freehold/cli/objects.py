@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from freehold.cli.amounts import moment
+from freehold.cli.amounts import minute
 from freehold.cli.home import find_home, read_text
 from freehold.cli.names import check_new, choose_file, find_object
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
@@ -141,7 +141,7 @@ def _state(row: Mapping[str, object]) -> str:
 
 
 def _changed(row: Mapping[str, object]) -> str:
-    return moment(int(datetime.fromisoformat(f"{row['modified']}+00:00").timestamp()))
+    return minute(int(datetime.fromisoformat(f"{row['modified']}+00:00").timestamp()))
 
 
 def _until(row: Mapping[str, object]) -> str:
@@ -195,8 +195,8 @@ def rm(
     with cancellable(), open_client(home, password_file) as client:
         find_object(client, name)
         closed = client.rm(name)
-        if not closed:
-            client.flush()
+        if not closed and client.versions(name):
+            client.flush(names=(name,))
     screen.emit({"name": name, "closed_deals": closed})
     screen.say(f"[green]✓[/] deleted {plain(name)}")
 
@@ -209,18 +209,21 @@ def mv(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Rename an object, without moving its bytes."""
+    """Rename an object, without moving its bytes; what waits goes on waiting."""
     from freehold.markets.storage import names
 
     screen = Screen(as_json)
     check_new(new)
     names.check_new(new)
     with cancellable(), open_client(home, password_file) as client:
-        find_object(client, old)
+        waits = find_object(client, old).pending
         client.mv(old, new)
-        client.flush()
-    screen.emit({"old": old, "new": new})
+        if not waits:
+            client.flush(names=(old, new))
+    screen.emit({"old": old, "new": new, "pending": waits})
     screen.say(f"[green]✓[/] {plain(old)} is now {plain(new)}")
+    if waits:
+        screen.say("  it waits here as before; `freehold put --flush` sends it")
 
 
 def info(

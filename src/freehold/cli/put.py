@@ -90,7 +90,8 @@ def put(
             return
         if preset is not None or term is not None:
             refuse_waiting(client)
-        results = Storing(client, screen, later=pending).run(items)
+        own = any(each is not None for each in (preset, term, repair_fee))
+        results = Storing(client, screen, later=pending, own=own).run(items)
         ends = _ends(client, results)
     show(screen, results, ends, alone=len(items) == 1)
 
@@ -143,13 +144,18 @@ def refuse_waiting(client: Client) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Storing:
-    """One put of several objects: the small ones first, for they share a deal."""
+    """One put of several objects: the small ones first, for they share a deal.
+
+    ``own``: under conditions that this put names itself. What waits is sent under the usual ones,
+    so what cannot be stored under its own is not left waiting.
+    """
 
     client: Client
     screen: Screen
     later: bool
-    waiting: list[int] = field(default_factory=list)
-    """Sizes of what this put left pending."""
+    own: bool = False
+    waiting: list[PutResult] = field(default_factory=list)
+    """What this put left pending."""
 
     def run(self, items: Sequence[Item]) -> list[PutResult]:
         """Store all; the results in the order of the items, then of what had waited before."""
@@ -164,7 +170,7 @@ class Storing:
                 result = self.client.put(item.path or sys.stdin.buffer, item.name, progress=advance)
             found[item.name] = result
             if result.pending:
-                self.waiting.append(result.size)
+                self.waiting.append(result)
         found |= self._flushed()
         names = [item.name for item in items]
         return [found.pop(name) for name in names] + list(found.values())
@@ -172,22 +178,31 @@ class Storing:
     def _full(self, item: Item) -> bool:
         """Whether the pack would flush itself with one more, and not say which deal it became."""
         limits = self.client.options.limits
-        total = sum(self.waiting) + item.size
+        total = sum(each.size for each in self.waiting) + item.size
         return len(self.waiting) + 1 >= limits.count or total >= limits.size
 
     def _flushed(self) -> dict[str, PutResult]:
         """What sending all that waits changes; nothing when it may wait."""
+        waited = tuple(self.waiting)
         self.waiting.clear()
         if self.later:
             return {}
         try:
             return {result.name: result for result in self.client.flush()}
         except FreeholdError as error:
-            error.remedy += (
-                " Until then it is kept here, as `freehold ls` shows; `freehold put --flush` "
-                "sends it."
-            )
+            error.remedy += self._what_waits(error, waited)
             raise
+
+    def _what_waits(self, error: FreeholdError, waited: Sequence[PutResult]) -> str:
+        """What becomes of small files that could not be sent; dropped where no waiting helps."""
+        from freehold.control.placement import UnwantedTermError
+
+        hopeless = self.own or isinstance(error, UnwantedTermError | UsageError)
+        if waited and hopeless and self.client.take_back(waited):
+            return " Nothing of it is kept here: put it again."
+        return (
+            " Until then it is kept here, as `freehold ls` shows; `freehold put --flush` sends it."
+        )
 
 
 def quote_of(client: Client, items: Sequence[Item]) -> Quote:
@@ -224,14 +239,14 @@ def show_quote(screen: Screen, quote: Quote) -> None:
         {
             "size": f"{quote.size:,} bytes, sealed and padded to {quote.padded:,}",
             "stored": f"{quote.stored:,} bytes: any {quote.k} of {quote.n} columns give it back",
-            "price a month": f"{brief(quote.monthly)} tokens",
-            "price for the term": f"{brief(quote.price)} tokens",
+            "price a month": f"{brief(quote.monthly, up=True)} tokens",
+            "price for the term": f"{brief(quote.price, up=True)} tokens",
             "locked while it lasts": f"{brief(quote.lockup)} tokens, what nodes may still be owed",
             "set aside for repairs": f"{brief(quote.reserve)} tokens: {quote.repairs} times "
             f"{brief(quote.repair_fee)}; what is not used comes back",
             "of the deposit free": f"{brief(quote.funds.available)} tokens",
-            "to deposit first": f"{brief(quote.deposit)} tokens",
-            "gas": f"at most {quote.gas:,}, {brief(quote.gas_fee)} coins at "
+            "to deposit first": f"{brief(quote.deposit, up=True)} tokens",
+            "gas": f"at most {quote.gas:,}, {brief(quote.gas_fee, up=True)} coins at "
             f"{quote.funds.gas_price / 10**9:g} gwei",
         },
     )

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from freehold.cli.founding import Wanted
 from freehold.domain.clock import SystemClock
+from freehold.domain.errors import InsufficientFundsError
 from freehold.domain.ids import Address, address
+from freehold.domain.money import show
 from freehold.domain.network import Network
 from freehold.ledger import abi
 from freehold.ledger.deploy import deploy
@@ -61,6 +63,17 @@ class Quote:
             most = max(most, spent + _limit(step.gas) * self.ceiling)
             spent += step.gas * self.price
         return most
+
+    def check(self, account: Address, held: int) -> None:
+        """InsufficientFundsError where ``held`` wei of an account are too few to begin with."""
+        if held >= self.needed:
+            return
+        raise InsufficientFundsError(
+            f"account {account} has {show(held, places=9)} coins on chain {self.chain_id}; "
+            f"{show(self.needed, up=True)} are needed to found a network",
+            remedy=f"Send it {show(self.needed - held, up=True)} coins from any wallet of that "
+            "chain, then run the command again. Nothing was sent yet.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

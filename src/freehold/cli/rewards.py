@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freehold.cli.amounts import brief, size
+from freehold.cli.handles import NODE_HELP, Handles, node_of
 from freehold.cli.home import open_home
-from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
@@ -33,7 +35,8 @@ app = typer.Typer(
     name="rewards", help="What the network's emission owes nodes.", no_args_is_help=True
 )
 NodeOption = Annotated[
-    str | None, typer.Option("--node", help="Node id; none: those of this wallet and machine.")
+    str | None,
+    typer.Option("--node", help="Node id or name; none: those of this wallet and machine."),
 ]
 _DAY = 86_400
 
@@ -50,8 +53,7 @@ def show_rewards(
         found = [look(ledger, each) for each in chosen(ledger, home, node)]
         left = _left(ledger)
     screen.emit([to_json(each) for each in found])
-    columns = ("node", "backed work", "credit", "waiting", "claimable", "what is missing")
-    screen.table(f"this epoch ends in {countdown(left)}", columns, [_row(each) for each in found])
+    show(screen, found, left, Handles.of(home))
 
 
 @app.command()
@@ -61,19 +63,26 @@ def claim(
     proof: Annotated[
         Path | None, typer.Option("--proof", help="JSON of `freehold rewards proof` instead.")
     ] = None,
+    coin: Annotated[
+        str, typer.Option("--coin", help="Tokens that a coin of the chain is worth, for its gas.")
+    ] = "1",
+    yes: YesOption = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Close epochs, back work, collect and claim: whatever rewards still need, paid by you."""
-    screen = Screen(as_json)
+    screen, worth = Screen(as_json), money.parse(coin)
     with cancellable(), open_account(home, password_file) as ledger:
         require_economy(ledger)
         if proof is not None:
             _claim_leaf(screen, ledger, proof)
             return
         ledger.index.sync()
-        done = [step for each in chosen(ledger, home, node) for step in fetch(ledger, each, screen)]
+        nodes = chosen(ledger, home, node)
+        if not (yes or as_json):
+            agree(screen, weigh(ledger, nodes), coin=worth)
+        done = [step for each in nodes for step in fetch(ledger, each, screen)]
         staking = ledger.network.contracts["staking"]
     amount = sum(step.claimed for step in done)
     shared = {step.node: step.paid(staking) for step in done if step.paid(staking)}
@@ -98,7 +107,7 @@ def claim(
 
 @app.command()
 def allow(
-    node: Annotated[str, typer.Argument(help="Node id, an address.")],
+    node: Annotated[str, typer.Argument(help=NODE_HELP)],
     *,
     stop: Annotated[bool, typer.Option("--stop", help="Allow it no more.")] = False,
     home: HomeOption = None,
@@ -106,7 +115,7 @@ def allow(
     as_json: JsonOption = False,
 ) -> None:
     """Let a node that pays you, and that another owns, use the fees that burned for you."""
-    screen, target = Screen(as_json), address(node)
+    screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
         require_economy(ledger)
         account = set_of(ledger, target)
@@ -165,7 +174,7 @@ def chosen(ledger: Ledger, root: Path | None, node: str | None) -> list[Address]
     from freehold.cli.wallets import WalletFolder, keystore_address
 
     if node is not None:
-        return [address(node)]
+        return [node_of(root, node)]
     home = open_home(root)
     wallet, keys = WalletFolder(home.wallet), [each / "key.json" for each in home.nodes()]
     found = list(of(ledger, wallet.address())) if wallet.exists() else []
@@ -229,6 +238,46 @@ class Step:
             "node": self.node, "what": self.errand.what, "epoch": self.errand.epoch,
             "transaction": self.receipt.hash, "claimed": self.claimed, "fee": self.fee,
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Bargain:
+    """What fetching rewards comes to: base units that are ``sure``, the ``most`` that they and
+    work to come may bring, and the ``fee`` of all transactions at the most, wei."""
+
+    sure: int
+    most: int
+    fee: int
+
+    def pays(self, coin: int) -> bool:
+        """Whether what is sure is worth the gas, with a coin worth ``coin`` base units."""
+        return self.fee * coin <= self.sure * money.UNIT
+
+
+def weigh(ledger: Ledger, nodes: Sequence[Address]) -> Bargain:
+    """What ``fetch`` would bring for these nodes, at the present price of gas."""
+    from freehold.node import dues
+
+    me, sure, most, gas = account_of(ledger), 0, 0, 0
+    for found in (look(ledger, node) for node in nodes):
+        for trip in (dues.settling(found), dues.backing(found, me)):
+            most, gas = most + trip.gain, gas + trip.gas
+        known = [each.amount for each in found.ended if each.closed or each.budgeted]
+        sure += found.standing.reward + sum(known)
+    return Bargain(sure, most, gas * ledger.gas_price() if gas else 0)
+
+
+def agree(screen: Screen, bargain: Bargain, *, coin: int) -> None:
+    """Ask where gas is dearer than what it surely brings; CancelledError without a yes."""
+    if bargain.pays(coin):
+        return
+    rest = bargain.most - bargain.sure
+    more = f", and up to {brief(rest)} more that is not sure," if rest else ""
+    screen.confirm(
+        f"Spend up to {brief(bargain.fee, up=True)} coins on gas for {brief(bargain.sure)} "
+        f"tokens{more} with a coin worth {brief(coin)} tokens?",
+        yes=False,
+    )
 
 
 def fetch(ledger: Ledger, node: Address, screen: Screen) -> list[Step]:
@@ -301,12 +350,27 @@ def work(units: int) -> str:
     return f"{size(units * 2**20 // _DAY)} for a day" if units else "none"
 
 
-def _row(found: Dues) -> tuple[object, ...]:
+def show(screen: Screen, found: list[Dues], left: int, called: Handles) -> None:
+    """What is due as a table, what is missing below it; ``left`` is seconds of the epoch."""
+    columns = ("node", "work a day", "credit a day", "waiting", "claimable")
+    rows = [_row(each, called(each.node)) for each in found]
+    screen.table(f"this epoch ends in {countdown(left)}", columns, rows)
+    for each in found:
+        for told in missing(each):
+            screen.tell(f"{called(each.node)}: {told}")
+    called.tell(screen)
+
+
+def _row(found: Dues, name: str) -> tuple[object, ...]:
     waiting = f"up to {brief(found.expected)}" if found.expected else "0"
     return (
-        found.node, work(found.working), work(found.standing.credit), waiting,
-        brief(found.claimable), "; ".join(missing(found)) or "nothing",
+        name, _volume(found.working), _volume(found.standing.credit), waiting,
+        brief(found.claimable),
     )  # fmt: skip
+
+
+def _volume(units: int) -> str:
+    return work(units).removesuffix(" for a day")
 
 
 def _told(errand: Errand) -> str:

@@ -3,18 +3,20 @@ compare), and what it earned (claim)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from freehold.cli.amounts import brief, moment, span
+from freehold.cli.handles import NODE_HELP, Handles, node_of
 from freehold.cli.home import open_home
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.domain import money
 from freehold.domain.errors import ConflictError, RefusedError, UsageError
-from freehold.domain.ids import Address, address
+from freehold.domain.ids import Address
 
 if TYPE_CHECKING:
     from freehold.cli.operators import Comparison, Leaving
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 app = typer.Typer(name="stake", help="Stake behind nodes.", no_args_is_help=True)
 
 AmountArgument = Annotated[str, typer.Argument(help="Amount in whole tokens, such as 2.5.")]
-NodeArgument = Annotated[str, typer.Argument(help="Node id, an address.")]
+NodeArgument = Annotated[str, typer.Argument(help=NODE_HELP)]
 _DAY = 86_400
 _MOST_BPS = 5_000
 
@@ -41,10 +43,11 @@ def add(
     """Put stake behind a node of yours."""
     screen = Screen(as_json)
     with cancellable(), open_account(home, password_file) as ledger:
+        target = node_of(home, node)
         ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
-        receipt = ledger.staking.stake(address(node), money.parse(amount))
-        active = ledger.staking.active(address(node))
-    screen.emit({"transaction": receipt.hash, "node": node, "active": active})
+        receipt = ledger.staking.stake(target, money.parse(amount))
+        active = ledger.staking.active(target)
+    screen.emit({"transaction": receipt.hash, "node": target, "active": active})
     screen.say(f"[green]✓[/] {money.show(active)} stands behind {node}")
 
 
@@ -61,7 +64,7 @@ def remove(
 ) -> None:
     """Unbond stake; without an amount, withdraw what has waited long enough."""
     screen = Screen(as_json)
-    target = address(node)
+    target = node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
         if amount is not None:
             try:
@@ -76,7 +79,7 @@ def remove(
                 ) from error
             return
         taken = withdraw_ready(ledger, target)
-    screen.emit({"node": node, "withdrawn": taken})
+    screen.emit({"node": target, "withdrawn": taken})
     screen.say(f"[green]✓[/] withdrew {money.show(taken)}")
 
 
@@ -94,14 +97,16 @@ def delegate(
     as_json: JsonOption = False,
 ) -> None:
     """Put stake behind somebody else's node: it earns with it, and is slashed with it."""
-    screen, target = Screen(as_json), address(node)
+    screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
         terms = ledger.staking.commission(target)
         limit = max(terms.bps, terms.raised) if most is None else bps_of(most)
         ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
         receipt = ledger.staking.delegate(target, money.parse(amount), most_bps=limit)
         held = ledger.staking.stake_of(account_of(ledger), target)
-    screen.emit({"transaction": receipt.hash, "node": node, "stake": held, "commission": terms.bps})
+    screen.emit(
+        {"transaction": receipt.hash, "node": target, "stake": held, "commission": terms.bps}
+    )
     screen.say(f"[green]✓[/] {money.show(held)} of yours stand behind {node}")
     screen.tell(f"Its owner keeps {percent(terms.bps * 100)} of what it is rewarded with.")
 
@@ -116,7 +121,7 @@ def undelegate(
     as_json: JsonOption = False,
 ) -> None:
     """Take delegated stake back: unbond what nothing holds, or give notice where it is locked."""
-    screen, target = Screen(as_json), address(node)
+    screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
         account = account_of(ledger)
         units = money.parse(amount) if amount else ledger.staking.stake_of(account, target)
@@ -124,7 +129,7 @@ def undelegate(
             _unbond(screen, ledger, target, units)
             return
         ready_at = give_notice(ledger, target, units)
-    screen.emit({"node": node, "notice": units, "ready_at": ready_at})
+    screen.emit({"node": target, "notice": units, "ready_at": ready_at})
     screen.say(f"[green]✓[/] notice of {money.show(units)} given to {node}")
     screen.tell(
         f"Its commitments hold that stake until they end, or until {moment(ready_at)}: run the "
@@ -141,7 +146,7 @@ def claim(
     as_json: JsonOption = False,
 ) -> None:
     """Take what your stake behind a node has earned."""
-    screen, target = Screen(as_json), address(node)
+    screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
         if not ledger.staking.claimable(account_of(ledger), target):
             raise ConflictError(
@@ -150,7 +155,7 @@ def claim(
             )
         receipt = ledger.staking.claim_rewards(target)
     amount = receipt.one("RewardsClaimed").number("amount")
-    screen.emit({"transaction": receipt.hash, "node": node, "amount": amount})
+    screen.emit({"transaction": receipt.hash, "node": target, "amount": amount})
     screen.say(f"[green]✓[/] claimed {money.show(amount)}")
 
 
@@ -164,12 +169,12 @@ def commission(
     as_json: JsonOption = False,
 ) -> None:
     """Set what you keep of a node's rewards; a raise waits until delegators could have left."""
-    screen, target = Screen(as_json), address(node)
+    screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
         receipt = ledger.staking.set_commission(target, bps_of(percent_))
     event = receipt.one("CommissionSet")
     told = {name: event.number(name) for name in ("bps", "raised", "raised_at")}
-    screen.emit({"transaction": receipt.hash, "node": node, **told})
+    screen.emit({"transaction": receipt.hash, "node": target, **told})
     screen.say(f"[green]✓[/] the commission of {node} is {percent(told['bps'] * 100)}")
     if told["raised_at"]:
         when = moment(told["raised_at"])
@@ -195,19 +200,25 @@ def compare(
     with cancellable(), open_ledger(home) as ledger:
         found = operators.compare(ledger, account=account, window=days * _DAY)
     screen.emit(found.to_json())
-    show(screen, found)
+    show(screen, found, Handles.of(home))
 
 
-def show(screen: Screen, found: Comparison) -> None:
-    """The comparison as tables."""
-    columns = ("node", "net a year", "rewards", "commission", "slashed", "own", "delegated", "room")
-    screen.table("operators, best first", columns, [_row(found, each) for each in found.operators])
+def show(screen: Screen, found: Comparison, called: Handles) -> None:
+    """The comparison as tables, and what is special of an operator as lines."""
+    columns = ("node", "net a year", "rewards", "keeps", "own", "delegated", "room")
+    rows = [_row(each, called) for each in found.operators]
+    screen.table("operators, best first", columns, rows)
+    for each in found.operators:
+        for told in _special(found, each):
+            screen.tell(f"{called(each.node)}: {told}")
     if found.holdings:
-        mine = [(h.node, brief(h.stake), brief(h.claimable)) for h in found.holdings]
+        mine = [(called(h.node), brief(h.stake), brief(h.claimable)) for h in found.holdings]
         screen.table("yours", ("node", "stake", "claimable"), mine)
     if found.leaving:
         names = ("node", "what", "amount", "ready in")
-        screen.table("on their way out", names, [_going(found, each) for each in found.leaving])
+        going = [_going(found, each, called) for each in found.leaving]
+        screen.table("on their way out", names, going)
+    called.tell(screen)
 
 
 def percent(millionths: int) -> str:
@@ -302,19 +313,32 @@ def _unbond(screen: Screen, ledger: Ledger, node: Address, amount: int) -> None:
     screen.say(f"  then: freehold stake remove {node}")
 
 
-def _going(found: Comparison, each: Leaving) -> tuple[object, ...]:
+def _going(found: Comparison, each: Leaving, called: Handles) -> tuple[object, ...]:
     what = "notice" if each.entry is None else f"entry {each.entry}"
-    return each.node, what, brief(each.amount), countdown(found.left(each.ready_at))
+    return called(each.node), what, brief(each.amount), countdown(found.left(each.ready_at))
 
 
-def _row(found: Comparison, each: Operator) -> tuple[object, ...]:
-    told = percent(each.commission * 100)
-    if each.raised_at:
-        told += f", {percent(each.raised * 100)} in {countdown(found.left(each.raised_at))}"
-    lost = f"{len(each.slashes)}: {brief(each.slashed)}" if each.slashes else "never"
-    free = f"short {brief(each.shortfall)}" if each.shortfall else brief(each.room)
+def _row(each: Operator, called: Handles) -> tuple[object, ...]:
     yearly = each.yearly
     return (
-        each.node, percent(yearly.net), percent(yearly.gross), told, lost, brief(each.own),
-        brief(each.delegated), free,
+        called(each.node), percent(yearly.net), percent(yearly.gross),
+        percent(each.commission * 100), _coarse(each.own), _coarse(each.delegated),
+        "none" if each.shortfall else _coarse(each.room),
     )  # fmt: skip
+
+
+def _coarse(amount: int) -> str:
+    """Base units as tokens: whole ones from a hundred on, which leaves room beside them."""
+    return brief(amount) if amount < 100 * money.UNIT else money.show(amount, places=0)
+
+
+def _special(found: Comparison, each: Operator) -> Iterator[str]:
+    """What few operators have: a raise to come, too little own stake, slashes."""
+    if each.raised_at:
+        when = countdown(found.left(each.raised_at))
+        yield f"its owner keeps {percent(each.raised * 100)} in {when}"
+    if each.shortfall:
+        yield f"short of {brief(each.shortfall, up=True)} own stake"
+    if each.slashes:
+        times = "once" if len(each.slashes) == 1 else f"{len(each.slashes)} times"
+        yield f"slashed {times}, of {brief(each.slashed)} in all"

@@ -13,7 +13,7 @@ from freehold.cli.home import open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client, open_ledger
-from freehold.domain.errors import UsageError
+from freehold.domain.errors import FreeholdError, UsageError
 
 if TYPE_CHECKING:
     from freehold.audit.data import DataReport
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from freehold.audit.reckoner import Reckoner
     from freehold.audit.report import Report
     from freehold.audit.world import Observer
+    from freehold.domain.network import Network
 
 
 def register(app: typer.Typer) -> None:
@@ -97,7 +98,27 @@ def _chain(chain: Path, network: Path | None, observer: Observer | None) -> Repo
     from freehold.domain.network import Network
 
     known = Network.parse(read_text(network)) if network else None
+    if known is not None:
+        _same_network(chain, known)
     return verify_file(chain, network=known, observer=observer)
+
+
+def _same_network(chain: Path, known: Network) -> None:
+    """UsageError for an export that says itself that it is of another network."""
+    from freehold.audit import lines
+
+    try:
+        with chain.open("rb") as source:
+            told = next(lines.read(source)).fields.get("network")
+    except (OSError, StopIteration, FreeholdError):
+        return  # what is wrong with the file is said when it is verified
+    found = told.get("network_id") if isinstance(told, dict) else None
+    wanted = "0x" + known.network_id.hex()
+    if isinstance(found, str) and found != wanted:
+        raise UsageError(
+            f"{chain} is an export of network {found[:66]!r}, not of {wanted!r}",
+            remedy="Give the network.json of that network with --network, or another export.",
+        )
 
 
 def _live(

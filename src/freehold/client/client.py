@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from freehold.client.catalog import Catalog, Page, Unread, Version
@@ -186,16 +186,27 @@ class Client(Closing):
         """Deposit base units and approve the storage market in one transaction; its hash."""
         return self.chain.fund(amount, rate_cap=rate_cap, lockup_cap=lockup_cap)
 
-    def flush(self, *, progress: Progress = silent) -> list[PutResult]:
-        """Put everything that waits on the chain, in as many packs as it takes.
+    def flush(
+        self, *, names: Collection[str] | None = None, progress: Progress = silent
+    ) -> list[PutResult]:
+        """Put what waits (about ``names``; or all) on the chain, in as many packs as it takes.
 
         A result for each name; those of one pack share its deal and its gas.
         """
         self._know()
-        results = self._storing.flush(progress)
+        results = self._storing.flush(progress, names=names)
         if results and not self.options.keep_versions:
             self.tidy()
         return results
+
+    def take_back(self, results: Iterable[PutResult]) -> bool:
+        """Forget what these puts promised, if nobody counts on it; whether all of it is forgotten.
+
+        What a pack carries stays, and what stands in for an older promise, whose word it keeps.
+        """
+        pending = [result for result in results if result.pending]
+        self._packer.take_back([result.promise for result in pending if result.promise])
+        return all(self._packer.promise_of(result.name) is None for result in pending)
 
     def resume(self) -> list[int]:
         """Finish or clean what dead processes left; the deals that turned out to be open."""
@@ -348,7 +359,7 @@ class Client(Closing):
     # --- inside ----------------------------------------------------------------------------------
 
     def _promise(self, source: Source, name: str, attributes: Attributes) -> PutResult:
-        size = self._storing.promise(source, name, attributes)
+        promise = self._storing.promise(source, name, attributes)
         trouble: FreeholdError | None = None
         if self._packer.due():
             try:
@@ -356,7 +367,7 @@ class Client(Closing):
             except FreeholdError as error:
                 trouble = error
         pending = self._packer.promise_of(name) is not None
-        return PutResult(name, size, pending=pending, trouble=trouble)
+        return PutResult(name, source.size, pending=pending, trouble=trouble, promise=promise)
 
     def _know(self) -> None:
         """Read the chain once where the catalog is new: this account may own more than it says."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,6 +157,14 @@ class Journal:
         return self._entries(
             f"SELECT * FROM entries WHERE {where} ORDER BY id LIMIT ?",  # noqa: S608 - constant
             (limit,) if pack is None else (pack, limit),
+        )
+
+    def entries_about(self, names: Collection[str]) -> list[Entry]:
+        """Entries of no pack about these names, oldest first."""
+        marks = ", ".join("?" * len(names))
+        return self._entries(
+            f"SELECT * FROM entries WHERE pack IS NULL AND name IN ({marks}) ORDER BY id",  # noqa: S608 - marks
+            tuple(names),
         )
 
     def all_entries(self, *, kind: str = "%") -> list[Entry]:

@@ -8,7 +8,7 @@ one pack at a time and leaves the journal only when that pack's deal is on the c
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from freehold.client.catalog import Catalog
@@ -80,15 +80,26 @@ class Packer:
         self._clock, self._random = clock, random
         self.limits = limits or Limits()
 
-    def add(self, name: str, data: bytes, *, modified: int, attributes: Attributes = ()) -> None:
-        """Promise a small object; it is durable when this returns. CapacityError above 1 MiB."""
+    def add(self, name: str, data: bytes, *, modified: int, attributes: Attributes = ()) -> int:
+        """Promise a small object; it is durable when this returns. CapacityError above 1 MiB.
+
+        The number of a promise that can be taken back; 0 where it stands in for an older one.
+        """
         if len(data) > MAX_MEMBER:
             raise CapacityError(
                 f"{name!r} has {len(data)} bytes, too many for a pack",
                 remedy="Store it as an object of its own.",
             )
         names.check(name)
-        self._journal.add_entry(name, PUT, _frame(attributes, data), modified)
+        with self._journal.write():
+            older = self._journal.entry_named(name)
+            made = self._journal.add_entry(name, PUT, _frame(attributes, data), modified)
+        return 0 if older else made
+
+    def take_back(self, promises: Collection[int]) -> None:
+        """Forget promises that ``add`` numbered, but for those that a pack carries."""
+        with self._journal.write():
+            self._journal.drop_entries(sorted(promises))
 
     def link(self, put: Put) -> None:
         """Promise that a name means bytes that are stored already."""
@@ -118,13 +129,13 @@ class Packer:
         full = size >= self.limits.size or count >= self.limits.count
         return full or (count > 0 and waited >= self.limits.wait)
 
-    def load(self) -> Load | None:
-        """Assign the oldest promises to a new pack; None when none wait.
+    def load(self, names: Collection[str] | None = None) -> Load | None:
+        """Assign the oldest promises (about ``names``; or all) to a new pack; None when none wait.
 
         Only the last promise about a name goes in; what it overrides is dropped with the pack.
         """
         with self._journal.write():
-            waiting = self._fitting(self._journal.entries(limit=self.limits.count))
+            waiting = self._fitting(self._waiting(names))
             needless = {entry.id for entry in waiting if self._needless(entry)}
             self._journal.drop_entries(sorted(needless))
             entries = [entry for entry in waiting if entry.id not in needless]
@@ -137,6 +148,11 @@ class Packer:
         key = self._random(KEY_LENGTH)
         latest = {entry.name: entry for entry in entries}
         return self._build(object_id, key, sequence, latest.values())
+
+    def _waiting(self, names: Collection[str] | None) -> list[Entry]:
+        if names is None:
+            return self._journal.entries(limit=self.limits.count)
+        return self._journal.entries_about(names)[: self.limits.count]
 
     def _needless(self, entry: Entry) -> bool:
         """Whether this deletes what no stored or waiting page ever named."""

@@ -13,6 +13,7 @@ from freehold.client.reading import Library, RemoteColumn
 from freehold.domain.errors import ConflictError, FreeholdError, NotFoundError, UnavailableError
 from freehold.domain.ids import Address
 from freehold.domain.money import show
+from freehold.domain.spans import about
 from freehold.ledger.contracts.storage import Acceptance
 
 
@@ -72,7 +73,7 @@ class Renewing:
         ends = self._chain.deal(deal).term_end
         if term_end <= ends:
             raise ConflictError(
-                f"deal {deal} lasts {ends - term_end} s longer than that already",
+                f"deal {deal} lasts {about(ends - term_end)} longer than that already",
                 remedy="Give a longer --term, counted from now.",
             )
         columns = self._library.columns(deal)

@@ -15,7 +15,7 @@ class PutResult:
     """What a put came to; ``pending`` means journaled here and not yet on the chain.
 
     ``deal``, ``gas_used`` and ``fee`` (wei) are zero while pending. ``trouble`` is why a pack
-    that was due could not be put yet.
+    that was due could not be put yet. ``promise`` numbers a promise that can be taken back.
     """
 
     name: str
@@ -26,6 +26,7 @@ class PutResult:
     gas_used: int = 0
     fee: int = 0
     trouble: FreeholdError | None = None
+    promise: int = 0
     timing: Timing = field(default_factory=Timing, compare=False, repr=False)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
@@ -64,11 +64,10 @@ class Storing:
         self._lock = Lock()
 
     def promise(self, source: Source, name: str, attributes: Attributes) -> int:
-        """Journal a small object; its size. It is durable when this returns."""
+        """Journal a small object; the promise's number. It is durable when this returns."""
         data = bytearray(source.size)
         source.read(0, memoryview(data))
-        self._packer.add(name, bytes(data), modified=time.time_ns(), attributes=attributes)
-        return len(data)
+        return self._packer.add(name, bytes(data), modified=time.time_ns(), attributes=attributes)
 
     def whole(self, source: Source, wish: Wish, *, progress: Progress = silent) -> PutResult:
         """Store an object in a deal of its own, going on where a killed put of it stopped."""
@@ -83,11 +82,14 @@ class Storing:
         self.resume()
         return _result(wish.name, source.size, intent.object_id, opened, timing)
 
-    def flush(self, progress: Progress = silent) -> list[PutResult]:
-        """Put all promises on the chain, in as many packs as it takes; a result for each name."""
+    def flush(
+        self, progress: Progress = silent, *, names: Collection[str] | None = None
+    ) -> list[PutResult]:
+        """Put all promises (about ``names``; or all) on the chain, in as many packs as it takes; a
+        result for each name."""
         self.resume()
         results: list[PutResult] = []
-        while (load := self._packer.load()) is not None:
+        while (load := self._packer.load(names)) is not None:
             with self._busy(load.object_id):
                 results += self._put_pack(load, progress)
         return results

@@ -12,12 +12,13 @@ nodes, machines that share a place are taken apart as far as possible.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from freehold.domain.errors import CapacityError, UsageError
 from freehold.domain.ids import Address, keccak, raw_address
 from freehold.domain.money import show
+from freehold.domain.spans import about, span
 
 MILLION = 1_000_000
 COLUMNS_MAX = 32
@@ -86,6 +87,10 @@ class Placement:
     refused: tuple[Refusal, ...]
 
 
+class UnwantedTermError(CapacityError):
+    """Enough nodes have room, and too few of them take the term: waiting brings no more."""
+
+
 def place(candidates: Sequence[Candidate], need: Need) -> Placement:
     """Choose nodes for ``need``; CapacityError explains who was refused when too few fit."""
     _check(need)
@@ -95,7 +100,8 @@ def place(candidates: Sequence[Candidate], need: Need) -> Placement:
     ranked = rank([unique[node] for node in unique if not reasons[node]], seed=need.seed)
     chosen = _spread(ranked, need)
     if len(chosen) < need.columns:
-        raise _too_few(need, ranked, refused)
+        kind = UnwantedTermError if _lacks_term(unique.values(), need) else CapacityError
+        raise _too_few(kind, need, ranked, refused)
     names = {candidate.node for candidate in chosen}
     spares = tuple(candidate for candidate in ranked if candidate.node not in names)
     return Placement(tuple(chosen), spares, refused)
@@ -131,7 +137,7 @@ def _checks(c: Candidate, need: Need) -> Iterator[tuple[bool, str]]:
     yield c.capacity_free < need.size, f"{c.capacity_free:,} bytes free, {need.size:,} needed"
     yield (
         not c.min_term <= need.term <= c.max_term,
-        f"accepts terms of {c.min_term} to {c.max_term} s, not {need.term}",
+        f"accepts terms of {span(c.min_term)} to {span(c.max_term)}, not {about(need.term)}",
     )
     yield (
         need.taken.get(c.owner, 0) >= need.per_owner,
@@ -187,14 +193,26 @@ def _spread(ranked: Sequence[Candidate], need: Need) -> list[Candidate]:
     return chosen
 
 
-def _too_few(need: Need, fitting: Sequence[Candidate], refused: Sequence[Refusal]) -> CapacityError:
+def _lacks_term(candidates: Iterable[Candidate], need: Need) -> bool:
+    """Whether there would be enough nodes if all took any term."""
+    patient = [replace(each, min_term=need.term, max_term=need.term) for each in candidates]
+    fitting = [each for each in patient if not unfit(each, need)]
+    return len(_spread(fitting, need)) >= need.columns
+
+
+def _too_few(
+    kind: type[CapacityError],
+    need: Need,
+    fitting: Sequence[Candidate],
+    refused: Sequence[Refusal],
+) -> CapacityError:
     owners = Counter(candidate.owner for candidate in fitting)
     room = sum(min(count, need.per_owner) for count in owners.values())
     who = "1 owner offers" if len(owners) == 1 else f"{len(owners)} owners offer"
     reasons = Counter(refusal.reason for refusal in refused).most_common(4)
     told = "; ".join(f"{count} node{'s' if count > 1 else ''}: {why}" for why, count in reasons)
     limit = "" if need.per_owner == 1 else f" (room for {room} columns)"
-    return CapacityError(
+    return kind(
         f"only {who} space{limit}, {need.columns} needed" + (f"; {told}" if told else ""),
         remedy="Choose a smaller preset, a higher price or another term, or wait for more nodes.",
     )

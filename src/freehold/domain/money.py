@@ -27,9 +27,13 @@ def parse(text: str) -> int:
     return int(match["whole"]) * UNIT + int(part)
 
 
-def show(amount: int, *, places: int = 6) -> str:
-    """A decimal text of ``amount``, cut (never rounded up) to ``places`` places."""
+def show(amount: int, *, places: int = 6, up: bool = False) -> str:
+    """A decimal text of ``amount``, cut to ``places`` places, or away from 0 with ``up``: what
+    somebody has to pay must not look less than it is."""
     sign, amount = ("-", -amount) if amount < 0 else ("", amount)
+    if up:
+        step = 10 ** (18 - places)
+        amount = -(-amount // step) * step
     part = f"{amount % UNIT:018d}"[:places].rstrip("0")
     return f"{sign}{amount // UNIT:,}" + (f".{part}" if part else "")
 

@@ -15,6 +15,7 @@ from freehold.domain.errors import AccessError, UsageError
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
+from freehold.domain.spans import about, span
 from freehold.domain.typed import ACCEPTANCE
 from freehold.ledger.contracts.storage import ACTIVE
 from freehold.node.database import Database, blob, integer, text
@@ -140,8 +141,8 @@ class Acceptor:
         low, high = now + self._settings.min_term, now + self._settings.max_term
         if not low <= term_end <= high:
             raise UsageError(
-                f"the term would end in {term_end - now} s; this node takes "
-                f"{self._settings.min_term} to {self._settings.max_term} s",
+                f"the term would end in {about(term_end - now)}; this node takes "
+                f"{span(self._settings.min_term)} to {span(self._settings.max_term)}",
                 remedy="Choose a term within the node's offer.",
             )
 

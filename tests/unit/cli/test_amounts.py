@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from freehold.cli.amounts import brief, size, span
-from freehold.domain.money import UNIT
+from freehold.domain.money import UNIT, show
 
 SCALES = {"micro": 10**12, "nano": 10**9, "pico": 10**6, "femto": 10**3, "atto": 1}
 
@@ -30,6 +30,26 @@ SCALES = {"micro": 10**12, "nano": 10**9, "pico": 10**6, "femto": 10**3, "atto":
 )
 def test_amounts_are_short_and_never_rounded_up(amount: int, text: str) -> None:
     assert brief(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "0"),
+        (297 * UNIT // 10**5, "0.003"),
+        (6_988 * UNIT // 10**5, "0.0699"),
+        (UNIT, "1"),
+        (UNIT + 1, "1.0001"),
+        (55_599_999, "55.6 pico"),
+        (999_900_000_001, "1 micro"),
+        (UNIT // 1_000 - 1, "0.001"),
+        (7, "7 atto"),
+    ],
+)
+def test_what_is_to_be_paid_is_rounded_up(amount: int, text: str) -> None:
+    assert brief(amount, up=True) == text
+    assert show(amount, places=18, up=True) == show(amount, places=18)
+    assert show(UNIT + 1, up=True) == "1.000001"
 
 
 @given(st.integers(1, UNIT // 1_000 - 1))

@@ -20,6 +20,7 @@ from freehold.domain.errors import (
     CancelledError,
     ConflictError,
     InsufficientFundsError,
+    NotFoundError,
     RefusedError,
     UsageError,
 )
@@ -196,6 +197,11 @@ def held_of(stage: Stage) -> int:
 def test_the_networks_own_token_and_no_token_are_refused(stage: Stage) -> None:
     with pytest.raises(RefusedError, match="the network's own token"):
         lots.look(stage.ledger, stage.ledger.network.contracts["token"])
+    for nothing in (PAYEE, stage.ledger.network.contracts["registry"]):
+        for ask in (lots.look, lots.take_in):
+            with pytest.raises(NotFoundError, match=f"no token at {nothing}") as caught:
+                ask(stage.ledger, nothing)
+            assert "freehold auction show" in caught.value.remedy
     silent = lots.kind_of(stage.ledger, stage.ledger.network.contracts["registry"])
     assert silent.show(1_234) == "1,234 base units"
 

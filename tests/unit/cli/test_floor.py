@@ -15,7 +15,7 @@ LEAST = least_bytes(CONDITIONS.monthly, price=5 * UNIT // 2, fee_bps=50)
 
 def test_below_the_least_set_only_a_yes_goes_on() -> None:
     small = Floor(CONDITIONS, LEAST, LEAST - 1)
-    with pytest.raises(CapacityError, match=r"proving costs 0\.0072 tokens a month") as caught:
+    with pytest.raises(CapacityError, match=r"proving costs 0\.0078 tokens a month") as caught:
         small.require(yes=False)
     assert "--yes" in caught.value.remedy
     assert "--coin" in caught.value.remedy

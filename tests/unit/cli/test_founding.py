@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from freehold.cli import network
+from freehold.cli import founding, network
 from freehold.cli.allocations import Allocation
 from freehold.cli.founding import Wanted, bps_of, monthly, split_of
 from freehold.cli.home import Home
 from freehold.cli.rehearsal import Quote, Step, _Sent, _sent, _weighed
 from freehold.cli.wallets import WalletFolder
 from freehold.domain.clock import SystemClock
-from freehold.domain.errors import InsufficientFundsError, UsageError
+from freehold.domain.errors import ConflictError, InsufficientFundsError, UsageError
 from freehold.domain.ids import Address, checksum
 from freehold.domain.keys import new_phrase
 from freehold.domain.money import UNIT
 from freehold.economics.schedules.plan import PRESETS
 from freehold.economics.schedules.vesting import MONTH_SECONDS
-from freehold.ledger.book import Book
+from freehold.ledger.book import DROPPED, Book, Draft
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.plan import DAY, Vesting
 from freehold.ledger.probe import Probe
@@ -254,6 +254,8 @@ def test_founding_costs_what_was_quoted_and_shows_what_was_wanted(
     words = capsys.readouterr().out
     assert "token model ionet" in words
     assert "storage 60 %, models 40 %" in words
+    assert "0.1 tokens" in words
+    assert "0.1 and 10,000 tokens" in words
 
 
 def check_shown(shown: dict[str, Any]) -> None:
@@ -276,6 +278,10 @@ def check_shown(shown: dict[str, Any]) -> None:
     assert [(each["account"], each["cap"], each["granted"]) for each in allocators] == [
         (FRIEND, 5 * UNIT // 2, 0), (OTHER, UNIT, 0),
     ]  # fmt: skip
+    assert shown["registration"] == {
+        "price": UNIT // 10, "lowest": UNIT // 10, "highest": 10_000 * UNIT, "half_life": 60,
+        "factor_bps": 11_000,
+    }  # fmt: skip
     powers = [each for each in shown["powers"] if each["role"] == "allocator"]
     assert {each["holder"] for each in powers} == {FRIEND, OTHER}
 
@@ -298,15 +304,60 @@ def test_what_cannot_be_founded_sends_nothing(chain: Devnet, home: Home, tmp_pat
     assert not home.descriptor.exists()
 
 
-def test_with_less_than_was_told_it_stops_and_goes_on_later(
+def test_with_less_than_was_told_nothing_is_sent_and_another_plan_may_follow(
     chain: Devnet, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    account = WalletFolder(home.wallet).address()
+    record = home.root / "founding" / "deploy.json"
+    record.parent.mkdir(parents=True)
+    record.write_text(
+        '{"freehold_deploy": 1, "plan": "another"}'
+    )  # left by an attempt without coins
+    with Rpc([chain.url], chain_id=chain.chain_id) as rpc:
+        with pytest.raises(InsufficientFundsError, match=f"{account} has 0 coins") as caught:
+            network.create([chain.url], home=home.root, period=60, yes=True)
+        assert "from any wallet of that chain" in caught.value.remedy
+        assert "freehold wallet send" not in caught.value.remedy
+        assert rpc.nonce(account) == 0
+    assert not home.descriptor.exists()
+    capsys.readouterr()
     network.create([chain.url], quote=True, period=60, as_json=True)
     told = json.loads(capsys.readouterr().out)
-    give(chain, WalletFolder(home.wallet).address(), told["needed"] // 2, tmp_path)
+    give(chain, account, told["needed"] * 11 // 10, tmp_path)
+    network.create([chain.url], home=home.root, period=60, yes=True)
+    assert home.network().parameters["period"] == 60
+
+
+def test_what_runs_out_of_coins_on_the_way_goes_on_later(
+    chain: Devnet, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the price of gas rises meanwhile."""
+    account = WalletFolder(home.wallet).address()
+    asked: list[Address] = []
+    monkeypatch.setattr(founding, "_check_coins", lambda account, *_: asked.append(account))
+    give(chain, account, 2 * 10**16, tmp_path)
     with pytest.raises(InsufficientFundsError):
         network.create([chain.url], home=home.root, period=60, yes=True)
     assert not home.descriptor.exists()
-    give(chain, WalletFolder(home.wallet).address(), told["needed"], tmp_path)
+    give(chain, account, 10**19, tmp_path)
+    with pytest.raises(ConflictError, match="another plan"):
+        network.create([chain.url], home=home.root, period=90, yes=True)
     network.create([chain.url], home=home.root, period=60, yes=True)
     assert home.network().parameters["period"] == 60
+    assert asked == [account], "what was begun is resumed whatever it costs"
+
+
+def test_a_folder_is_begun_once_a_transaction_may_have_gone_out(tmp_path: Path) -> None:
+    assert not founding.begun(tmp_path)
+    book = Book(tmp_path / "sender.sqlite", "any")
+    assert not founding.begun(tmp_path)
+    draft = Draft(FOUNDER, b"", 0, 21_000, 1, 1)
+    row, _ = book.reserve(
+        draft, first_free=lambda: 0, sign=lambda *_: ("0x", b""), tag="create:governor", at=1
+    )
+    assert founding.begun(tmp_path)
+    book.mark(row, DROPPED)
+    assert not founding.begun(tmp_path)
+    book.close()
+    (tmp_path / "sender.sqlite").write_bytes(b"damaged" * 1_000)
+    assert founding.begun(tmp_path)

@@ -6,14 +6,16 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from freehold.audit import lines
 from freehold.cli import objects, verify
 from freehold.cli.names import check_new, choose_file, find_object, local_file
 from freehold.client.client import Client
 from freehold.domain.errors import ConflictError, FreeholdError, NotFoundError, UsageError
-from unit.client.fakes import NOW, World
+from unit.client.fakes import NOW, FakeChain, World, network
 
 
 @pytest.fixture
@@ -71,6 +73,42 @@ def test_a_new_name_without_a_folder_is_explained(client: Client) -> None:
     with pytest.raises(UsageError, match="no folder") as caught:
         objects.mv("files/docs/a", "a.md")
     assert "files/a.md" in caught.value.remedy
+
+
+def test_a_rename_of_what_waits_sends_nothing(
+    client: Client, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = cast("FakeChain", client.chain).ledger.opened
+    deals = len(opened)
+    client.put(b"w", "x/pend")
+    objects.mv("x/pend", "x/other")
+    assert "freehold put --flush" in capsys.readouterr().out
+    assert [(n.name, n.pending) for n in client.ls("x")] == [("x/other", True)]
+    objects.rm("x/other")
+    assert client.ls("x") == []
+    assert len(opened) == deals
+
+
+@pytest.mark.parametrize("verb", [lambda name: objects.mv(name, "y/b"), objects.rm])
+def test_a_change_of_what_is_stored_sends_nothing_else(
+    client: Client, verb: Callable[[str], None]
+) -> None:
+    client.put(b"w", "x/pend")
+    verb("files/docs/b")
+    assert not any(named.pending for named in client.ls() if named.name != "x/pend")
+    assert [(n.name, n.pending) for n in client.ls("x")] == [("x/pend", True)]
+    assert client.versions("x/pend") == []
+    assert client.ls("files/docs/b") == []
+
+
+def test_an_export_of_another_network_is_told_by_its_id(tmp_path: Path) -> None:
+    export, other = tmp_path / "chain.jsonl", network(b"\x08" * 32)
+    fields = {"network": json.loads(network().render())}
+    export.write_bytes(lines.render("export", fields, lines.FIRST_SEAL)[0])
+    described = tmp_path / "network.json"
+    described.write_text(other.render())
+    with pytest.raises(UsageError, match=f"network '0x{'07' * 32}', not of '0x{'08' * 32}'$"):
+        verify.verify(chain=export, network=described)
 
 
 def test_a_get_overwrites_nothing_unless_it_is_told_so(client: Client) -> None:

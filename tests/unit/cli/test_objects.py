@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from freehold.cli import objects
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen
 from freehold.cli.spans import parse_preset, parse_span
@@ -44,3 +45,7 @@ def test_names_of_strangers_steer_no_terminal(
     assert capsys.readouterr().out == f"✓ {shown}\n"
     Screen(as_json=False).table("objects", ("name",), [(plain(name),)])
     assert shown in capsys.readouterr().out
+
+
+def test_changes_are_listed_to_the_minute() -> None:
+    assert len(objects._changed({"modified": "2026-01-02 03:04:05"})) == len("2026-01-02 03:04")

@@ -17,6 +17,7 @@ from freehold.cli.sources import Item, collect
 from freehold.client.client import Client
 from freehold.client.packer import Limits
 from freehold.client.results import PutResult
+from freehold.control.placement import UnwantedTermError
 from freehold.domain.errors import ConflictError, InsufficientFundsError, UsageError
 from unit.client.fakes import OPTIONS, World
 
@@ -40,8 +41,10 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def store(client: Client, items: Sequence[Item], *, later: bool = False) -> list[PutResult]:
-    return put.Storing(client, Screen(as_json=True), later).run(items)
+def store(
+    client: Client, items: Sequence[Item], *, later: bool = False, own: bool = False
+) -> list[PutResult]:
+    return put.Storing(client, Screen(as_json=True), later, own).run(items)
 
 
 def test_small_files_of_one_put_share_one_deal(client: Client, folder: Path) -> None:
@@ -102,6 +105,57 @@ def test_a_pack_that_cannot_be_paid_waits_and_says_so(tmp_path: Path, folder: Pa
             store(client, collect([str(folder / "a"), "x/a"], None))
         assert "freehold put --flush" in caught.value.remedy
         assert [n.pending for n in client.ls()] == [True]
+
+
+def refused(client: Client, folder: Path, *files: str) -> str:
+    """The remedy after a put whose term no node takes."""
+    with pytest.raises(UnwantedTermError, match="6 nodes: accepts terms of 0 s to ") as caught:
+        store(client, collect([str(folder / each) for each in files], "x"))
+    return caught.value.remedy
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Client]:
+    """A client whose term no node takes."""
+    with World(tmp_path) as world:
+        options = replace(OPTIONS, limits=Limits(wait=2**40), term=2 * 10**9)
+        yield world.client(world.wallet(), options=options)
+
+
+def test_what_no_node_takes_is_not_kept(hasty: Client, folder: Path) -> None:
+    remedy = refused(hasty, folder, "a", "b")
+    assert "Nothing of it is kept here" in remedy
+    assert "--flush" not in remedy
+    assert hasty.ls() == []
+    assert store(hasty, []) == []
+
+
+def test_a_refused_put_takes_nothing_along_that_waited(hasty: Client, folder: Path) -> None:
+    store(hasty, collect([str(folder / "c")], "x"), later=True)
+    assert "Nothing of it is kept here" in refused(hasty, folder, "a")
+    assert [(n.name, n.pending) for n in hasty.ls()] == [("x/c", True)]
+
+
+def test_a_refused_put_in_place_of_what_waited_is_kept(hasty: Client, folder: Path) -> None:
+    """A failed pack drops what its newer promises override: the last one must stay."""
+    store(hasty, collect([str(folder / "a"), "x/a"], None), later=True)
+    (folder / "a").write_text("newer")
+    assert "freehold put --flush" in refused(hasty, folder, "a")
+    out = io.BytesIO()
+    hasty.get("x/a", out)
+    assert out.getvalue() == b"newer"
+
+
+def test_what_cannot_be_paid_under_its_own_term_is_not_kept(tmp_path: Path, folder: Path) -> None:
+    with World(tmp_path) as world:
+        wallet = world.wallet()
+        chain = world.chain(wallet)
+        chain.gas = 1
+        client = world.client(wallet, chain=chain)
+        with pytest.raises(InsufficientFundsError) as caught:
+            store(client, collect([str(folder / "a"), "x/a"], None), own=True)
+        assert "Nothing of it is kept here" in caught.value.remedy
+        assert client.ls() == []
 
 
 def test_a_term_of_ones_own_is_not_given_to_what_waits(client: Client, folder: Path) -> None:

@@ -16,8 +16,11 @@ from contracts import roots as stage
 from contracts.evm import Chain
 from contracts.world import alice, bob, carol, deploy_world, mallory
 from freehold.cli import earnings, issuance, leaf, rewards
+from freehold.cli.emission import Emission
+from freehold.cli.handles import Handles, short
 from freehold.cli.screen import Screen
 from freehold.domain.errors import (
+    CancelledError,
     ConflictError,
     FreeholdError,
     InsufficientFundsError,
@@ -30,7 +33,7 @@ from freehold.domain.errors import (
 from freehold.domain.ids import ZERO_ADDRESS, Address, address, checksum
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
-from freehold.economics.earnings import Bounds
+from freehold.economics.earnings import Bounds, Taking
 from freehold.economics.trees import GRAIN, Tree
 from freehold.ledger.contracts.rewards import Standing
 from freehold.ledger.ledger import Ledger
@@ -94,6 +97,14 @@ def test_emission_is_shown_as_a_bar() -> None:
     assert issuance.bar(39_999, 40_000).endswith("░ 99.99 %")
 
 
+@pytest.mark.parametrize(
+    ("closed", "told"), [(0, "none closed yet"), (1, "the last closed one had 5 atto")]
+)
+def test_no_budget_is_told_of_an_epoch_that_never_was(closed: int, told: str) -> None:
+    found = SimpleNamespace(closed=closed, budget=5)
+    assert issuance._last(cast("Emission", found)) == told
+
+
 def test_a_network_without_emission_says_so() -> None:
     network = SimpleNamespace(contracts={}, name="old")
     with pytest.raises(NotFoundError, match="old pays no rewards"):
@@ -150,8 +161,81 @@ def test_a_claim_that_went_to_the_stake_is_not_told_as_the_payouts(
     rewards.claim(as_json=True)
     found = json.loads(capsys.readouterr().out)
     assert (found["claimed"], found["to_stake"]) == (5 * UNIT, 5 * UNIT)
-    rewards.claim()
+    rewards.claim(yes=True)
     assert f"went to the stake of {NODE}" in " ".join(capsys.readouterr().out.split())
+
+
+def pricing(**of: Any) -> Ledger:
+    """A ledger at 1 gwei, whose one node is owed as ``of`` says."""
+    made = SimpleNamespace(key=Key.from_secret(b"\x07" * 32), gas_price=lambda: 10**9)
+    return cast("Ledger", SimpleNamespace(**{**made.__dict__, "found": dues(**of)}))
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewards, "look", lambda ledger, _: ledger.found)
+
+
+@pytest.mark.usefixtures("looked")
+def test_what_fetching_brings_is_weighed_against_its_gas() -> None:
+    ready = rewards.weigh(pricing(ended=(work(3, closed=True, amount=5 * UNIT),)), [NODE])
+    assert ready == rewards.Bargain(5 * UNIT, 5 * UNIT, (45_000 + 120_000) * 10**9)
+    unsure = replace(work(3, closed=False, amount=5 * UNIT), budgeted=False)
+    guess = rewards.weigh(pricing(ended=(unsure,)), [NODE])
+    assert (guess.sure, guess.most) == (0, 5 * UNIT)
+    assert rewards.weigh(pricing(), [NODE]) == rewards.Bargain(0, 0, 0)
+
+
+def test_only_what_surely_pays_its_gas_is_not_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+
+    def deny(text: str) -> bool:
+        asked.append(text)
+        return False
+
+    monkeypatch.setattr("typer.confirm", deny)
+    for sure in (0, UNIT):
+        rewards.agree(Screen(as_json=False), rewards.Bargain(sure, sure, sure), coin=UNIT)
+    assert not asked
+    dear = rewards.Bargain(UNIT, 4 * UNIT, UNIT + 1)
+    with pytest.raises(CancelledError):
+        rewards.agree(Screen(as_json=False), dear, coin=UNIT)
+    (text,) = asked
+    assert "1.0001 coins on gas for 1 tokens, and up to 3 more that is not sure," in text
+    rewards.agree(Screen(as_json=False), dear, coin=UNIT // 2)
+
+
+@pytest.mark.usefixtures("looked")
+def test_nothing_is_sent_before_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = pricing(ended=(work(3, closed=True, amount=5),))
+    sent: list[Address] = []
+
+    @contextmanager
+    def opened(*_: object) -> Iterator[object]:
+        yield SimpleNamespace(
+            **ledger.__dict__,
+            network=SimpleNamespace(contracts={"rewards": "0x", "staking": OTHER}),
+            index=SimpleNamespace(sync=lambda: 0),
+        )
+
+    monkeypatch.setattr(rewards, "open_account", opened)
+    monkeypatch.setattr(rewards, "chosen", lambda *_: [NODE])
+
+    def fetch(_ledger: object, node: Address, _screen: Screen) -> list[rewards.Step]:
+        sent.append(node)
+        return []
+
+    monkeypatch.setattr(rewards, "fetch", fetch)
+    monkeypatch.setattr("typer.confirm", lambda _: False)
+    with pytest.raises(CancelledError):
+        rewards.claim()
+    assert not sent
+    rewards.claim(yes=True)
+    rewards.claim(as_json=True)
+    rewards.claim(coin="0")
+    assert sent == [NODE] * 3
 
 
 # --- roots ---------------------------------------------------------------------------------------
@@ -356,6 +440,50 @@ def test_earnings_are_added_up_and_shown(
     )
     told = found.to_json()
     assert (told["earned"], told["forecast"], told["days"]) == (4 * UNIT, 4 * UNIT, 30)
-    earnings.show(Screen(as_json=False), found, "HOLD")
+    earnings.show(Screen(as_json=False), found, "HOLD", token=NODE, called=Handles())
     shown = capsys.readouterr().out
     assert all(part in shown for part in ("together", "retrieval", "earnings in HOLD", "over"))
+    assert "in token" in shown
+    assert f"{short(OTHER)} is {OTHER}" in shown
+    monkeypatch.setenv("COLUMNS", "80")
+    earnings.show(
+        Screen(as_json=False), found, "HOLD", token=OTHER, called=Handles({NODE: "node-1"})
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert "in token" not in "".join(lines)
+    (row,) = (line for line in lines if "node-1" in line and "over" in line)
+    assert "HOLD" not in row
+
+
+@pytest.mark.parametrize(
+    ("retired", "failed", "notice_at"), [(True, False, 0), (False, True, 0), (False, False, 5)]
+)
+def test_no_rewards_are_forecast_for_a_node_that_leaves(
+    monkeypatch: pytest.MonkeyPatch, retired: bool, failed: bool, notice_at: int
+) -> None:
+    monkeypatch.setattr(earnings, "_rewards", lambda *_: [Taking(90, UNIT)])
+    state = SimpleNamespace(failed=False, notice_at=0)
+    entry = SimpleNamespace(retired=False)
+    ledger = SimpleNamespace(
+        faults=SimpleNamespace(node_state=lambda _: state),
+        registry=SimpleNamespace(node=lambda _: entry),
+    )
+    stays = earnings._rewarded(cast("Ledger", ledger), NODE, 100)
+    entry.retired, state.failed, state.notice_at = retired, failed, notice_at
+    leaves = earnings._rewarded(cast("Ledger", ledger), NODE, 100)
+    assert stays.month > 0
+    assert (leaves.earned, leaves.month) == (UNIT, 0)
+
+
+def test_what_is_due_to_a_node_is_a_line_of_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    ended = (work(3, closed=False, amount=1_935_000),)
+    found = [dues(ended=ended, standing=Standing(5 * 10**9, 3 * 10**9, 10, 100))]
+    rewards.show(Screen(as_json=False), found, 59, Handles())
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = (line for line in lines if "up to 1.93 pico" in line)
+    assert short(NODE) in row
+    assert f"{short(NODE)}: an epoch is not closed" in lines
+    assert f"{short(NODE)} is {NODE}" in lines

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
 import pytest
 
 from freehold.cli import operators, stake
+from freehold.cli.handles import Handles, node_of, short
 from freehold.cli.screen import Screen
-from freehold.domain.errors import ConflictError, UsageError
+from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 from freehold.domain.ids import ZERO_ADDRESS, Address, checksum
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
@@ -183,10 +187,58 @@ def test_what_of_mine_is_leaving_counts_down(
     assert told["operators"][0]["raised_in"] == 3 * DAY
     assert told["operators"][1]["raised_in"] is None
     assert told["operators"][0]["yearly"]["net"] == found.operators[0].yearly.net
-    stake.show(Screen(as_json=False), found)
+    stake.show(Screen(as_json=False), found, Handles())
     shown = capsys.readouterr().out
-    for part in ("20 d 0 h", "2 d 0 h", "now", "10.00 %, 20.00 % in 3 d 0 h", "short 5", "1: 2"):
+    for part in ("20 d 0 h", "2 d 0 h", "now", "10.00 %", "keeps 20.00 % in 3 d 0 h",
+                 "short of 5 own stake", "slashed once, of 2 in all"):  # fmt: skip
         assert part in shown
+
+
+def test_an_operator_is_a_line_of_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its address can be copied from below the table; those of this machine have names."""
+    monkeypatch.setenv("COLUMNS", "80")
+    found = operators.compare(ledger(), account=ME, window=30 * DAY)
+    rich = replace(found.operators[0], own=123_456 * UNIT + 1, delegated=654_321 * UNIT + 1)
+    found = replace(found, operators=(rich, *found.operators[1:]))
+    stake.show(Screen(as_json=False), found, Handles({POOR: "node-1"}))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(len(line) for line in lines) <= 80
+    (row,) = (line for line in lines if "123,456" in line)
+    assert short(GOOD) in row
+    assert "654,321" in row
+    assert any("node-1" in line and "0.00 %" in line for line in lines)
+    assert f"{short(GOOD)} is {GOOD}" in lines
+    assert POOR not in "".join(lines)
+
+
+def test_stake_is_put_behind_a_node_of_this_machine_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    key = tmp_path / "nodes" / "node-1" / "key.json"
+    key.parent.mkdir(parents=True)
+    key.write_text(json.dumps({"address": GOOD[2:]}))
+    sent: list[tuple[str, int]] = []
+    made = ledger()
+
+    def put(node: str, amount: int) -> object:
+        sent.append((node, amount))
+        return SimpleNamespace(hash="0x")
+
+    staked = SimpleNamespace(stake=put, active=lambda node: UNIT)
+    made.staking, made.network = staked, SimpleNamespace(contracts={"staking": ME})  # type: ignore[assignment]
+    made.token = SimpleNamespace(approve=lambda to, amount: None)  # type: ignore[assignment]
+    monkeypatch.setattr(stake, "open_account", lambda *_: nullcontext(made))
+    stake.add("node-1", "2", home=tmp_path, as_json=True)
+    assert sent == [(GOOD, 2 * UNIT)]
+    assert json.loads(capsys.readouterr().out)["node"] == GOOD
+    assert node_of(tmp_path, GOOD.lower()) == GOOD
+    with pytest.raises(NotFoundError) as caught:
+        node_of(tmp_path, "node-2")
+    assert "node-1" in caught.value.remedy
+    with pytest.raises(UsageError, match="is not an address"):
+        node_of(tmp_path, "0x12")
 
 
 def test_notice_is_given_once_and_not_begun_anew() -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import stat
 from pathlib import Path
 
 import pytest
 
+from freehold.cli import account
+from freehold.cli.home import find_home
 from freehold.cli.wallets import WalletFolder
 from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
 from freehold.domain.keys import Key, new_phrase
@@ -80,3 +83,17 @@ def test_damaged_secrets_are_named(folder: WalletFolder, name: str) -> None:
     (folder.path / name).write_text("{}")
     with pytest.raises(IntegrityError):
         folder.key("secret") if name == "key.json" else folder.phrase("secret")
+
+
+def test_the_address_is_shown_before_there_is_a_network(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = find_home(tmp_path / "home")
+    home.claim()
+    mine = WalletFolder(home.wallet).create(new_phrase(), "secret", cost=4).address
+    account.show(home=home.root)
+    shown = capsys.readouterr().out
+    assert mine in shown
+    assert "no network yet" in shown
+    account.show(home=home.root, as_json=True)
+    assert json.loads(capsys.readouterr().out) == {"account": mine, "network": None}

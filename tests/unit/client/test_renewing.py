@@ -61,5 +61,6 @@ def test_columns_that_moved_let_the_deal_be_renewed(world: World, client: Client
 
 
 def test_a_term_that_does_not_grow_is_told_so(world: World, client: Client) -> None:
-    with pytest.raises(ConflictError, match="longer than that already"):
-        client.renew(1, 60)
+    ends = world.ledger.opened[1].term_end
+    with pytest.raises(ConflictError, match="lasts 19 d 23 h longer than that already"):
+        client.renew(1, ends - world.ledger.time - 1_727_999)

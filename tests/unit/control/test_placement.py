@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.control.placement import Candidate, Need, place, rank
+from freehold.control.placement import Candidate, Need, UnwantedTermError, place, rank
 from freehold.domain.errors import CapacityError, UsageError
 from freehold.domain.ids import Address, checksum
 from freehold.domain.money import UNIT
@@ -63,7 +63,7 @@ def test_the_refusal_says_why_the_others_were_not_taken() -> None:
         ({"price": 11 * UNIT}, "asks 11 per TiB-month, above 10"),
         ({"stake_free": UNIT - 1}, "free stake"),
         ({"capacity_free": 2**20 - 1}, "bytes free"),
-        ({"min_term": 86_401}, "accepts terms"),
+        ({"min_term": 172_800}, "accepts terms of 2 d to "),
         ({"max_term": 86_399}, "accepts terms"),
         ({"barred": "gave notice to leave"}, "gave notice"),
     ],
@@ -75,6 +75,20 @@ def test_a_node_that_does_not_fit_is_refused_with_its_reason(
     assert [c.node for c in placement.chosen] == [name(1)]
     assert placement.refused[0].node == name(2)
     assert reason in placement.refused[0].reason
+
+
+@pytest.mark.parametrize(
+    ("full", "kind"), [(0, UnwantedTermError), (1, CapacityError), (2, CapacityError)]
+)
+def test_a_term_that_keeps_nodes_away_is_told_from_want_of_room(
+    full: int, kind: type[CapacityError]
+) -> None:
+    nodes = [candidate(1), candidate(2, max_term=60), candidate(3, max_term=60)]
+    for number in range(1, full + 1):
+        nodes[number] = replace(nodes[number], capacity_free=0)
+    with pytest.raises(CapacityError) as caught:
+        place(nodes, need(3))
+    assert type(caught.value) is kind
 
 
 def test_limits_themselves_still_fit() -> None:

@@ -204,7 +204,9 @@ def test_nothing_is_accepted_that_is_not_held(http: Http) -> None:
 
 def test_terms_outside_the_offer_are_refused(http: Http) -> None:
     cid = http.store().cid
-    assert accept(http, cid, term=1).status_code == 400
+    refused = accept(http, cid, term=1)
+    assert refused.status_code == 400
+    assert "would end in 1 s; this node takes 1 min to 540 d" in refused.json()["error"]
     assert accept(http, cid, term=10**9).status_code == 400
 
 
