@@ -215,6 +215,6 @@ def _retrieval(ledger: Ledger, payee: Address) -> list[Taking]:
 
 
 def _all(ledger: Ledger, contract: str, name: str, where: Mapping[str, object]) -> list[Event]:
-    from freehold.node.dues import every
+    from freehold.ledger.paging import every
 
     return list(every(ledger.index, contract, name, where))

@@ -229,7 +229,7 @@ def _draws(ledger: Ledger, closed: int) -> list[Draw]:
 
 def _allocators(ledger: Ledger, *, indexed: bool) -> list[Allocator]:
     from freehold.ledger.contracts.issuance import ALLOCATOR
-    from freehold.node.dues import every
+    from freehold.ledger.paging import every
 
     place = ledger.issuance.address
     powers = [p for p in ledger.governor.powers() if (p.contract, p.role) == (place, ALLOCATOR)]

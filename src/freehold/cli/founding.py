@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import secrets
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from freehold.cli.allocations import Allocation
 from freehold.cli.home import Home
@@ -23,7 +20,7 @@ from freehold.economics.schedules import geometric
 from freehold.economics.schedules.plan import GEOMETRIC, WINDOW_MAX, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.economics.simulation import presets
-from freehold.ledger.book import DROPPED
+from freehold.ledger import book
 from freehold.ledger.deploy import deploy
 from freehold.ledger.economy import OWN, Economy, economy
 from freehold.ledger.plan import DAY, PRODUCTION, DeployPlan, Parameters, devnet
@@ -206,7 +203,7 @@ def found(home: Home, key: Key, wanted: Wanted, *, urls: Sequence[str], screen: 
     InsufficientFundsError before anything is sent where the account holds too few coins.
     """
     state = home.root / "founding"
-    if not begun(state):
+    if not book.begun(state):
         (state / "deploy.json").unlink(missing_ok=True)
         _check_coins(key.address, wanted, urls, screen)
     return deploy(
@@ -219,20 +216,6 @@ def found(home: Home, key: Key, wanted: Wanted, *, urls: Sequence[str], screen: 
         clock=SystemClock(),
         progress=lambda text: screen.say(f"[dim]·[/] {text}"),
     )
-
-
-def begun(state: Path) -> bool:
-    """Whether a transaction was sent from a founding folder, or cannot be ruled out: only then is
-    the plan in it worth anything."""
-    book = state / "sender.sqlite"
-    if not book.exists():
-        return False
-    try:
-        with closing(sqlite3.connect(book)) as db:
-            found = db.execute("SELECT 1 FROM sent WHERE state != ? LIMIT 1", (DROPPED,))
-            return found.fetchone() is not None
-    except sqlite3.Error:
-        return True
 
 
 def _check_coins(account: Address, wanted: Wanted, urls: Sequence[str], screen: Screen) -> None:

@@ -18,10 +18,10 @@ from freehold.domain.ids import Address
 from freehold.ledger.abi import artifact
 from freehold.ledger.contracts.auction import Sale
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import Event, Receipt, Value
+from freehold.ledger.paging import every
+from freehold.ledger.values import Receipt, Value
 from freehold.ledger.wire import RpcRefusal
 
-_PAGE = 1_000
 _PATIENCE = 600
 """Seconds in which a purchase must be mined."""
 _PLACES = 18
@@ -122,13 +122,7 @@ def terms(ledger: Ledger) -> Terms:
 def tokens(ledger: Ledger) -> list[Address]:
     """Every token but the network's that the payments ever allowed, oldest first."""
     ledger.index.sync()
-    found: list[Event] = []
-    while True:
-        after = found[-1] if found else None
-        page = ledger.index.events("payments", "TokenSet", where={}, after=after, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            break
+    found = every(ledger.index, "payments", "TokenSet")
     own = ledger.network.contracts["token"]
     return [each for each in dict.fromkeys(e.address("token") for e in found) if each != own]
 

@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.economics.delegation import Operator, Reward, Slash, rank, room, yearly
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.paging import every
 from freehold.ledger.values import Event
 
-_PAGE = 1_000
 _YOUNG = 7 * 86_400
 """A node younger than this is judged as if it were so old: one early reward makes no yield."""
 _CHANGES = {"Staked": 1, "Withdrawn": -1, "Slashed": -1}
@@ -161,10 +161,4 @@ def unbonding(ledger: Ledger, account: Address, node: Address | None = None) -> 
 
 def events(ledger: Ledger, name: str, where: dict[str, object]) -> list[Event]:
     """All events of that name of the staking contract that match, in order."""
-    found: list[Event] = []
-    while True:
-        after = found[-1] if found else None
-        page = ledger.index.events("staking", name, where=where, after=after, limit=_PAGE)
-        found += page
-        if len(page) < _PAGE:
-            return found
+    return list(every(ledger.index, "staking", name, where))

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from freehold.ledger.ledger import Ledger
     from freehold.ledger.values import Event
 
-_PAGE = 1_000
-
 
 def ends_of_objects(root: Path | None, account: Address) -> dict[bytes, int]:
     """When the deal of each object of ``account`` ends, by object id."""
@@ -66,10 +64,6 @@ def hint(ends: Mapping[int, int]) -> str:
 
 
 def _events(ledger: Ledger, name: str, where: dict[str, object]) -> Iterator[Event]:
-    after: Event | None = None
-    while True:
-        page = ledger.index.events("storage", name, where=where, after=after, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        after = page[-1]
+    from freehold.ledger.paging import every
+
+    return every(ledger.index, "storage", name, where)

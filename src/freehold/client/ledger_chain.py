@@ -19,13 +19,13 @@ from freehold.ledger.contracts.faults import NodeState
 from freehold.ledger.contracts.registry import STORAGE, Node
 from freehold.ledger.contracts.storage import Acceptance, Column, Deal, OpenRequest
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.paging import every
 from freehold.ledger.values import Event, View
 
 FRESH = 20.0
 """Seconds for which what is known of nodes is not asked for again."""
 PERMIT_SECONDS = 3600
 READERS = 8
-PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,13 +252,7 @@ class LedgerChain:
         return entry
 
     def _events(self, name: str, where: dict[str, object]) -> Iterator[Event]:
-        after: Event | None = None
-        while True:
-            page = self._ledger.index.events("storage", name, where=where, after=after, limit=PAGE)
-            yield from page
-            if len(page) < PAGE:
-                return
-            after = page[-1]
+        return every(self._ledger.index, "storage", name, where)
 
     def _token(self) -> Address:
         return self.network.contracts["token"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,8 @@ from freehold.domain.errors import UnavailableError, VersionError
 from freehold.domain.ids import Address
 from freehold.ledger.turns import turn
 
+FILE = "sender.sqlite"
+"""Its name in a state folder."""
 VERSION = 1
 LIVE, MINED, REFUSED, DROPPED = "live", "mined", "refused", "dropped"
 """States of a row: handed in or about to be; in a block; reverted in a block; out of the race
@@ -246,3 +248,16 @@ def _row(columns: tuple[object, ...]) -> Row:
 
 def _blob(value: object) -> bytes:
     return value if isinstance(value, bytes) else b""
+
+
+def begun(state: Path) -> bool:
+    """Whether a transaction was sent with the book of a state folder, or cannot be ruled out."""
+    file = state / FILE
+    if not file.exists():
+        return False
+    try:
+        with closing(sqlite3.connect(file)) as db:
+            found = db.execute("SELECT 1 FROM sent WHERE state != ? LIMIT 1", (DROPPED,))
+            return found.fetchone() is not None
+    except sqlite3.Error:
+        return True

@@ -18,7 +18,7 @@ from freehold.domain.ids import Address, caip2
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.ledger import abi, transaction
-from freehold.ledger.book import Book
+from freehold.ledger.book import FILE, Book
 from freehold.ledger.contracts.issuance import ALLOCATOR
 from freehold.ledger.contracts.token import VESTING
 from freehold.ledger.economy import STORAGE, UNSEEN
@@ -66,7 +66,7 @@ def deploy(
         probe(rpc)
         start = _start(plan, rpc, state, random)
         scope = f"{chain_id}:{start.network_id.hex()}:{key.address}"
-        sender = Sender(rpc, key, Book(state / "sender.sqlite", scope), clock, patience=patience)
+        sender = Sender(rpc, key, Book(state / FILE, scope), clock, patience=patience)
         try:
             sender.recover()
             return _Deployment(plan, start, sender, progress or (lambda _: None)).run(

@@ -23,7 +23,7 @@ from freehold.domain.money import show
 from freehold.domain.network import Network
 from freehold.ledger import abi, wallets
 from freehold.ledger.abi import Artifact
-from freehold.ledger.book import Book
+from freehold.ledger.book import FILE, Book
 from freehold.ledger.clock import ChainClock
 from freehold.ledger.contracts.auction import Auction
 from freehold.ledger.contracts.beacon import Beacon
@@ -328,7 +328,7 @@ def _sender(
     if key is None:
         return None
     scope = f"{network.chain_id}:{network.network_id.hex()}:{key.address}"
-    book = Book(state / "sender.sqlite", scope)
+    book = Book(state / FILE, scope)
     sender = Sender(rpc, key, book, clock, patience=patience, sleep=sleep)
     try:
         sender.recover()

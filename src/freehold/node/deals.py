@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from freehold.domain.errors import RefusedError
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.storage import ACTIVE, FINISHED
+from freehold.ledger.paging import every
 from freehold.ledger.values import Event
 from freehold.markets.storage.piece import cid_from
 from freehold.node.database import Cell, Database, integer, text
@@ -181,15 +182,7 @@ class Follower:
         return max(int(self._database.mark("followed") or "0") - MARGIN, 0)
 
     def _events(self, name: str, since: int, **where: object) -> Iterator[Event]:
-        last: Event | None = None
-        while True:
-            page = self._chain.index.events(
-                "storage", name, where=where, since=since, after=last, limit=PAGE
-            )
-            yield from page
-            if len(page) < PAGE:
-                return
-            last = page[-1]
+        return every(self._chain.index, "storage", name, where, since=since)
 
     def _opened(self, event: Event) -> None:
         number, slot, rail = event.number("deal"), event.number("slot"), event.number("rail")

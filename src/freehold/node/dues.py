@@ -6,15 +6,16 @@ loop do the same things: they differ only in what they find worth its gas.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.economics.earnings import Bounds
 from freehold.ledger.contracts.rewards import Standing
 from freehold.ledger.economy import STORAGE
-from freehold.ledger.values import Event, Receipt
-from freehold.node.ports import Chain, IndexPort
+from freehold.ledger.paging import every
+from freehold.ledger.values import Receipt
+from freehold.node.ports import Chain
 
 ADVANCE, CLOSE, BACK, COLLECT, CLAIM = "advance", "close", "back", "collect", "claim"
 BATCH = 32
@@ -23,7 +24,7 @@ GAS = {ADVANCE: 135_000, CLOSE: 180_000, BACK: 80_000, COLLECT: 45_000, CLAIM: 1
 """Gas of each at the most, of an epoch where it is for epochs (docs/reference/gas.md; a collection
 took 32,371)."""
 EVERYTHING = 10**6
-_PAGE, _SEEN = 1_000, 256
+_SEEN = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,16 +252,3 @@ def _waiting(chain: Chain, account: int, most: int) -> list[int]:
     later = every(chain.index, "rewards", "Rewarded", where, since=waited[-1].block)
     rewarded = {event.number("epoch") for event in later}
     return sorted({event.number("epoch") for event in waited} - rewarded)[-most:]
-
-
-def every(
-    index: IndexPort, contract: str, name: str, where: Mapping[str, object], *, since: int = 0
-) -> Iterator[Event]:
-    """All events of a contract that match, from a block on, page by page."""
-    last: Event | None = None
-    while True:
-        page = index.events(contract, name, where=where, since=since, after=last, limit=_PAGE)
-        yield from page
-        if len(page) < _PAGE:
-            return
-        last = page[-1]

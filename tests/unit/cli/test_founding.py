@@ -23,7 +23,7 @@ from freehold.domain.keys import new_phrase
 from freehold.domain.money import UNIT
 from freehold.economics.schedules.plan import PRESETS
 from freehold.economics.schedules.vesting import MONTH_SECONDS
-from freehold.ledger.book import DROPPED, Book, Draft
+from freehold.ledger.book import DROPPED, Book, Draft, begun
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.plan import DAY, Vesting
 from freehold.ledger.probe import Probe
@@ -348,16 +348,16 @@ def test_what_runs_out_of_coins_on_the_way_goes_on_later(
 
 
 def test_a_folder_is_begun_once_a_transaction_may_have_gone_out(tmp_path: Path) -> None:
-    assert not founding.begun(tmp_path)
+    assert not begun(tmp_path)
     book = Book(tmp_path / "sender.sqlite", "any")
-    assert not founding.begun(tmp_path)
+    assert not begun(tmp_path)
     draft = Draft(FOUNDER, b"", 0, 21_000, 1, 1)
     row, _ = book.reserve(
         draft, first_free=lambda: 0, sign=lambda *_: ("0x", b""), tag="create:governor", at=1
     )
-    assert founding.begun(tmp_path)
+    assert begun(tmp_path)
     book.mark(row, DROPPED)
-    assert not founding.begun(tmp_path)
+    assert not begun(tmp_path)
     book.close()
     (tmp_path / "sender.sqlite").write_bytes(b"damaged" * 1_000)
-    assert founding.begun(tmp_path)
+    assert begun(tmp_path)

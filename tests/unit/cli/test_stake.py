@@ -18,6 +18,7 @@ from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 from freehold.domain.ids import ZERO_ADDRESS, Address, checksum
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
+from freehold.ledger import paging
 from freehold.ledger.contracts.staking import Commission, Notice
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Event, Value
@@ -70,8 +71,16 @@ class Index:
         """Nothing to read."""
 
     def events(
-        self, contract: str, name: str, *, where: dict[str, Value], after: Event | None, limit: int
+        self,
+        contract: str,
+        name: str,
+        *,
+        where: dict[str, Value],
+        since: int,
+        after: Event | None,
+        limit: int,
     ) -> list[Event]:
+        assert since == 0
         found = [e for e in LOGGED[name] if all(e.args[k] == v for k, v in where.items())]
         begin = 0 if after is None else found.index(after) + 1
         return found[begin : begin + limit]
@@ -137,7 +146,7 @@ def ledger(staking: Staking | None = None) -> Ledger:
 
 @pytest.fixture(autouse=True)
 def _pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operators, "_PAGE", 1)
+    monkeypatch.setattr(paging, "_PAGE", 1)
 
 
 def test_operators_are_compared_by_what_reaches_a_delegator() -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from freehold.domain.errors import RefusedError
 from freehold.domain.ids import Address
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.paging import every
 from freehold.node.logs import fields
 
-PAGE = 500
 _log = logging.getLogger(__name__)
 
 
@@ -26,13 +26,7 @@ class Patient:
 
 def joined(ledger: Ledger) -> Iterator[Address]:
     """Every node that ever joined the storage market, in order."""
-    last = None
-    while True:
-        page = ledger.index.events("faults", "NodeJoined", after=last, limit=PAGE)
-        yield from (event.address("node") for event in page)
-        if len(page) < PAGE:
-            return
-        last = page[-1]
+    return (event.address("node") for event in every(ledger.index, "faults", "NodeJoined"))
 
 
 class Judge:
