@@ -1,7 +1,7 @@
 """A network's contracts on a benchmark's chain: in process, or by the ledger's own deployment.
 
 Both put the same contracts at the same addresses with the same settings: the deployer's first
-thirteen transactions create them in the order of ``freehold.ledger.deploy``.
+fourteen transactions create them in the order of ``freehold.ledger.deploy``.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from freehold.ledger.contracts.token import VESTING
 from freehold.ledger.deploy import deploy
 from freehold.ledger.economy import STORAGE, UNSEEN
 from freehold.ledger.plan import PRODUCTION, DeployPlan
+from freehold.ledger.transaction import created_address
 
 NETWORK_ID = keccak(b"freehold benchmark network")
 NAMES = (
-    "governor", "token", "auction", "registry", "staking", "payments", "beacon", "issuance",
-    "rewards", "pdp", "faults", "storage", "roots",
+    "governor", "token", "auction", "registry", "staking", "capacity", "payments", "beacon",
+    "issuance", "rewards", "pdp", "faults", "storage", "roots",
 )  # fmt: skip
 deployer = account("deployer")
 PLAN = DeployPlan(
@@ -37,13 +38,14 @@ PLAN = DeployPlan(
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The thirteen contracts, and what deploying each cost."""
+    """The fourteen contracts, and what deploying each cost."""
 
     governor: Contract
     token: Contract
     auction: Contract
     registry: Contract
     staking: Contract
+    capacity: Contract
     payments: Contract
     beacon: Contract
     pdp: Contract
@@ -99,14 +101,16 @@ def in_process(chain: Chain, *, counting: bool = True) -> Contracts:
     put("auction", token, lots.lowest, lots.highest, lots.half_life, lots.factor_bps)
     registry = put("registry", salt, governor, token, *PLAN.emission.entry())
     staking = put("staking", token, registry, governor, numbers.unbonding)
+    put("capacity", registry, staking, governor)
     payments = put("payments", token, salt, governor, PLAN.treasury)
     beacon = put("beacon", governor, GENESIS, numbers.period, numbers.grace)
     since = (GENESIS, PLAN.emission.epoch)
     terms = tuple(PLAN.emission.terms().values())
     issuance = put("issuance", token, governor, *since, terms, PLAN.emission.shares(), ())
     bounds = (PLAN.work_per_token, PLAN.emission.share_bps)
+    pdp_at = created_address(deployer.address, len(made) + 1)
     rewards = put(
-        "rewards", token, payments, registry, staking, issuance, governor, *since, *bounds
+        "rewards", token, payments, registry, staking, issuance, governor, pdp_at, *since, *bounds
     )
     sink = rewards if counting else ZERO_ADDRESS
     pdp = put("pdp", beacon, governor, numbers.challenges, numbers.window, sink)
@@ -134,6 +138,7 @@ def _wire(on: Contracts) -> None:
     setup(on, on.faults, "set_parameters", _of_faults())
     storage = (numbers.lockup_period, numbers.repair_owed, numbers.cleanup_window)
     setup(on, on.storage, "set_parameters", storage)
+    setup(on, on.staking, "set_locker", on.capacity.address, True)
     _wire_emission(on)
     setup(on, on.token, "set_minter", on.governor.address, True)
     for owner, amount in PLAN.allocation.items():
@@ -144,7 +149,7 @@ def _wire(on: Contracts) -> None:
 
 def _wire_emission(on: Contracts) -> None:
     setup(on, on.token, "set_minter", on.issuance.address, True)
-    setup(on, on.rewards, "set_source", on.pdp.address, on.storage.address)
+    setup(on, on.rewards, "set_market", on.storage.address)
     setup(on, on.staking, "set_evaluator", on.rewards.address, True)
     setup(on, on.issuance, "set_power", on.rewards.address)
     for market, distributor in ((STORAGE, on.rewards), (UNSEEN, on.roots)):

@@ -269,6 +269,15 @@ def evaluate(node: address):
     self._evaluate(node, reporter)
 
 
+@external
+@view
+def owed_since(node: address) -> uint256:
+    """
+    @notice No rewards are paid here: the present moment.
+    """
+    return block.timestamp
+
+
 # The market's part
 
 

@@ -23,8 +23,9 @@
        market's own ledger of nodes listens to are backed.
      - Bytes that nobody pays for: they are proven and earn nothing, nor do they lower what others
        earn, because only backed work stands in the total.
-     - Counting work twice: a node's weight is in one epoch at a time; when its next proof comes
-       before its last epoch was closed, that weight waits in a place of its own.
+     - Counting work twice: a node's weight is in one epoch at a time. Its account has room for the
+       epoch before as well; an older one that is still there when the next begins is rewarded then,
+       or waits in a place of its own until it is closed.
      - An epoch that nobody closes: anyone closes it, in any order, at any later time; where the
        issuance gives nothing for it any more, it pays nothing. An epoch whose budget is not known
        yet cannot be closed: the issuance refuses to tell it.
@@ -34,10 +35,11 @@
      - An owner that keeps what others' stake earned: where a node has delegated stake, a claim goes
        to the stake as a whole, which splits it by its own rule; no caller can choose otherwise.
      - Who joins a node's stake for what others have earned: before stake comes or goes the stake
-       asks (`evaluate`), and what ended epochs brought goes to those who are there. Only work that
-       is not closed by then, mostly that of the present epoch, is shared with a newcomer.
-     Trust: the governor names source and market once, together, and has no other power here. A
-     source could invent work, but no more than fees back. Stake and token are called and trusted.
+       asks (`evaluate`), which hands out what ended epochs brought, and from when on a node's work
+       is still owed (`owed_since`): younger stake has no part in it.
+     Trust: the governor names the market once and has no other power here. The source is fixed at
+     creation, before it exists itself; it could invent work, but no more than fees back. Stake and
+     token are called and trusted.
 """
 
 from interfaces import IBurned
@@ -68,16 +70,25 @@ interface IApproval:
 struct Account:
     epoch: uint256  # 28 bits: of the weight
     weight: uint256  # 64: backed work in that epoch
+    last_epoch: uint256  # 28: the epoch with work before it
+    last_weight: uint256  # 64: backed work in that one, 0 once it is a reward
     credit: uint256  # 64: work that fees back and that is not done yet
-    reward: uint256  # 100: base units to claim
 
 
-struct Epoch:
-    number: uint256  # 28 bits
+struct Due:
+    reward: uint256  # base units to claim
+    waits: uint256  # epochs whose work waits
+
+
+# One word, as an account's; `last_weight` is 0 once that epoch is closed.
+struct Total:
+    epoch: uint256  # 28 bits
     weight: uint256  # 68
+    last_epoch: uint256  # 28
+    last_weight: uint256  # 68
 
 
-# Work of an epoch that was over but not closed when the node's next proof came.
+# Work of an epoch that was not closed when the node began the second one after it.
 event WorkWaits:
     account: indexed(uint256)
     epoch: uint256
@@ -125,8 +136,7 @@ event Movement:
     purpose: uint8
 
 
-event SourceSet:
-    source: indexed(address)
+event MarketSet:
     market: indexed(address)
     listener: address
 
@@ -139,15 +149,22 @@ MIN_EPOCH: constant(uint256) = 60
 MAX_EPOCH: constant(uint256) = 366 * 86400
 RATE_ONE: constant(uint256) = 2**96
 # Moves a unit from an account's credit to its weight.
-WEIGHT_LESS_CREDIT: constant(uint256) = 2**164 - 2**100
+WEIGHT_LESS_CREDIT: constant(uint256) = 2**156 - 1
+TOTAL_WEIGHT: constant(uint256) = 2**96
 MASK_28: constant(uint256) = 2**28 - 1
 MASK_64: constant(uint256) = 2**64 - 1
 MASK_68: constant(uint256) = 2**68 - 1
-MASK_100: constant(uint256) = 2**100 - 1
+MASK_96: constant(uint256) = 2**96 - 1
+MASK_128: constant(uint256) = 2**128 - 1
+MASK_156: constant(uint256) = 2**156 - 1
+# Keeps the word of what is due from zero, where writing it again would cost four times as much.
+KEPT: constant(uint256) = 2**255
 PURPOSE_REWARD: constant(uint8) = 4
-# For closing an epoch, and for a claim; EIP-150 passes on 63/64 of what is left.
+# For each thing that `evaluate` tries; EIP-150 passes on 63/64 of what is left.
 PART_GAS: constant(uint256) = 250_000
-PARTS_RESERVE: constant(uint256) = 520_000
+PART_RESERVE: constant(uint256) = 260_000
+# Epochs that `evaluate` lets the issuance close each time that it is behind.
+ADVANCED: constant(uint256) = 1
 
 token: public(immutable(address))
 payments: public(immutable(address))
@@ -155,6 +172,8 @@ registry: public(immutable(address))
 staking: public(immutable(address))
 emission: public(immutable(address))
 governor: public(immutable(address))
+# Reports work; its sets tell an account's node.
+source: public(immutable(address))
 genesis: public(immutable(uint256))
 epoch_seconds: public(immutable(uint256))
 work_per_token: public(immutable(uint256))
@@ -164,10 +183,9 @@ share_bps: public(immutable(uint256))
 market: public(address)
 listener: public(address)
 _accounts: HashMap[uint256, uint256]
-# source 160 | epoch 28 | weight 68
-_current: uint256
-# The epoch before the current one, while it is not closed: epoch 28 | weight 68
-_previous: uint256
+_dues: HashMap[uint256, uint256]
+_total: uint256
+# Of epochs that were not closed when the second one after them began.
 _totals: HashMap[uint256, uint256]
 _waiting: HashMap[uint256, HashMap[uint256, uint256]]
 backers: public(HashMap[address, HashMap[uint256, bool]])
@@ -186,12 +204,15 @@ def __init__(
     staking_: address,
     emission_: address,
     governor_: address,
+    source_: address,
     genesis_: uint256,
     epoch_seconds_: uint256,
     work_per_token_: uint256,
     share_bps_: uint256,
 ):
-    for each: address in [token_, payments_, registry_, staking_, emission_, governor_]:
+    for each: address in [
+        token_, payments_, registry_, staking_, emission_, governor_, source_
+    ]:
         assert each != empty(address), "rewards: zero address"
     assert genesis_ <= block.timestamp, "rewards: genesis to come"
     assert MIN_EPOCH <= epoch_seconds_ and epoch_seconds_ <= MAX_EPOCH, "rewards: epoch out of bounds"
@@ -204,6 +225,7 @@ def __init__(
     staking = staking_
     emission = emission_
     governor = governor_
+    source = source_
     genesis = genesis_
     epoch_seconds = epoch_seconds_
     work_per_token = work_per_token_
@@ -219,20 +241,20 @@ def proven(account: uint256, work: uint256):
     @notice Add work to the present epoch, as far as fees back it; by the source, whose own event
             tells the work. An account's epochs show in `Rewarded` and `WorkWaits`.
     """
-    current: uint256 = self._current
-    assert msg.sender == convert(current >> 96, address), "rewards: not the source"
+    assert msg.sender == source, "rewards: not the source"
     epoch: uint256 = self._epoch()
     word: uint256 = self._accounts[account]
-    if word >> 228 != epoch:
-        word = self._packed(self._rolled(account, self._unpacked_account(word), epoch))
-    if current >> 68 & MASK_28 != epoch:
-        current = self._begun(current, epoch)
+    if word >> 220 != epoch:
+        word = self._moved_on(account, word, epoch)
+    total: uint256 = self._total
+    if total >> 164 != epoch:
+        total = self._begun(total, epoch)
     # Words as they stand: every proof comes through here.
-    backed: uint256 = min(work, word >> 100 & MASK_64)
-    backed = min(backed, MASK_64 - (word >> 164 & MASK_64))
-    backed = min(backed, MASK_68 - (current & MASK_68))
+    backed: uint256 = min(work, word & MASK_64)
+    backed = min(backed, MASK_64 - (word >> 156 & MASK_64))
+    backed = min(backed, MASK_68 - (total >> 96 & MASK_68))
     self._accounts[account] = unsafe_add(word, unsafe_mul(backed, WEIGHT_LESS_CREDIT))
-    self._current = unsafe_add(current, backed)
+    self._total = unsafe_add(total, unsafe_mul(backed, TOTAL_WEIGHT))
 
 
 @external
@@ -245,7 +267,7 @@ def back(account: uint256) -> uint256:
     node: address = self._node(account)
     owner: address = staticcall IRegistry(registry).owner_of(node)
     payee: address = staticcall IRegistry(registry).payout_of(node)
-    assert self.listener == staticcall ISets(self._source()).listener(
+    assert self.listener == staticcall ISets(source).listener(
         account
     ), "rewards: not a set of the market"
     if msg.sender != payee:
@@ -254,6 +276,10 @@ def back(account: uint256) -> uint256:
         assert payee == owner or self.backers[payee][account], "rewards: the payout has not agreed"
     burned: uint256 = staticcall IBurned(payments).burned(self.market, payee)
     fresh: uint256 = burned - self.backed_fees[payee]
+    # Whoever backs often keeps his proofs cheap: what is rewarded here is not in their way.
+    settled: uint256 = self._settle(account)
+    if settled > 0:
+        self._owe(account, settled)
     a: Account = self._account(account)
     more: uint256 = min(fresh * work_per_token // TOKEN, MASK_64 - a.credit)
     if more == 0:
@@ -287,7 +313,7 @@ def close(epoch: uint256) -> uint256:
     """
     assert epoch < self._epoch(), "rewards: the epoch has not ended"
     assert self._rates[epoch] == 0, "rewards: closed already"
-    weight: uint256 = self._total(epoch)
+    weight: uint256 = self._weight(epoch)
     amount: uint256 = 0
     rate: uint256 = 0
     drawable: uint256 = staticcall IEmission(emission).drawable(epoch)
@@ -296,6 +322,7 @@ def close(epoch: uint256) -> uint256:
         amount = min(ceiling, drawable)
         rate = amount * RATE_ONE // weight
     self._rates[epoch] = rate << 1 | 1
+    self._forget(epoch)
     self.emitted += amount
     log EpochClosed(epoch=epoch, weight=weight, emitted=amount, rate=rate)
     if amount > 0:
@@ -315,11 +342,10 @@ def collect(account: uint256, epoch: uint256) -> uint256:
     weight: uint256 = self._waiting[account][epoch]
     assert weight > 0, "rewards: nothing waits"
     self._waiting[account][epoch] = 0
-    a: Account = self._account(account)
-    before: uint256 = a.reward
-    a = self._rewarded(account, a, epoch, weight)
-    self._put(account, a)
-    return a.reward - before
+    amount: uint256 = self._reward(account, epoch, weight)
+    due: Due = self._due(account)
+    self._put_due(account, Due(reward=due.reward + amount, waits=due.waits - 1))
+    return amount
 
 
 @external
@@ -329,10 +355,10 @@ def claim(account: uint256) -> uint256:
             have staked for the node, the stake gets them, and splits them.
     @return What was paid, base units.
     """
-    a: Account = self._rolled(account, self._account(account), self._epoch())
-    amount: uint256 = a.reward
-    a.reward = 0
-    self._put(account, a)
+    due: Due = self._due(account)
+    amount: uint256 = due.reward + self._settle(account)
+    if due.reward > 0:
+        self._put_due(account, Due(reward=0, waits=due.waits))
     if amount == 0:
         return 0
     self.claimed += amount
@@ -361,58 +387,58 @@ def evaluate(node: address):
     @notice Hand out what a node's ended epochs brought, before the stake behind it changes; by
             anyone, never refused but for want of gas.
     """
-    if self.listener == empty(address):
+    account: uint256 = self._account_of(node)
+    if account == 0:
         return
-    account: uint256 = staticcall IListener(self.listener).set_of(node)
     a: Account = self._account(account)
+    if a.last_weight > 0:
+        self._try_close(a.last_epoch)
     over: bool = a.weight > 0 and a.epoch < self._epoch()
-    if account == 0 or (a.reward == 0 and not over):
-        return
-    assert msg.gas >= PARTS_RESERVE, "rewards: bring more gas"
-    # Each may fail (an issuance that is behind, a payout that takes nothing) and hold up no stake.
-    done: bool = True
-    if over and self._rates[a.epoch] == 0:
-        done = raw_call(
-            self,
-            abi_encode(a.epoch, method_id=method_id("close(uint256)")),
-            gas=PART_GAS,
-            revert_on_failure=False,
-        )
-    if done or a.reward > 0:
-        done = raw_call(
-            self,
-            abi_encode(account, method_id=method_id("claim(uint256)")),
-            gas=PART_GAS,
-            revert_on_failure=False,
-        )
+    if over:
+        self._try_close(a.epoch)
+    if over or a.last_weight > 0 or self._due(account).reward > 0:
+        self._try(self, abi_encode(account, method_id=method_id("claim(uint256)")))
+
+
+@external
+@view
+def owed_since(node: address) -> uint256:
+    """
+    @notice From when on a node's work may still bring rewards that nobody has been given: the
+            beginning of the first such epoch, the present moment where there is no work. 0 where
+            nothing tells, because rewards were collected and not claimed, or work waits.
+    """
+    account: uint256 = self._account_of(node)
+    if account == 0:
+        return block.timestamp
+    due: Due = self._due(account)
+    if due.reward > 0 or due.waits > 0:
+        return 0
+    a: Account = self._account(account)
+    epoch: uint256 = self._epoch()
+    if a.last_weight > 0:
+        epoch = a.last_epoch
+    elif a.weight > 0:
+        epoch = a.epoch
+    return genesis + epoch * epoch_seconds
 
 
 # Setup and views
 
 
 @external
-def set_source(source_: address, market_: address):
+def set_market(market_: address):
     """
-    @notice Name the contract that reports work and the market whose fees back it, once and for
-            ever; the governor.
+    @notice Name the market whose fees back work, once and for ever, when the source and it exist;
+            the governor.
     """
     assert msg.sender == governor, "rewards: not the governor"
-    assert self._current >> 96 == 0, "rewards: the source is named"
-    assert source_.is_contract, "rewards: source has no code"
+    assert self.market == empty(address), "rewards: the market is named"
+    assert source.is_contract, "rewards: source has no code"
     listener: address = staticcall IMarket(market_).faults()
-    self._current |= convert(source_, uint256) << 96
     self.market = market_
     self.listener = listener
-    log SourceSet(source=source_, market=market_, listener=listener)
-
-
-@external
-@view
-def source() -> address:
-    """
-    @notice The contract that reports work; its sets tell an account's node.
-    """
-    return self._source()
+    log MarketSet(market=market_, listener=listener)
 
 
 @external
@@ -428,9 +454,19 @@ def epoch() -> uint256:
 @view
 def account(account: uint256) -> Account:
     """
-    @notice A node's weight in its last epoch, its credit, and its reward so far.
+    @notice A node's weight in its two last epochs with work, as far as it is no reward yet, and
+            its credit.
     """
     return self._account(account)
+
+
+@external
+@view
+def due(account: uint256) -> Due:
+    """
+    @notice A node's reward so far, and how many epochs' work waits.
+    """
+    return self._due(account)
 
 
 @external
@@ -439,7 +475,7 @@ def total(epoch: uint256) -> uint256:
     """
     @notice Backed work of an epoch that is not closed; that of a closed one is in its event.
     """
-    return self._total(epoch)
+    return self._weight(epoch)
 
 
 @external
@@ -467,14 +503,14 @@ def backed(epoch: uint256) -> uint256:
     @notice The bytes that the backed work of an epoch comes to over its length, rounded down; what
             the issuance asks when it closes the epoch, which it does before this contract.
     """
-    return (self._total(epoch) << 20) // epoch_seconds
+    return (self._weight(epoch) << 20) // epoch_seconds
 
 
 @external
 @view
 def waiting(account: uint256, epoch: uint256) -> uint256:
     """
-    @notice A node's backed work of an epoch that was not closed when its next proof came.
+    @notice A node's backed work of an epoch that was not closed when it began the second one after.
     """
     return self._waiting[account][epoch]
 
@@ -487,99 +523,160 @@ def _epoch() -> uint256:
 
 @internal
 @view
-def _source() -> address:
-    return convert(self._current >> 96, address)
-
-
-@internal
-@view
 def _node(account: uint256) -> address:
-    return staticcall ISets(self._source()).prover(account)
-
-
-@internal
-def _rolled(account: uint256, a: Account, epoch: uint256) -> Account:
-    # The weight of an epoch that is over becomes reward, or waits until that epoch is closed.
-    rolled: Account = a
-    if a.epoch == epoch:
-        return rolled
-    if a.weight > 0:
-        if self._rates[a.epoch] != 0:
-            rolled = self._rewarded(account, a, a.epoch, a.weight)
-        else:
-            self._waiting[account][a.epoch] = a.weight
-            log WorkWaits(account=account, epoch=a.epoch, weight=a.weight)
-    rolled.epoch = epoch
-    rolled.weight = 0
-    return rolled
-
-
-@internal
-def _rewarded(account: uint256, a: Account, epoch: uint256, weight: uint256) -> Account:
-    # No amount comes near what the word holds; a proof must not fail over it.
-    amount: uint256 = min(weight * (self._rates[epoch] >> 1) // RATE_ONE, MASK_100 - a.reward)
-    log Rewarded(account=account, epoch=epoch, weight=weight, amount=amount)
-    return Account(
-        epoch=a.epoch, weight=a.weight, credit=a.credit, reward=a.reward + amount
-    )
-
-
-@internal
-def _begun(current: uint256, epoch: uint256) -> uint256:
-    self._set_aside(self._unpacked(current))
-    return current >> 96 << 96 | epoch << 68
-
-
-@internal
-def _set_aside(ended: Epoch):
-    # Two words in turn instead of a new one each epoch; what nobody closed gets its own.
-    if ended.weight == 0 or self._rates[ended.number] != 0:
-        return
-    before: Epoch = self._unpacked(self._previous)
-    if before.weight > 0 and self._rates[before.number] == 0:
-        self._totals[before.number] = before.weight
-    self._previous = ended.number << 68 | ended.weight
+    return staticcall ISets(source).prover(account)
 
 
 @internal
 @view
-def _total(epoch: uint256) -> uint256:
-    for word: uint256 in [self._current, self._previous]:
-        found: Epoch = self._unpacked(word)
-        if found.number == epoch and found.weight > 0:
-            return found.weight
+def _account_of(node: address) -> uint256:
+    if self.listener == empty(address):
+        return 0
+    return staticcall IListener(self.listener).set_of(node)
+
+
+@internal
+def _moved_on(account: uint256, word: uint256, epoch: uint256) -> uint256:
+    # Neither rates nor dues are read unless an account has work of two epochs already.
+    weight: uint256 = word >> 156 & MASK_64
+    if weight == 0:
+        return epoch << 220 | word & MASK_156
+    last_weight: uint256 = word >> 64 & MASK_64
+    if last_weight > 0:
+        self._leave(account, word >> 128 & MASK_28, last_weight)
+    return epoch << 220 | word >> 220 << 128 | weight << 64 | word & MASK_64
+
+
+@internal
+def _leave(account: uint256, epoch: uint256, weight: uint256):
+    if self._rates[epoch] != 0:
+        self._owe(account, self._reward(account, epoch, weight))
+        return
+    self._waiting[account][epoch] = weight
+    due: Due = self._due(account)
+    self._put_due(account, Due(reward=due.reward, waits=due.waits + 1))
+    log WorkWaits(account=account, epoch=epoch, weight=weight)
+
+
+@internal
+def _settle(account: uint256) -> uint256:
+    # Takes the work of closed epochs off an account; what it brought, which the caller owes.
+    a: Account = self._account(account)
+    amount: uint256 = 0
+    last_done: bool = a.last_weight > 0 and self._rates[a.last_epoch] != 0
+    if last_done:
+        amount = self._reward(account, a.last_epoch, a.last_weight)
+        a.last_weight = 0
+    done: bool = a.weight > 0 and a.epoch < self._epoch() and self._rates[a.epoch] != 0
+    if done:
+        amount += self._reward(account, a.epoch, a.weight)
+        a.weight = 0
+    if last_done or done:
+        self._put(account, a)
+    return amount
+
+
+@internal
+def _reward(account: uint256, epoch: uint256, weight: uint256) -> uint256:
+    amount: uint256 = weight * (self._rates[epoch] >> 1) // RATE_ONE
+    log Rewarded(account=account, epoch=epoch, weight=weight, amount=amount)
+    return amount
+
+
+@internal
+def _owe(account: uint256, amount: uint256):
+    due: Due = self._due(account)
+    self._put_due(account, Due(reward=due.reward + amount, waits=due.waits))
+
+
+@internal
+def _begun(word: uint256, epoch: uint256) -> uint256:
+    t: Total = self._unpacked_total(word)
+    if t.weight == 0:
+        return epoch << 164 | word & MASK_96
+    if t.last_weight > 0:
+        self._totals[t.last_epoch] = t.last_weight
+    return epoch << 164 | t.epoch << 68 | t.weight
+
+
+@internal
+@view
+def _weight(epoch: uint256) -> uint256:
+    t: Total = self._unpacked_total(self._total)
+    if t.weight > 0 and t.epoch == epoch:
+        return t.weight
+    if t.last_weight > 0 and t.last_epoch == epoch:
+        return t.last_weight
     return self._totals[epoch]
 
 
 @internal
+def _forget(epoch: uint256):
+    # Closed work leaves the word, so that the next epoch need not ask whether it is.
+    t: Total = self._unpacked_total(self._total)
+    if t.weight > 0 and t.epoch == epoch:
+        t.weight = 0
+    elif t.last_weight > 0 and t.last_epoch == epoch:
+        t.last_weight = 0
+    else:
+        return
+    self._total = t.epoch << 164 | t.weight << 96 | t.last_epoch << 68 | t.last_weight
+
+
+@internal
+def _try_close(epoch: uint256):
+    if self._rates[epoch] != 0:
+        return
+    if staticcall IEmission(emission).closed() <= epoch:
+        self._try(emission, abi_encode(ADVANCED, method_id=method_id("advance(uint256)")))
+    self._try(self, abi_encode(epoch, method_id=method_id("close(uint256)")))
+
+
+@internal
+def _try(to: address, data: Bytes[36]):
+    # May fail (an issuance that is behind, a payout that takes nothing) and hold up no stake.
+    assert msg.gas >= PART_RESERVE, "rewards: bring more gas"
+    success: bool = raw_call(to, data, gas=PART_GAS, revert_on_failure=False)
+
+
+@internal
 @pure
-def _unpacked(word: uint256) -> Epoch:
-    return Epoch(number=word >> 68 & MASK_28, weight=word & MASK_68)
+def _unpacked_total(word: uint256) -> Total:
+    return Total(
+        epoch=word >> 164,
+        weight=word >> 96 & MASK_68,
+        last_epoch=word >> 68 & MASK_28,
+        last_weight=word & MASK_68,
+    )
+
+
+@internal
+@view
+def _due(account: uint256) -> Due:
+    word: uint256 = self._dues[account]
+    return Due(reward=word & MASK_128, waits=word >> 128 & MASK_64)
+
+
+@internal
+def _put_due(account: uint256, due: Due):
+    self._dues[account] = KEPT | due.waits << 128 | due.reward
 
 
 @internal
 @view
 def _account(account: uint256) -> Account:
-    return self._unpacked_account(self._accounts[account])
-
-
-@internal
-@pure
-def _unpacked_account(word: uint256) -> Account:
+    word: uint256 = self._accounts[account]
     return Account(
-        epoch=word >> 228,
-        weight=word >> 164 & MASK_64,
-        credit=word >> 100 & MASK_64,
-        reward=word & MASK_100,
+        epoch=word >> 220,
+        weight=word >> 156 & MASK_64,
+        last_epoch=word >> 128 & MASK_28,
+        last_weight=word >> 64 & MASK_64,
+        credit=word & MASK_64,
     )
 
 
 @internal
-@pure
-def _packed(a: Account) -> uint256:
-    return a.epoch << 228 | a.weight << 164 | a.credit << 100 | a.reward
-
-
-@internal
 def _put(account: uint256, a: Account):
-    self._accounts[account] = self._packed(a)
+    self._accounts[account] = (
+        a.epoch << 220 | a.weight << 156 | a.last_epoch << 128 | a.last_weight << 64 | a.credit
+    )

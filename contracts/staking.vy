@@ -16,8 +16,12 @@
      withdrawn it is slashed like all other stake, and the owner's own stays behind the locks.
      Rewards are shared by an index per share and generation, from a position's mark on; the owner
      takes a commission first. Divisions round down; what is left of one is carried to the next
-     reward of the node, and what is left of a claim stays here. Rewards of a node without active
-     stake are its owner's: nobody else had a share in the work.
+     reward of the node, and what is left of a claim stays here. Rewards of a node whose stake does
+     not earn yet are its owner's: nobody else had a share in the work.
+     Stake that comes while a node's earlier work is still to be rewarded waits: it is slashed, locked
+     and left like all other stake, and earns once every payer of rewards has given what the node
+     did before (`owed_since`). What waits is one arrival for each node; who joins it late waits for
+     the moment of the last. It leaves before a staker's other stake does.
      Threats and what meets them.
      - First-depositor inflation: virtual shares on both sides of every conversion; amounts are
        counted, never read from the balance, so a donated token changes nothing.
@@ -27,10 +31,12 @@
        is no global lock. `delegate`, `unbond` and `withdraw` call the evaluators before they read
        any state, and every function writes its own state before it moves a token. The token has
        no hooks.
-     - Joining after the work: the mark is the index of the moment, and whatever is due is charged
-       before a delegation comes in, so a newcomer neither earns nor pays for the past. A reward
-       that is given late is shared by those who are there: payers give often, in small parts, and
-       who comes for one is held by the unbonding period and its faults.
+     - Joining after the work: what is due is charged and given before stake comes in, and new stake
+       earns only what was done after it came; so a newcomer neither earns nor pays for the past. A
+       reward for his time that is given together with one for the time before is not his: anyone
+       can have each epoch's given by itself.
+     - Keeping others' stake waiting by adding one's own: before stake comes in whatever can be given
+       is given, and the stake that waited for that earns from then on.
      - A commission that is raised on those who came for a lower one: a raise waits for the exit
        term and the unbonding period, both; a delegation names the most that it accepts.
      - A delegator held by locks that are renewed for ever: the exit term ends that. An owner whose
@@ -53,11 +59,13 @@ from interfaces import IEvaluator
 from interfaces import IRegistry
 from interfaces import IToken
 
+# `waits`: whether the stake does not earn yet.
 event Staked:
     node: indexed(address)
     staker: indexed(address)
     amount: uint256
     shares: uint256
+    waits: bool
 
 
 event Unbonded:
@@ -67,6 +75,13 @@ event Unbonded:
     amount: uint256
     shares: uint256
     ready_at: uint256
+
+
+# Stake that waited earns from now on: an index of its arrival, and the shares that came with it.
+event Admitted:
+    node: indexed(address)
+    arrival: uint256
+    shares: uint256
 
 
 event Withdrawn:
@@ -156,10 +171,21 @@ struct Pool:
     generation: uint256
 
 
+# Of the shares, `fresh` came with an arrival and earn from that one's admission on, the others from
+# the mark on.
 struct Position:
     shares: uint256
     generation: uint256
     mark: uint256
+    fresh: uint256
+    arrival: uint256
+
+
+# Shares of a node's stake that do not earn yet, the last of which came at `since`.
+struct Arrival:
+    number: uint256
+    shares: uint256
+    since: uint256
 
 
 struct Delegated:
@@ -228,6 +254,9 @@ delegated: public(HashMap[address, Delegated])
 _notices: HashMap[address, HashMap[address, Notice]]
 _commissions: HashMap[address, Commission]
 reward_index: public(HashMap[address, HashMap[uint256, uint256]])
+# What an arrival's shares earn from: the index at its admission.
+_admitted: HashMap[address, HashMap[uint256, uint256]]
+arrival: public(HashMap[address, Arrival])
 _carried: HashMap[address, uint256]
 _owed: HashMap[address, HashMap[address, uint256]]
 rewards: public(uint256)
@@ -252,9 +281,11 @@ def __init__(token_: address, registry_: address, governor_: address, unbonding_
 @external
 def stake(node: address, amount: uint256):
     """
-    @notice Add the caller's tokens to the active stake of a node that the caller owns.
+    @notice Add the caller's tokens to the active stake of a node that the caller owns. What the
+            node owes is charged first, and what it earned is given out.
     """
     assert msg.sender == staticcall IRegistry(registry).owner_of(node), "staking: not the owner"
+    self._evaluate(node)
     self._join(node, amount)
     self._pull(amount, PURPOSE_STAKE)
 
@@ -263,7 +294,7 @@ def stake(node: address, amount: uint256):
 def delegate(node: address, amount: uint256, most_bps: uint256 = MAX_COMMISSION):
     """
     @notice Add the caller's tokens to the active stake of another's node. What the node owes is
-            charged first.
+            charged first, and what it earned is given out.
     @param most_bps The highest commission, in force or announced, that the caller accepts.
     """
     assert msg.sender != self._owner(node), "staking: the owner stakes"
@@ -275,6 +306,15 @@ def delegate(node: address, amount: uint256, most_bps: uint256 = MAX_COMMISSION)
     pool: Pool = self.active_pool[node]
     assert pool.amount <= self._backed(node, pool), "staking: own share too small"
     self._pull(amount, PURPOSE_STAKE)
+
+
+@external
+def admit(node: address):
+    """
+    @notice Have what a node's work brought given out, and let stake earn that waited for it; by
+            anyone.
+    """
+    self._evaluate(node)
 
 
 @external
@@ -314,8 +354,13 @@ def unbond(node: address, amount: uint256) -> uint256:
     pool: Pool = self.active_pool[node]
     burned: uint256 = self._shares_up(pool, amount)
     assert amount <= self._most(msg.sender, node, pool, burned), "staking: locked"
-    position: Position = self._settle(msg.sender, node, pool.generation)
+    position: Position = self._settle(msg.sender, node, pool)
     assert burned <= position.shares, "staking: more than staked"
+    # The newest leaves first.
+    fresh: uint256 = min(position.fresh, burned)
+    if fresh > 0:
+        self.arrival[node].shares -= fresh
+    position.fresh -= fresh
     position.shares -= burned
     self._positions[msg.sender][node] = position
     if self._is_delegator(msg.sender, node):
@@ -415,8 +460,9 @@ def slash(
 @external
 def reward(node: address, amount: uint256):
     """
-    @notice Give the caller's tokens to those who have active stake behind a node, less the owner's
-            commission; all to the owner where there is no active stake.
+    @notice Give the caller's tokens to those whose active stake behind a node earns, less the
+            owner's commission; all to the owner where none does. Stake that waited for this earns
+            from then on.
     """
     assert amount > 0, "staking: nothing to give"
     held: uint256 = self.rewards + amount
@@ -436,6 +482,7 @@ def reward(node: address, amount: uint256):
         commission=commission,
         active=pool.amount,
     )
+    self._admit(node)
     self._pull(amount, PURPOSE_REWARD)
 
 
@@ -446,7 +493,7 @@ def claim_rewards(node: address) -> uint256:
             returns it.
     """
     self._positions[msg.sender][node] = self._settle(
-        msg.sender, node, self.active_pool[node].generation
+        msg.sender, node, self.active_pool[node]
     )
     amount: uint256 = self._owed[msg.sender][node]
     assert amount > 0, "staking: nothing to claim"
@@ -642,6 +689,16 @@ def stake_of(staker: address, node: address) -> uint256:
 
 @external
 @view
+def waiting_of(staker: address, node: address) -> uint256:
+    """
+    @notice What of a staker's active stake does not earn yet, base units.
+    """
+    pool: Pool = self.active_pool[node]
+    return self._amount_down(pool, self._fresh(self._positions[staker][node], node, pool))
+
+
+@external
+@view
 def shares_of(staker: address, node: address) -> uint256:
     """
     @notice A staker's shares of the present active pool.
@@ -681,6 +738,32 @@ def _only_governor():
 def _evaluate(node: address):
     for evaluator: address in self._evaluators:
         extcall IEvaluator(evaluator).evaluate(node)
+    self._admit(node)
+
+
+@internal
+@view
+def _owed_since(node: address) -> uint256:
+    since: uint256 = block.timestamp
+    for evaluator: address in self._evaluators:
+        since = min(since, staticcall IEvaluator(evaluator).owed_since(node))
+    return since
+
+
+@internal
+def _admit(node: address):
+    found: Arrival = self.arrival[node]
+    if found.shares == 0 or self._owed_since(node) < found.since:
+        return
+    self._admit_all(node, found)
+    log Admitted(node=node, arrival=found.number, shares=found.shares)
+
+
+@internal
+def _admit_all(node: address, found: Arrival):
+    generation: uint256 = self.active_pool[node].generation
+    self._admitted[node][found.number] = self.reward_index[node][generation]
+    self.arrival[node] = Arrival(number=found.number + 1, shares=0, since=0)
 
 
 @internal
@@ -784,21 +867,35 @@ def _shares(staker: address, node: address, generation: uint256) -> uint256:
 
 @internal
 @view
-def _earned(position: Position, node: address) -> uint256:
-    index: uint256 = self.reward_index[node][position.generation]
-    return position.shares * (index - position.mark) // INDEX_UNIT
+def _fresh(position: Position, node: address, pool: Pool) -> uint256:
+    if position.generation != pool.generation or position.arrival != self.arrival[node].number:
+        return 0
+    return position.fresh
 
 
 @internal
-def _settle(staker: address, node: address, generation: uint256) -> Position:
+@view
+def _earned(position: Position, node: address) -> uint256:
+    index: uint256 = self.reward_index[node][position.generation]
+    scaled: uint256 = (position.shares - position.fresh) * (index - position.mark)
+    if position.fresh > 0 and position.arrival < self.arrival[node].number:
+        scaled += position.fresh * (index - self._admitted[node][position.arrival])
+    return scaled // INDEX_UNIT
+
+
+@internal
+def _settle(staker: address, node: address, pool: Pool) -> Position:
     # Books what the position earned; the caller stores the position of today that this returns.
     found: Position = self._positions[staker][node]
     earned: uint256 = self._earned(found, node)
     if earned > 0:
         self._owed[staker][node] += earned
-    shares: uint256 = self._shares(staker, node, generation)
     return Position(
-        shares=shares, generation=generation, mark=self.reward_index[node][generation]
+        shares=self._shares(staker, node, pool.generation),
+        generation=pool.generation,
+        mark=self.reward_index[node][pool.generation],
+        fresh=self._fresh(found, node, pool),
+        arrival=self.arrival[node].number,
     )
 
 
@@ -814,7 +911,7 @@ def _commission(node: address) -> uint256:
 @internal
 @view
 def _commission_of(node: address, pool: Pool, amount: uint256) -> uint256:
-    if pool.amount == 0 or pool.shares == 0:
+    if pool.amount == 0 or self._earning(node, pool) == 0:
         return amount
     if self.locked[node] > pool.amount:
         return 0
@@ -824,8 +921,15 @@ def _commission_of(node: address, pool: Pool, amount: uint256) -> uint256:
 @internal
 def _share(node: address, pool: Pool, amount: uint256):
     scaled: uint256 = amount * INDEX_UNIT + self._carried[node]
-    self.reward_index[node][pool.generation] += scaled // pool.shares
-    self._carried[node] = scaled % pool.shares
+    earning: uint256 = self._earning(node, pool)
+    self.reward_index[node][pool.generation] += scaled // earning
+    self._carried[node] = scaled % earning
+
+
+@internal
+@view
+def _earning(node: address, pool: Pool) -> uint256:
+    return pool.shares - self.arrival[node].shares
 
 
 @internal
@@ -876,12 +980,17 @@ def _join(node: address, amount: uint256) -> uint256:
     pool: Pool = self.active_pool[node]
     shares: uint256 = self._shares_down(pool, amount)
     assert shares > 0, "staking: too little"
-    position: Position = self._settle(msg.sender, node, pool.generation)
+    position: Position = self._settle(msg.sender, node, pool)
     position.shares += shares
+    waits: bool = self._owed_since(node) < block.timestamp
+    if waits:
+        position.fresh += shares
+        self.arrival[node].shares += shares
+        self.arrival[node].since = block.timestamp
     self._positions[msg.sender][node] = position
     self._add(True, node, pool, amount, shares)
     self.total += amount
-    log Staked(node=node, staker=msg.sender, amount=amount, shares=shares)
+    log Staked(node=node, staker=msg.sender, amount=amount, shares=shares, waits=waits)
     return shares
 
 
@@ -921,6 +1030,8 @@ def _shrink_active(node: address, amount: uint256) -> uint256:
     dust: uint256 = self.active_pool[node].amount - amount - pool.amount
     if pool.generation != self.active_pool[node].generation:
         self.delegated[node] = empty(Delegated)
+        # Its shares are worth nothing, and an arrival is of one generation.
+        self._admit_all(node, self.arrival[node])
     self.active_pool[node] = pool
     return dust
 

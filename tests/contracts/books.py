@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from contracts.economy import PER_TOKEN, SHARE_BPS, Economy, Heard
+from contracts.economy import EPOCH, PER_TOKEN, SHARE_BPS, Economy, Heard
 from contracts.evm import ZERO, Event
-from contracts.market import PERIOD
+from contracts.market import GENESIS, PERIOD
 from contracts.world import TOKEN, treasury
 
 PURPOSE_FEE = 5
-Shares = Mapping[tuple[str, str], int]
 
 
 @dataclass(slots=True)
@@ -31,6 +30,15 @@ class Terms:
 
 
 @dataclass(slots=True)
+class Lot:
+    """Shares that somebody brought at one moment, and whether they do not earn yet."""
+
+    came: int
+    shares: int
+    waits: bool
+
+
+@dataclass(slots=True)
 class Books:
     """Sums over all events so far; amounts in base units."""
 
@@ -42,11 +50,11 @@ class Books:
     rails: dict[int, Terms] = field(default_factory=dict)
     sets: dict[str, int] = field(default_factory=dict)
     good: Counter[int] = field(default_factory=Counter)
-    work: Counter[int] = field(default_factory=Counter)  # told by proofs, by set
+    work: Counter[tuple[int, int]] = field(default_factory=Counter)  # by set and epoch
     proven: set[tuple[int, int]] = field(default_factory=set)
     stakes: Counter[str] = field(default_factory=Counter)
-    shares: Counter[tuple[str, str]] = field(default_factory=Counter)
-    left: set[tuple[str, str]] = field(default_factory=set)  # who has unbonded something
+    lots: dict[tuple[str, str], list[Lot]] = field(default_factory=lambda: defaultdict(list))
+    generations: Counter[str] = field(default_factory=Counter)
     earned: dict[tuple[str, str], Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     taken: Counter[tuple[str, str]] = field(default_factory=Counter)
     rewards_held: int = 0
@@ -58,22 +66,31 @@ class Books:
     funded: int = 0
     epochs: dict[int, tuple[int, int]] = field(default_factory=dict)  # weight and emission
     rewarded: dict[tuple[int, int], tuple[int, int]] = field(default_factory=dict)
+    unclaimed: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    handed: dict[int, list[int]] = field(default_factory=dict)  # epochs that a claim pays, by set
+    waits: dict[int, dict[int, int]] = field(default_factory=lambda: defaultdict(dict))  # by set
     claimed: Counter[str] = field(default_factory=Counter)
+    now: int = 0
 
     @classmethod
     def of(cls, economy: Economy) -> Books:
         """The books of a network that nothing has happened in."""
         return cls({each.address: each.name for each in economy.contracts})
 
-    def hear(self, heard: Heard, economy: Economy, shares: Shares) -> None:
-        """A transaction; `shares` are those of stakers as they stood before it."""
+    def hear(self, heard: Heard, economy: Economy) -> None:
+        """A transaction, with the contracts as they stand after it."""
+        self.now = heard.at
         self._check_transfers(heard)
         self._check_staking(heard)
         self._check_owners(heard)
         for event in heard.outcome.events:
             handler = f"_{self.places.get(event.address)}_{event.name.lower()}"
             if handler == "_staking_rewarded":
-                self._reward(event, economy, shares)
+                self._reward(event, economy)
+            elif handler == "_staking_slashed":
+                self._slash(event, economy)
+            elif handler == "_staking_unbonded":
+                self._unbond(event, economy)
             elif found := getattr(self, handler, None):
                 found(event)
         if heard.to == economy.world.token.address:
@@ -95,7 +112,8 @@ class Books:
         contract is told as a movement."""
         transfers = self._of(heard, "token", "Transfer")
         for event in transfers:
-            assert event.sender in (ZERO, heard.sender) or event.sender in self.places
+            mine = event.sender in (ZERO, heard.sender) or event.sender in self.places
+            assert mine or event.value == 0
         if self.places.get(heard.to, "") == "token":
             return
         moved = Counter((e.sender, e.receiver, e.value) for e in transfers)
@@ -192,31 +210,63 @@ class Books:
         assert (event.set_id, event.round) not in self.proven
         self.proven.add((event.set_id, event.round))
         self.good[event.set_id] += event.in_time
-        self.work[event.set_id] += event.span * PERIOD >> 15
+        epoch = (self.now - GENESIS) // EPOCH
+        self.work[event.set_id, epoch] += event.span * PERIOD >> 15
 
     def _staking_staked(self, event: Event) -> None:
         self.stakes[event.node] += event.amount
-        self.shares[event.staker, event.node] += event.shares
+        lot = Lot(self.now, event.shares, event.waits)
+        self.lots[event.staker, event.node].append(lot)
 
-    def _staking_unbonded(self, event: Event) -> None:
-        self.left.add((event.staker, event.node))
+    def _unbond(self, event: Event, economy: Economy) -> None:
+        """The newest leaves first."""
+        lots = self.lots[event.staker, event.node]
+        left = economy.world.staking.call("shares_of", event.staker, event.node)
+        while (leaving := sum(lot.shares for lot in lots) - left) > 0:
+            lots[-1].shares -= min(leaving, lots[-1].shares)
+            if lots[-1].shares == 0:
+                lots.pop()
 
     def _staking_withdrawn(self, event: Event) -> None:
         self.stakes[event.node] -= event.amount
 
-    def _staking_slashed(self, event: Event) -> None:
+    def _slash(self, event: Event, economy: Economy) -> None:
+        """A pool slashed to nothing takes its lots along; who joins in the same transaction does so
+        after it."""
         self.stakes[event.node] -= event.amount
+        pool = economy.world.staking.call("active_pool", event.node)
+        if pool.generation != self.generations[event.node]:
+            self.generations[event.node] = pool.generation
+            for (_, node), lots in self.lots.items():
+                if node == event.node:
+                    lots.clear()
 
-    def _reward(self, event: Event, economy: Economy, shares: Shares) -> None:
-        """A reward is split by the shares of the moment, the owner's commission first."""
+    def _staking_admitted(self, event: Event) -> None:
+        waiting = [lot for _, lot in self.behind(event.node) if lot.waits]
+        assert sum(lot.shares for lot in waiting) == event.shares > 0
+        for lot in waiting:
+            lot.waits = False
+
+    def behind(self, node: str) -> list[tuple[str, Lot]]:
+        """What is staked behind a node, with whose it is."""
+        return [(who, lot) for (who, at), lots in self.lots.items() if at == node for lot in lots]
+
+    def _reward(self, event: Event, economy: Economy) -> None:
+        """A reward is split by the shares that earn, the owner's commission first; of a reward for
+        work none has come after its first epoch began."""
         terms = economy.world.staking.call("commission", event.node).bps
-        assert event.commission in (0, event.amount, event.amount * terms // 10_000)
+        earning = [(who, lot) for who, lot in self.behind(event.node) if not lot.waits]
+        whole = sum(lot.shares for _, lot in earning)
+        assert event.commission in (0, event.amount * terms // 10_000) or not whole
+        assert whole or event.commission == event.amount
+        if self.places.get(event.payer, "") == "rewards":
+            began = GENESIS + min(self.handed.pop(self.sets[event.node])) * EPOCH
+            assert all(lot.came <= began for _, lot in earning)
         self.rewards_held += event.amount
         self.bookings += 1
         self.earned[event.owner, event.node] += event.commission
-        behind = {who: held for (who, node), held in shares.items() if node == event.node and held}
-        for who, held in behind.items():
-            part = Fraction((event.amount - event.commission) * held, sum(behind.values()))
+        for who, lot in earning:
+            part = Fraction((event.amount - event.commission) * lot.shares, whole)
             self.earned[who, event.node] += part
 
     def _staking_rewardsclaimed(self, event: Event) -> None:
@@ -246,18 +296,30 @@ class Books:
         self.epochs[event.epoch] = (event.weight, event.emitted)
 
     def _rewards_rewarded(self, event: Event) -> None:
-        """A node's work of an epoch is paid once, and all of an epoch within what it emitted."""
-        key = (event.args.account, event.epoch)
+        """A node's work of an epoch is paid once, no more than it proved in it, and all of an epoch
+        within what it emitted."""
+        account = event.args.account
+        key = (account, event.epoch)
         assert key not in self.rewarded
+        assert event.weight <= self.work[key]
+        assert self.waits[account].pop(event.epoch, event.weight) == event.weight
         self.rewarded[key] = (event.weight, event.amount)
-        paid = [work for (account, _), (work, _) in self.rewarded.items() if account == key[0]]
-        assert sum(paid) <= self.work[key[0]]
+        if event.amount:
+            self.unclaimed[account][event.epoch] = event.amount
         same = [found for (_, epoch), found in self.rewarded.items() if epoch == event.epoch]
         weight, emitted = self.epochs[event.epoch]
         assert sum(work for work, _ in same) <= weight
         assert sum(amount for _, amount in same) <= emitted
 
+    def _rewards_workwaits(self, event: Event) -> None:
+        self.waits[event.args.account][event.epoch] = event.weight
+
     def _rewards_claimed(self, event: Event) -> None:
+        """A claim pays what was rewarded since the last, all of it; to which the next reward of the
+        stake owes its age."""
+        paid = self.unclaimed.pop(event.args.account)
+        assert event.amount == sum(paid.values())
+        self.handed[event.args.account] = [*paid]
         self.claimed[event.payee] += event.amount
 
 

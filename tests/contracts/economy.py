@@ -5,7 +5,7 @@ Nobody can mint once it stands: whatever appears later comes out of the issuance
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -64,24 +64,29 @@ PEOPLE = (
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A transaction that went through."""
+    """A transaction that went through, and when."""
 
+    at: int
     sender: str
     to: str
     outcome: Outcome
 
 
 class Listening(Chain):
-    """A chain that keeps what every transaction did until somebody takes it."""
+    """A chain that keeps what every transaction did until somebody takes it, and tells at once who
+    listens."""
 
     def __init__(self) -> None:
         super().__init__()
         self.heard: list[Heard] = []
+        self.listener: Callable[[Heard], None] | None = None
 
     def transact(self, sender: str, to: str, data: bytes, **options: Any) -> Outcome:
         outcome = super().transact(sender, to, data, **options)
         if not options.get("static"):
-            self.heard.append(Heard(sender, to, outcome))
+            self.heard.append(Heard(self.now, sender, to, outcome))
+            if self.listener:
+                self.listener(self.heard[-1])
         return outcome
 
     def take(self) -> list[Heard]:
@@ -201,11 +206,14 @@ def _deploy(chain: Listening) -> Economy:
         "issuance", token, governor, GENESIS, EPOCH, terms, SHARES, waiting, sender=by
     )
     names = (world.token, world.payments, world.registry, world.staking, issuance, world.governor)
-    rewards = chain.deploy(
-        "rewards", *(each.address for each in names), GENESIS, EPOCH, PER_TOKEN, SHARE_BPS,
-        sender=by,
-    )  # fmt: skip
-    market = deploy_storage(chain, world=world, sink=rewards.address)
+    told = (*(each.address for each in names),)
+    numbers = (GENESIS, EPOCH, PER_TOKEN, SHARE_BPS)
+
+    def sink(source: str) -> str:
+        return chain.deploy("rewards", *told, source, *numbers, sender=by).address
+
+    market = deploy_storage(chain, world=world, sink=sink)
+    rewards = chain.attach_artifact("rewards", market.pdp.call("sink"))
     roots = deploy_roots(
         world, token, world.payments.address, issuance.address, world.registry.address, governor,
         NETWORK_ID, GENESIS, EPOCH, RULES,
@@ -221,7 +229,8 @@ def _wire(made: Economy) -> None:
     world.setup(world.payments, "set_token", made.foreign.address, True)
     world.setup(world.payments, "set_auction", made.auction.address)
     world.setup(world.token, "set_minter", made.issuance.address, True)
-    world.setup(made.rewards, "set_source", market.pdp.address, market.storage.address)
+    world.setup(made.rewards, "set_market", market.storage.address)
+    world.setup(world.staking, "set_evaluator", made.rewards.address, True)
     for (name, _), distributor in zip(SHARES, (made.rewards, made.roots.roots), strict=True):
         world.setup(made.issuance, "set_distributor", name, distributor.address)
     world.setup(made.issuance, "set_allocator", allocator.address, BUDGET // 2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import ExitStack
 from copy import deepcopy
 from functools import cache
@@ -25,10 +26,12 @@ from contracts.economy import (
     SHARE_BPS,
     SHARES,
     Economy,
+    Heard,
     economy,
     twin,
 )
 from contracts.evm import AbiItem, Contract, Signer, Struct
+from contracts.market import GENESIS, Node
 from contracts.roots import Forged, honest
 from contracts.world import CAP, MAX, RATE_UNIT, TOKEN, bob
 from freehold.economics.trees import GRAIN
@@ -45,7 +48,7 @@ def beginning() -> tuple[Economy, Books]:
     found = economy()
     books = Books.of(found)
     for heard in found.chain.take():
-        books.hear(heard, found, {})
+        books.hear(heard, found)
     return found, books
 
 
@@ -59,22 +62,26 @@ class Laws(RuleBasedStateMachine):
         self.undo.enter_context(found.chain.anchor())
         self.it, self.books = found.own(), deepcopy(books)
         self.it.chain.take()
+        self.it.chain.listener = self.hear
         self.begun = int(self.token.call("minted")) - int(self.it.issuance.call("minted"))
         self.intruded = self.slept = False
-        self.shares: dict[tuple[str, str], int] = {}
         self.open_roots: list[tuple[Struct, Forged, bool]] = []
         self.final: list[tuple[Struct, Forged]] = []
         self.entries: list[tuple[Signer, str, int]] = []
         self.roles = self.named()
         self._first_root()
 
+    def hear(self, heard: Heard) -> None:
+        """Book a transaction as soon as it went through."""
+        self.books.hear(heard, self.it)
+
     def _first_root(self) -> None:
         """Everybody has earned something, so that there is something to lie about."""
         tree = honest(dict.fromkeys(ACCOUNTS, 10))
         self.final.append((self.it.roots.settle(0, tree), tree))
-        self.step()
 
     def teardown(self) -> None:
+        self.it.chain.listener = None
         self.undo.close()
 
     @property
@@ -82,28 +89,19 @@ class Laws(RuleBasedStateMachine):
         """The network's."""
         return self.it.world.token
 
-    def step(self) -> None:
-        """Book what happened, and remember the shares it left."""
-        for heard in self.it.chain.take():
-            self.books.hear(heard, self.it, self.shares)
-        staking = self.it.world.staking
-        self.shares = {
-            (who.address, node.address): staking.call("shares_of", who.address, node.address)
-            for node in self.it.nodes
-            for who in STAKERS
-        }
-
     @invariant()
     def everything_holds(self) -> None:
-        """One after another: the books are kept first."""
-        self.step()
+        """One after another."""
+        self.it.chain.take()
         self.everything_minted_was_scheduled_allotted_or_granted()
         self.no_epoch_gives_more_than_its_share()
         self.balances_are_the_supply()
         self.payments_hold_what_accounts_have()
         self.stake_is_there()
+        self.stake_that_came_later_waits()
         self.stakers_earn_their_share_and_nothing_of_the_past()
         self.work_is_paid_out_of_what_was_drawn()
+        self.work_of_nodes_is_that_of_epochs()
         self.rewards_stay_below_what_burned_for_them()
         self.roots_pay_within_what_they_were_given()
         self.failed_nodes_left_enough_for_their_clients()
@@ -168,14 +166,45 @@ class Laws(RuleBasedStateMachine):
             assert sum(
                 staking.call("stake_of", who.address, node.address) for who in STAKERS
             ) <= staking.call("active", node.address)
-        for place, held in self.shares.items():
-            assert held <= books.shares[place]
-            assert held == books.shares[place] or place in books.left
         assert staking.call("total") == sum(books.stakes.values())
         assert self.spare(staking) == staking.call("total") + staking.call("rewards")
         assert staking.call("rewards") == books.rewards_held
 
+    def stake_that_came_later_waits(self) -> None:
+        """Nobody earns who came after the beginning of the first epoch with work that is not given;
+        and everybody else does, once somebody asks."""
+        staking, books = self.it.world.staking, self.books
+        for node in self.it.nodes:
+            behind = books.behind(node.address)
+            waiting = [lot for _, lot in behind if lot.waits]
+            arrival = staking.call("arrival", node.address)
+            assert arrival.shares == sum(lot.shares for lot in waiting)
+            assert all(lot.came <= arrival.since for lot in waiting)
+            pool = staking.call("active_pool", node.address)
+            assert pool.shares == sum(lot.shares for _, lot in behind)
+            since = self.owed_since(node)
+            told = self.it.rewards.call("owed_since", node.address)
+            assert told <= since
+            for who in STAKERS:
+                place = (who.address, node.address)
+                lots = books.lots[place]
+                assert staking.call("shares_of", *place) == sum(lot.shares for lot in lots)
+                worth = sum(lot.shares for lot in lots if lot.waits) * (pool.amount + 1)
+                assert staking.call("waiting_of", *place) == worth // (pool.shares + 10**6)
+            assert all(lot.waits or lot.came <= since for _, lot in behind)
+
+    def owed_since(self, node: Node) -> int:
+        """When the first epoch began of whose work not all has been given."""
+        rewards, books = self.it.rewards, self.books
+        open_ = [*books.unclaimed[node.set_id], self.it.epoch]
+        account = rewards.call("account", node.set_id)
+        open_ += [account.last_epoch] if account.last_weight else []
+        open_ += [account.epoch] if account.weight else []
+        open_ += books.waits[node.set_id]
+        return GENESIS + min(open_) * EPOCH
+
     def stakers_earn_their_share_and_nothing_of_the_past(self) -> None:
+        """To the unit, but for what divisions leave; who never had a share of anything has none."""
         owed, books = 0, self.books
         for node in self.it.nodes:
             for who in STAKERS:
@@ -201,15 +230,35 @@ class Laws(RuleBasedStateMachine):
         rewards, sum_ = self.it.rewards, 0
         for node in self.it.nodes:
             account = rewards.call("account", node.set_id)
-            waiting = {e: rewards.call("waiting", node.set_id, e) for e in self.books.epochs}
-            if account.epoch in self.books.epochs:
-                waiting[account.epoch] += account.weight
-            sum_ += account.reward + sum(
+            weights = Counter(self.books.waits[node.set_id])
+            for epoch, weight in self.words(account):
+                weights[epoch] += weight
+            sum_ += rewards.call("due", node.set_id).reward + sum(
                 weight * rewards.call("rates", epoch) // RATE_ONE
-                for epoch, weight in waiting.items()
-                if weight
+                for epoch, weight in weights.items()
+                if weight and epoch in self.books.epochs
             )
         return sum_
+
+    def words(self, account: Struct) -> list[tuple[int, int]]:
+        """The epochs of an account with their weights."""
+        return [(account.last_epoch, account.last_weight), (account.epoch, account.weight)]
+
+    def work_of_nodes_is_that_of_epochs(self) -> None:
+        """What accounts have of an epoch that is not closed comes to its sum."""
+        rewards, sums = self.it.rewards, Counter[int]()
+        for node in self.it.nodes:
+            for epoch, weight in self.words(rewards.call("account", node.set_id)):
+                sums[epoch] += weight
+            waits = self.books.waits[node.set_id]
+            assert rewards.call("due", node.set_id).waits == len(waits)
+            for epoch, weight in waits.items():
+                assert rewards.call("waiting", node.set_id, epoch) == weight
+            sums.update(waits)
+        for epoch in range(max(0, self.it.epoch - 6), self.it.epoch + 1):
+            if epoch not in self.books.epochs:
+                assert rewards.call("total", epoch) == sums[epoch]
+                assert rewards.call("backed", epoch) == sums[epoch] * 2**20 // EPOCH
 
     def rewards_stay_below_what_burned_for_them(self) -> None:
         """Whoever pays himself loses more in fees than he can earn."""
@@ -282,7 +331,7 @@ class Laws(RuleBasedStateMachine):
             (i.world.payments, "set_fees", 0, 0), (i.world.payments, "set_treasury", me),
             (i.world.payments, "send", token, me, 1, 4),
             (i.rewards, "proven", node.set_id, 10**9), (i.rewards, "back", node.set_id),
-            (i.rewards, "set_source", m.pdp.address, m.storage.address),
+            (i.rewards, "set_market", m.storage.address),
             (i.roots.roots, "draw", 0, 1), (i.roots.roots, "set_watchers", [me], 1),
             (i.roots.roots, "set_payout", node.address, me), (i.roots.roots, "withdraw_bond"),
             (m.faults, "drop", node.address, 0), (m.faults, "release", node.address, 0, 0, me),

@@ -25,6 +25,9 @@ from eth_account import Account as EthAccount
 from eth_account.messages import SignableMessage, encode_typed_data
 from eth_utils.crypto import keccak
 
+from freehold.domain.ids import address
+from freehold.ledger.transaction import created_address
+
 if TYPE_CHECKING:
     import pyrevm
 else:
@@ -290,6 +293,15 @@ class Chain:
         except RuntimeError as error:
             raise refusal(error) from None
         return self.attach(str(artifact["name"]), abi, address.lower())
+
+    def next_address(self, sender: str, *, skip: int = 0) -> str:
+        """Where the sender's next contract will be, or the one after some others."""
+        nonce = self.evm.basic(sender).nonce
+        return created_address(address(sender), nonce + skip).lower()
+
+    def attach_artifact(self, name: str, address: str) -> Contract:
+        """Bind the artifact of that name to an address."""
+        return self.attach(name, load(name)["abi"], address.lower())
 
     def attach(self, name: str, abi: Sequence[AbiItem], address: str) -> Contract:
         """Bind an ABI to an address."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -267,12 +267,16 @@ def clients() -> tuple[Signer, ...]:
     return (signer("client two"), signer("client three"))
 
 
-def deploy_market(chain: Chain, *, world: World | None = None, sink: str = ZERO) -> Market:
-    """Deploy everything over a world; the beacon began a little earlier. `sink` hears of work."""
+def deploy_market(
+    chain: Chain, *, world: World | None = None, sink: Callable[[str], str] | None = None
+) -> Market:
+    """Deploy everything over a world; the beacon began a little earlier. `sink` deploys who hears
+    of work, and is told where the verifier will be."""
     world = world or deploy_world(chain)
     by, governor = guardian.address, world.governor.address
     beacon = chain.deploy("beacon", governor, GENESIS, PERIOD, GRACE, sender=by)
-    pdp = chain.deploy("pdp", beacon.address, governor, CHALLENGES, WINDOW, sink, sender=by)
+    heard = sink(chain.next_address(by, skip=1)) if sink else ZERO
+    pdp = chain.deploy("pdp", beacon.address, governor, CHALLENGES, WINDOW, heard, sender=by)
     faults = chain.deploy(
         "faults",
         world.token.address,

@@ -150,9 +150,8 @@ class EconomyLaws(Laws):
         self.it.chain.warp_to(GENESIS + (self.it.epoch + 1) * EPOCH)
         self.it.close_ended()
         for node in self.it.nodes:
-            for epoch in range(self.it.epoch):
-                if self.it.rewards.call("waiting", node.set_id, epoch):
-                    self.it.rewards.send("collect", node.set_id, epoch, sender=mallory.address)
+            for epoch in list(self.books.waits[node.set_id]):
+                self.it.rewards.send("collect", node.set_id, epoch, sender=mallory.address)
             self.it.rewards.send("claim", node.set_id, sender=mallory.address)
         assert self.due() == 0
 
@@ -238,21 +237,53 @@ class EconomyLaws(Laws):
 
     @rule(number=NODE, amount=AMOUNTS, work=st.booleans())
     def come_late(self, number: int, amount: int, work: bool) -> None:
-        """Who comes right before a reward has nothing of those before, and its share of this."""
+        """Who comes right before a reward has nothing of those before, and its share of this if
+        nothing older is owed."""
         staking, node = self.it.world.staking, self.it.nodes[number]
         place = (twin.address, node.address)
-        before = staking.call("claimable", *place)
         self.act(staking, "delegate", node.address, amount, by=twin)
-        assert staking.call("claimable", *place) == before
-        self.step()
-        pool, held = staking.call("active_pool", node.address), self.shares[place]
+        before = staking.call("claimable", *place)
+        pool = staking.call("active_pool", node.address)
+        earning = pool.shares - staking.call("arrival", node.address).shares
+        held = sum(lot.shares for lot in self.books.lots[place] if not lot.waits)
         if work:
             given = int(self.it.rewards.send("claim", node.set_id, sender=mallory.address).value)
         else:
             given = 10**12
             staking.send("reward", node.address, given, sender=mallory.address)
-        most = given * held // pool.shares + 1 if held else 0
+        most = given * held // earning + 1 if held else 0
         assert staking.call("claimable", *place) - before <= most
+
+    @rule(number=NODE, by=st.sampled_from([mallory, watcher]), straight=st.booleans())
+    def admit(self, number: int, by: Signer, straight: bool) -> None:
+        """By the stake's door, or by that of the rewards themselves, which gives as much."""
+        node = self.it.nodes[number].address
+        if straight:
+            self.it.rewards.send("evaluate", node, sender=by.address)
+        self.it.world.staking.send("admit", node, sender=by.address)
+        self.nobody_waits_for_what_is_given(node)
+
+    def nobody_waits_for_what_is_given(self, node: str) -> None:
+        since = self.it.rewards.call("owed_since", node)
+        last = self.it.world.staking.call("arrival", node).since
+        waiting = [lot for _, lot in self.books.behind(node) if lot.waits]
+        assert not waiting or since < last
+
+    @rule(number=NODE, times=st.integers(1, 3))
+    def pester(self, number: int, times: int) -> None:
+        """An owner adds a unit in every epoch, by himself or by another, and everybody who came
+        before the present one earns nevertheless once somebody closes and claims what ended."""
+        node = self.it.nodes[number]
+        if not self.it.world.staking.call("active", node.address):
+            return
+        self.harvest()
+        for _ in range(times):
+            self.act(self.it.world.staking, "stake", node.address, 1, by=node.owner)
+            self.it.chain.warp(EPOCH)
+            self.act(self.it.world.staking, "stake", node.address, 1, by=node.owner)
+            began = GENESIS + self.it.epoch * EPOCH
+            behind = self.books.behind(node.address)
+            assert all(lot.came >= began for _, lot in behind if lot.waits)
 
     # Rewards of unseen work
 
@@ -390,7 +421,7 @@ class EconomyLaws(Laws):
 
 TestEconomyLaws = EconomyLaws.TestCase
 TestEconomyLaws.settings = settings(
-    max_examples=50,
+    max_examples=25,
     stateful_step_count=40,
     deadline=None,
     database=None,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from contracts import merkle
-from contracts.evm import Chain, Contract, Signer, signer
+from contracts.evm import Chain, Contract, Reverted, Signer, signer
 from contracts.market import GENESIS, MANDATE, PERIOD, PRICE, Deal, Market, Node, deploy_market
 from contracts.world import TOKEN, World, alice, deploy_world, guardian, mallory, refused
 from freehold.economics.schedules.filecoin import BASELINE_INITIAL
@@ -81,13 +81,16 @@ def deploy_stage(
     )
     per_token = max(1, min(TIB_MONTH // 2**20 * TOKEN * 10**8 // (price * 25 * 10**4), 2**60))
     names = (world.token, world.payments, world.registry, world.staking, issuance, world.governor)
-    rewards = chain.deploy(
-        "rewards", *(each.address for each in names), GENESIS, epoch, per_token, share_bps,
-        sender=by,
-    )  # fmt: skip
-    market = deploy_market(chain, world=world, sink=rewards.address)
+    told = (*(each.address for each in names),)
+    numbers = (GENESIS, epoch, per_token, share_bps)
+
+    def sink(source: str) -> str:
+        return chain.deploy("rewards", *told, source, *numbers, sender=by).address
+
+    market = deploy_market(chain, world=world, sink=sink)
+    rewards = chain.attach_artifact("rewards", market.pdp.call("sink"))
     world.setup(world.token, "set_minter", issuance.address, True)
-    world.setup(rewards, "set_source", market.pdp.address, market.storage.address)
+    world.setup(rewards, "set_market", market.storage.address)
     world.setup(world.staking, "set_evaluator", rewards.address, True)
     world.setup(issuance, "set_distributor", STORAGE, rewards.address)
     if plan.storage:
@@ -293,23 +296,53 @@ def test_only_sets_of_the_market_are_backed() -> None:
         twin.stage.rewards.send("proven", node.set_id, 10**9, sender=node.address)
 
 
-def test_delegated_stake_shares_a_claim() -> None:
+# Stake behind the work
+
+
+def ready(stage: Stage, who: Signer, amount: int) -> None:
+    """Tokens and an allowance for the stake."""
+    stage.world.fund(who.address, amount)
+    stage.world.token.send("approve", stage.world.staking.address, amount, sender=who.address)
+
+
+def delegate(stage: Stage, node: Node, who: Signer, amount: int) -> bool:
+    """Somebody joins with new tokens; whether his stake waits."""
+    ready(stage, who, amount)
+    done = stage.world.staking.send("delegate", node.address, amount, sender=who.address)
+    return bool(done.one("Staked").waits)
+
+
+def admit(stage: Stage, node: Node) -> bool:
+    done = stage.world.staking.send("admit", node.address, sender=mallory.address)
+    return bool(done.named("Admitted"))
+
+
+def claimable(stage: Stage, node: Node, who: Signer) -> int:
+    return int(stage.world.staking.call("claimable", who.address, node.address))
+
+
+def test_delegated_stake_shares_what_is_worked_after_it_came() -> None:
     twin = Twin.begin((200_000,))
     stage, node, staking = twin.stage, twin.nodes[0], twin.stage.world.staking
-    world = stage.world
     staking.send("set_commission", node.address, 1_000, sender=node.owner.address)
-    world.fund(alice.address, 3_000 * TOKEN)
-    world.token.send("approve", staking.address, 3_000 * TOKEN, sender=alice.address)
-    staking.send("delegate", node.address, 3_000 * TOKEN, sender=alice.address)
-    for _ in range(8):
+    for _ in range(4):
+        twin.live(close=True)
+    joined = int(stage.rewards.call("epoch"))
+    assert delegate(stage, node, alice, 3_000 * TOKEN)
+    while int(stage.rewards.call("epoch")) == joined:
         twin.live()
-    stage.close_all()
-    collected(stage, node, int(stage.rewards.call("epoch")))
-    paid = stage.claim(node)
+    assert admit(stage, node)
+    past = twin.due(joined + 1)[0]
+    assert claimable(stage, node, alice) == 0 < past == stage.rewards.call("claimed")
+    for _ in range(8):
+        twin.live(close=True)
+    stage.market.to_period(3 * (stage.market.period // 3 + 1))
+    admit(stage, node)
+    whole = twin.due(int(stage.rewards.call("epoch")))[0]
+    paid = whole - past
+    assert whole == stage.rewards.call("claimed")
     assert paid > 0
     got = int(staking.send("claim_rewards", node.address, sender=alice.address).value)
-    kept = int(staking.send("claim_rewards", node.address, sender=node.owner.address).value)
-    assert paid - 2 <= got + kept <= paid
     assert abs(got - (paid - paid // 10) * 3 // 4) <= 2
 
 
@@ -325,15 +358,12 @@ def test_who_joins_the_stake_earns_nothing_of_ended_epochs(closed: bool) -> None
     if closed:
         stage.close_all()
     before = world.balance(node.owner.address)
-    amount = 8_900 * TOKEN
-    world.fund(mallory.address, amount)
-    world.token.send("approve", world.staking.address, amount, sender=mallory.address)
-    world.staking.send("delegate", node.address, amount, sender=mallory.address)
+    delegate(stage, node, mallory, 8_900 * TOKEN)
     if not closed:
         stage.close_all()
     collected(stage, node, int(stage.rewards.call("epoch")))
     stage.claim(node)
-    assert world.staking.call("claimable", mallory.address, node.address) == 0
+    assert claimable(stage, node, mallory) == 0
     got = world.balance(node.owner.address) - before
     assert got == twin.due(int(stage.rewards.call("epoch")))[0] > 0
 
@@ -341,23 +371,220 @@ def test_who_joins_the_stake_earns_nothing_of_ended_epochs(closed: bool) -> None
 def test_who_joins_others_earns_nothing_of_ended_epochs() -> None:
     """As above, where somebody has staked for the node all the time."""
     twin = Twin.begin((200_000,))
-    stage, node, world = twin.stage, twin.nodes[0], twin.stage.world
-    for account, epochs, amount in ((alice, 9, 100 * TOKEN), (mallory, 0, 8_000 * TOKEN)):
-        world.fund(account.address, amount)
-        world.token.send("approve", world.staking.address, amount, sender=account.address)
-        world.staking.send("delegate", node.address, amount, sender=account.address)
-        for _ in range(epochs):
-            twin.live(close=True)
-        if epochs:
-            stage.market.to_period(3 * (stage.market.period // 3 + 1))
-            stage.issuance.send("advance", 64, sender=mallory.address)
-    earned = world.staking.call("claimable", alice.address, node.address)
+    stage, node = twin.stage, twin.nodes[0]
+    delegate(stage, node, alice, 100 * TOKEN)
+    for _ in range(9):
+        twin.live(close=True)
+        admit(stage, node)
+    stage.market.to_period(3 * (stage.market.period // 3 + 1))
+    stage.issuance.send("advance", 64, sender=mallory.address)
+    delegate(stage, node, mallory, 8_000 * TOKEN)
+    earned = claimable(stage, node, alice)
     assert earned > 0
     stage.close_all()
     collected(stage, node, int(stage.rewards.call("epoch")))
-    assert stage.rewards.call("account", node.set_id).reward == 0
-    assert world.staking.call("claimable", mallory.address, node.address) == 0
-    assert world.staking.call("claimable", alice.address, node.address) == earned
+    assert stage.claim(node) == 0
+    assert claimable(stage, node, mallory) == 0
+    assert claimable(stage, node, alice) == earned
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """Who does what in a period: closes what has ended, claims or lets in; or nobody does."""
+
+    closes: bool
+    asks: str
+
+    def follow(self, stage: Stage, node: Node) -> None:
+        if self.asks == "claim":
+            stage.claim(node)
+        elif self.asks == "collect":
+            closed = [each for each in range(int(stage.rewards.call("epoch")))
+                      if stage.rewards.call("closed", each)]  # fmt: skip
+            for epoch in closed:
+                if stage.rewards.call("waiting", node.set_id, epoch):
+                    stage.rewards.send("collect", node.set_id, epoch, sender=mallory.address)
+        elif self.asks == "admit":
+            admit(stage, node)
+        elif self.asks == "owner":
+            ready(stage, node.owner, 1)
+            stage.world.staking.send("stake", node.address, 1, sender=node.owner.address)
+
+
+HABITS = st.builds(
+    Habits, st.booleans(), st.sampled_from(["", "", "claim", "collect", "admit", "owner"])
+)
+
+
+@given(
+    habits=st.lists(HABITS, min_size=11, max_size=11), joins=st.integers(1, 10),
+    offset=st.integers(10, PERIOD - 1), ninefold=st.booleans(), commission=st.integers(0, 5_000),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_nobody_earns_of_an_epoch_that_began_before_he_came(
+    habits: list[Habits], joins: int, offset: int, ninefold: bool, commission: int
+) -> None:
+    """Whenever he comes, whatever was closed, collected and claimed by then, or is later: of the
+    calculation's reward of each epoch he has none of those before, and his share of later ones at
+    most; together all that was claimed is there, to the unit."""
+    twin = Twin.begin((200_000,))
+    stage, node, staking = twin.stage, twin.nodes[0], twin.stage.world.staking
+    staking.send("set_commission", node.address, commission, sender=node.owner.address)
+    amount = (9_000 if ninefold else 7) * TOKEN
+    for number, each in enumerate(habits):
+        twin.live(close=each.closes)
+        each.follow(stage, node)
+        if number == joins:
+            stage.market.to_period(stage.market.period, offset)
+            delegate(stage, node, mallory, amount)
+            came = int(stage.rewards.call("epoch"))
+    stage.market.to_period(3 * (stage.market.period // 3 + 1))
+    stage.close_all()
+    epochs = int(stage.rewards.call("epoch"))
+    collected(stage, node, epochs)
+    stage.claim(node)
+    past, whole = twin.due(came + 1)[0], twin.due(epochs)[0]
+    assert stage.rewards.call("claimed") == whole
+    most = (whole - past) * amount // (1_000 * TOKEN + amount)
+    got, owners = claimable(stage, node, mallory), claimable(stage, node, node.owner)
+    assert 0 <= got <= most
+    held = stage.world.staking.call("rewards")
+    assert held + stage.world.balance(node.owner.address) == whole
+    assert held - len(habits) <= got + owners <= held
+
+
+def test_an_owner_who_adds_a_unit_in_every_period_delays_nobody() -> None:
+    """He joins the newcomer's arrival as often as he likes; each epoch's first call closes the last
+    one, gives it out, and lets in everybody who came before."""
+    twin = Twin.begin((200_000,))
+    stage, node = twin.stage, twin.nodes[0]
+    for _ in range(5):
+        twin.live(close=True)
+    assert delegate(stage, node, alice, 9_000 * TOKEN)
+    came, earned = int(stage.rewards.call("epoch")), []
+    for _ in range(12):
+        twin.live()
+        Habits(closes=False, asks="owner").follow(stage, node)
+        earned.append(claimable(stage, node, alice))
+    last = int(stage.rewards.call("epoch"))
+    shared = twin.due(last)[0] - twin.due(came + 1)[0]
+    assert last > came + 3
+    assert earned[-1] >= shared * 9 // 10 - len(earned) > 0
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_keeper_who_comes_once_an_epoch_is_enough_for_everybody(early: bool) -> None:
+    """Work of many epochs waits, the issuance is far behind, and an owner or anybody adds units
+    right before or after the keeper: after two epochs all who came before the second earn."""
+    twin = Twin.begin((200_000,))
+    stage, node = twin.stage, twin.nodes[0]
+    for _ in range(14):
+        twin.live()
+    assert delegate(stage, node, alice, 1_000 * TOKEN)
+    for number in range(3):
+        epoch = int(stage.rewards.call("epoch"))
+        while int(stage.rewards.call("epoch")) == epoch:
+            pester(stage, node)
+            twin.live()
+        for who in ("keeper", "owner") if early else ("owner", "keeper"):
+            if who == "owner":
+                pester(stage, node)
+            else:
+                keep(stage, node)
+        began = GENESIS + (epoch + 1) * EPOCH
+        last = stage.world.staking.call("arrival", node.address)
+        assert number == 0 or last.shares == 0 or last.since >= began
+    waits = stage.world.staking.call("waiting_of", alice.address, node.address)
+    assert waits == 0 < claimable(stage, node, alice)
+
+
+def pester(stage: Stage, node: Node) -> None:
+    """The owner and a stranger add a unit each."""
+    Habits(closes=False, asks="owner").follow(stage, node)
+    delegate(stage, node, mallory, 1)
+
+
+def keep(stage: Stage, node: Node) -> None:
+    """Close, collect and claim whatever there is."""
+    stage.close_all()
+    collected(stage, node, int(stage.rewards.call("epoch")))
+    stage.claim(node)
+    admit(stage, node)
+
+
+def test_nobody_joins_with_too_little_gas_to_give_out_what_is_owed() -> None:
+    twin = Twin.begin((200_000,))
+    stage, node = twin.stage, twin.nodes[0]
+    for _ in range(6):
+        twin.live(close=True)
+    stage.market.to_period(3 * (stage.market.period // 3 + 1))
+    ready(stage, mallory, 9_000 * TOKEN)
+    staking, joined = stage.world.staking, 0
+    data = staking.data("delegate", node.address, 9_000 * TOKEN)
+    due = twin.due(int(stage.rewards.call("epoch")))[0]
+    for gas in range(100_000, 1_500_000, 20_000):
+        with stage.world.chain.anchor():
+            try:
+                stage.world.chain.transact(mallory.address, staking.address, data, gas=gas)
+            except Reverted:
+                continue
+            joined += 1
+            assert stage.rewards.call("claimed") == due > 0
+            assert claimable(stage, node, mallory) == 0
+    assert joined > 0
+
+
+@pytest.mark.parametrize("plan", [FALLING, SLOW])
+def test_what_an_evaluation_tries_fits_into_the_gas_it_gives(plan: Plan) -> None:
+    """With as many evaluators as there can be, a delegator, and nothing warm."""
+    stage = deploy_stage(Chain(), plan=plan)
+    stage.market.fund_client()
+    node, staking, by = stage.market.node("a"), stage.world.staking, mallory.address
+    deal = stage.market.open([node], size=200_000)
+    while len(staking.call("evaluators")) < 4:
+        stage.world.setup(staking, "set_evaluator", stage.world.puppet().address, True)
+    assert delegate(stage, node, alice, 7 * TOKEN)
+    for _ in range(5):
+        stage.market.next_round()
+        stage.market.prove(node)
+        stage.market.to_period(stage.market.period + 1)
+        stage.market.settle(stage.market.column(deal).rail)
+        stage.rewards.send("back", node.set_id, sender=node.address)
+    stage.market.to_period(3 * (stage.market.period // 3 + 1))
+    epoch = stage.rewards.call("account", node.set_id).epoch
+    stage.issuance.send("advance", epoch, sender=by)
+    for each in range(epoch):
+        stage.rewards.send("close", each, sender=by)
+    collected(stage, node, epoch)
+    parts = [
+        stage.issuance.send("advance", 1, sender=by),
+        stage.rewards.send("close", epoch, sender=by),
+        stage.rewards.send("claim", node.set_id, sender=by),
+    ]
+    assert len(parts[2].named("Rewarded")) == 3  # of both epochs, and by the stake
+    assert parts[2].one("Admitted").shares > 0
+    assert max(part.gas_used for part in parts) < 200_000
+
+
+def test_work_that_waits_lets_nobody_in_until_it_is_collected() -> None:
+    twin = Twin.begin((200_000,))
+    stage, node = twin.stage, twin.nodes[0]
+    for _ in range(11):
+        twin.live()
+    waits = stage.rewards.call("due", node.set_id).waits
+    assert waits > 0
+    assert delegate(stage, node, alice, 9_000 * TOKEN)
+    came = int(stage.rewards.call("epoch"))
+    stage.close_all()
+    assert not admit(stage, node)
+    collected(stage, node, came)
+    assert stage.rewards.call("due", node.set_id).waits == 0
+    assert not admit(stage, node)  # his own epoch is not over
+    for _ in range(3):
+        twin.live(close=True)
+    assert admit(stage, node)
+    assert claimable(stage, node, alice) == 0
+    assert stage.rewards.call("claimed") == twin.due(came + 1)[0]
 
 
 def test_a_payout_that_takes_nothing_holds_up_no_stake() -> None:
@@ -371,10 +598,12 @@ def test_a_payout_that_takes_nothing_holds_up_no_stake() -> None:
         "update", node.address, entry.roles, entry.endpoint, entry.tls, entry.info,
         world.token.address, sender=node.owner.address,
     )  # fmt: skip
-    world.fund(mallory.address, TOKEN)
-    world.token.send("approve", world.staking.address, TOKEN, sender=mallory.address)
-    world.staking.send("delegate", node.address, TOKEN, sender=mallory.address)
-    world.staking.send("unbond", node.address, TOKEN, sender=mallory.address)
+    assert delegate(stage, node, mallory, TOKEN)
+    done = world.staking.send("unbond", node.address, TOKEN, sender=mallory.address)
+    given = done.named("Rewarded")[-1]
+    assert given.address == world.staking.address
+    assert given.amount == twin.due(int(stage.rewards.call("epoch")))[0] > 0
+    assert claimable(stage, node, mallory) == 0
     assert stage.rewards.send("evaluate", mallory.address, sender=mallory.address).events == ()
 
 

@@ -481,6 +481,8 @@ def test_a_contract_stakes_in_its_own_name(world: World) -> None:
     assert done.one("Withdrawn").amount == HELD - 31
     assert world.balance(puppet.address) == HELD - 31
     assert staking.call("open_entries", puppet.address, node.address) == 31
+    with refused("staking: no such entry"):
+        puppet.act(staking, "withdraw", node.address, 31)
     with refused("staking: not the owner"):
         world.puppet().act(staking, "stake", node.address, 1)
     with refused("staking: not the governor"):

@@ -497,6 +497,13 @@ def test_what_a_division_leaves_is_in_the_next_reward(staked: World) -> None:
         assert index == given * 10**36 // shares
 
 
+def test_a_claim_of_one_base_unit_is_paid(staked: World) -> None:
+    reward(staked, 1)
+    before = staked.balance(alice.address)
+    assert staked.staking.send("claim_rewards", node.address, sender=alice.address).value == 1
+    assert staked.balance(alice.address) == before + 1
+
+
 def test_a_commission_rounds_down(staked: World) -> None:
     commission(staked, 1)
     assert reward(staked, 9_999) == 0
@@ -576,6 +583,7 @@ def test_contracts_delegate_pay_and_own_in_their_own_name(world: World) -> None:
     assert staking.call("can_unbond", delegator.address, node.address, OWN)
     delegator.act(staking, "unbond", node.address, OWN)
     assert staking.call("delegated", node.address) == {"shares": 0, "noticed": 0}
+    assert staking.call("notice", delegator.address, node.address).shares == 0
     for who in (owner, delegator):
         done = who.act(staking, "claim_rewards", node.address)
         assert done.one("RewardsClaimed").staker == done.one("Movement").recipient == who.address

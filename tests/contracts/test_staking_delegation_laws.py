@@ -24,6 +24,16 @@ VIEWS = ("active", "unbonding", "locked", "own", "free")
 
 
 @dataclass(slots=True)
+class Lot:
+    """Shares of one staker that came at a moment."""
+
+    who: str
+    came: int
+    shares: int
+    waits: bool
+
+
+@dataclass(slots=True)
 class Asked:
     """The rules of a slasher that slashes as the test says."""
 
@@ -51,13 +61,21 @@ class DelegationLaws(RuleBasedStateMachine):
         )
         self.model.slashers[address(self.market.address)] = self.asked
         self.bookings = 0
+        self.payers = (world.puppet(), world.puppet())
+        self.since: dict[str, int | None] = {payer.address: None for payer in self.payers}
+        self.lots: list[Lot] = []
         for role in ("set_slasher", "set_locker"):
             world.setup(self.staking, role, self.market.address, True)
+        for payer in self.payers:
+            world.setup(self.staking, "set_evaluator", payer.address, True)
         world.register()
         for who in (*STAKERS, guardian):
             world.fund(who.address, 10**6)
             world.token.send("approve", self.staking.address, 2**100, sender=who.address)
-        assert all(self._join(who, 5_000) for who in STAKERS)
+        for who in STAKERS:
+            self.enter(who, 5_000)
+        self.owe(0, 0)
+        world.chain.warp(1)
 
     def _act(self, who: Signer, function: str, *arguments: int) -> bool:
         try:
@@ -80,9 +98,66 @@ class DelegationLaws(RuleBasedStateMachine):
     @rule(who=WHO, amount=AMOUNTS)
     def join(self, who: Signer, amount: int) -> None:
         before, earned = self.stake_of(who), self.claimable()
-        if self._join(who, amount):
+        if self.enter(who, amount):
             assert before <= self.stake_of(who) <= before + amount
         assert self.claimable() == earned
+
+    def enter(self, who: Signer, amount: int) -> bool:
+        """Who came before is let in first, where nothing of before is owed."""
+        shares, came = self.shares_of(who), self.world.chain.now
+        if not self._join(who, amount):
+            return False
+        self.admitted()
+        more = self.shares_of(who) - shares
+        self.lots.append(Lot(who.address, came, more, self.owed_since() < came))
+        return True
+
+    def shares_of(self, who: Signer) -> int:
+        return int(self.staking.call("shares_of", who.address, node.address))
+
+    def of(self, who: Signer) -> list[Lot]:
+        """A staker's lots, oldest first."""
+        return [lot for lot in self.lots if lot.who == who.address]
+
+    def owed_since(self) -> int:
+        """The oldest moment that a payer owes for, the present where none does."""
+        now = self.world.chain.now
+        return min([now, *(since for since in self.since.values() if since is not None)])
+
+    def admitted(self) -> None:
+        """All that waits is let in together, once nothing older than the last of it is owed."""
+        waiting = [lot for lot in self.lots if lot.waits]
+        if waiting and self.owed_since() >= max(lot.came for lot in waiting):
+            for lot in waiting:
+                lot.waits = False
+
+    @rule(which=st.integers(0, 1), ago=st.sampled_from([None, 0, 1, 9, UNBONDING]))
+    def owe(self, which: int, ago: int | None) -> None:
+        """A payer owes for work since a moment, or has given everything."""
+        payer, since = self.payers[which], None if ago is None else self.world.chain.now - ago
+        self.since[payer.address] = since
+        if since is None:
+            payer.owe_nothing()
+        else:
+            payer.owe(since)
+
+    @rule(by=WHO)
+    def admit(self, by: Signer) -> None:
+        earned = self.claimable()
+        assert self._act(by, "admit")
+        self.admitted()
+        assert self.claimable() == earned
+
+    def left(self, who: Signer) -> None:
+        """The newest lots leave first."""
+        self.admitted()
+        mine = self.of(who)
+        leaving = sum(lot.shares for lot in mine) - self.shares_of(who)
+        for lot in reversed(mine):
+            part = min(leaving, lot.shares)
+            lot.shares -= part
+            leaving -= part
+        self.lots = [lot for lot in self.lots if lot.shares]
 
     @rule(who=WHO, part=PARTS)
     def notice(self, who: Signer, part: int) -> None:
@@ -94,7 +169,10 @@ class DelegationLaws(RuleBasedStateMachine):
         earned, amount = self.claimable(), self.stake_of(who) * part // 8
         may = self.staking.call("can_unbond", who.address, node.address, amount)
         room = self.staking.call("open_entries", who.address, node.address) < 32
-        assert self._act(who, "unbond", amount) == (may and room and amount > 0)
+        done = self._act(who, "unbond", amount)
+        assert done == (may and room and amount > 0)
+        if done:
+            self.left(who)
         assert self.claimable() == earned
 
     @rule(who=st.sampled_from([bob, carol]))
@@ -106,6 +184,7 @@ class DelegationLaws(RuleBasedStateMachine):
             self.world.chain.warp(self.staking.call("exit_term"))
             assert self._act(who, "unbond", held)
             assert self.stake_of(who) == 0
+            self.left(who)
 
     @rule(who=WHO, entry=st.integers(0, 4))
     def withdraw(self, who: Signer, entry: int) -> None:
@@ -113,6 +192,7 @@ class DelegationLaws(RuleBasedStateMachine):
         worth = self.staking.call("entry_amount", who.address, node.address, entry)
         if self._act(who, "withdraw", entry):
             assert self.world.balance(who.address) == before + worth
+            self.admitted()
 
     @rule(amount=AMOUNTS, free=st.booleans())
     def lock(self, amount: int, free: bool) -> None:
@@ -134,20 +214,42 @@ class DelegationLaws(RuleBasedStateMachine):
         arguments = (mallory.address, self.asked.victim_amount, ZERO, 0)
         done = self.market.act(self.staking, "slash", node.address, wanted, *arguments)
         event = done.one("Slashed")
+        if self.staking.call("active_pool", node.address).shares == 0:
+            self.lots.clear()
         assert event.amount == event.victim_amount + event.burned
         assert self.world.token.call("totalSupply") == supply - event.burned
         assert self.world.balance(self.staking.address) == held - event.amount
         assert self.claimable() == earned
 
-    @rule(amount=AMOUNTS)
-    def reward(self, amount: int) -> None:
-        before = sum(self.claimable())
+    @rule(amount=AMOUNTS, ago=st.sampled_from([-1, -1, 0, 1, 9]))
+    def reward(self, amount: int, ago: int) -> None:
+        """What a payer gives; it may owe nothing older than a moment ago from then on."""
+        if ago >= 0:
+            self.owe(0, ago)
+        before = self.claimable()
         done = self.staking.send("reward", node.address, amount, sender=guardian.address)
         event = done.one("Rewarded")
         assert event.commission <= amount
-        assert event.commission == amount or event.active > 0
-        grown = sum(self.claimable()) - before
-        assert event.commission <= grown <= amount + len(STAKERS)
+        grown = [now - was for now, was in zip(self.claimable(), before, strict=True)]
+        assert event.commission <= sum(grown) <= amount + len(STAKERS)
+        self.shared(event.commission, amount, grown)
+        self.admitted()
+
+    def shared(self, commission: int, amount: int, grown: list[int]) -> None:
+        """By the shares that earn, to the unit and what a division before it left."""
+        earning = [lot for lot in self.lots if not lot.waits]
+        whole = sum(lot.shares for lot in earning)
+        assert whole or commission == amount
+        for who, more in zip(STAKERS, grown, strict=True):
+            held = sum(lot.shares for lot in earning if lot.who == who.address)
+            own = commission if who is alice else 0
+            assert more - own <= (amount - commission) * held // max(1, whole) + 1 + self.dust(held)
+            assert more - own >= (amount - commission) * held // max(1, whole) - 1
+            assert held or more == own
+
+    def dust(self, held: int) -> int:
+        """What a carried remainder of an index may come to where shares outgrew amounts."""
+        return 1 + held * 2 // 10**36
 
     @rule(who=WHO)
     def claim(self, who: Signer) -> None:
@@ -198,6 +300,19 @@ class DelegationLaws(RuleBasedStateMachine):
         assert sum(map(self.stake_of, STAKERS)) <= pool.amount
 
     @invariant()
+    def what_waits_is_what_came_later(self) -> None:
+        waiting = [lot for lot in self.lots if lot.waits]
+        arrival = self.staking.call("arrival", node.address)
+        pool = self.staking.call("active_pool", node.address)
+        assert arrival.shares == sum(lot.shares for lot in waiting)
+        for who in STAKERS:
+            mine = sum(lot.shares for lot in waiting if lot.who == who.address)
+            worth = self.staking.call("waiting_of", who.address, node.address)
+            assert worth == mine * (pool.amount + 1) // (pool.shares + 10**6)
+            assert worth <= self.stake_of(who)
+            assert self.shares_of(who) == sum(lot.shares for lot in self.of(who))
+
+    @invariant()
     def the_model_agrees(self) -> None:
         for event in self.recording.take():
             self.model.apply(event)
@@ -213,7 +328,7 @@ class DelegationLaws(RuleBasedStateMachine):
 
 TestDelegationLaws = DelegationLaws.TestCase
 TestDelegationLaws.settings = settings(
-    max_examples=25,
+    max_examples=35,
     stateful_step_count=40,
     deadline=None,
     database=None,

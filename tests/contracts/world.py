@@ -103,6 +103,18 @@ class Puppet:
         data = target.data(function, *arguments)
         self.contract.send("set_evaluation", target.address, data, sender=alice.address)
 
+    def owe(self, since: int) -> None:
+        """From when on it owes a node rewards, as an evaluator; `owe_nothing` ends that."""
+        self.contract.send("set_owed", 1, since, sender=alice.address)
+
+    def owe_nothing(self) -> None:
+        """It owes nothing, as at first."""
+        self.contract.send("set_owed", 0, 0, sender=alice.address)
+
+    def refuse_to_tell(self) -> None:
+        """It reverts when it is asked what it owes."""
+        self.contract.send("set_owed", 2, 0, sender=alice.address)
+
 
 @dataclass(frozen=True, slots=True)
 class World:

@@ -1,6 +1,7 @@
-"""The token's economy in one model: what is minted, for which work, to whom it goes, what burns.
+"""The token's economy in one model: what is minted, for which work, to whom it goes, what burns,
+and the stake behind declared capacity.
 
-A network may lack any of the four contracts: what is there is recomputed.
+A network may lack any of the five contracts: what is there is recomputed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from freehold.audit.auction import Auction
 from freehold.audit.balances import Balances
 from freehold.audit.burns import Burns
+from freehold.audit.capacity import Capacity
 from freehold.audit.claims import Question
 from freehold.audit.deployment import integer
 from freehold.audit.events import Event
@@ -22,7 +24,7 @@ from freehold.audit.report import Spot
 from freehold.audit.rewards import Rewards
 from freehold.audit.roots import Roots
 from freehold.audit.stakes import Stakes
-from freehold.domain.ids import ZERO_ADDRESS
+from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.network import Network
 from freehold.ledger.values import Value
 
@@ -30,19 +32,21 @@ Made = Callable[[str], Mapping[str, Value]]
 
 
 class Economy:
-    """Issuance, rewards, roots and auction of a network, each None where there is none."""
+    """Issuance, rewards, roots, auction and capacity of a network, None where there is none."""
 
     def __init__(
         self, network: Network, made: Made, *, balances: Balances, payments: Payments,
         proofs: Proofs, registry: Registry, stakes: Stakes, burns: Burns, counts: Counter[str],
+        set_of: Callable[[Address], int],
     ) -> None:  # fmt: skip
         self._at, self._balances, self._payments = network.contracts, balances, payments
         self._registry, self._proofs, self._stakes = registry, proofs, stakes
-        self._burns = burns
+        self._burns, self._set_of = burns, set_of
         self.issuance = self._issuance(made, counts) if "issuance" in self._at else None
         self.rewards = self._rewards(made, counts) if "rewards" in self._at else None
         self.roots = self._roots(network, made, counts) if "roots" in self._at else None
         self.auction = self._auction(made, counts) if "auction" in self._at else None
+        self.capacity = self._capacity(made, counts) if "capacity" in self._at else None
         self._connect()
         if self.rewards is not None and made("pdp").get("sink_") == self._at["rewards"]:
             self.rewards.period = integer(made("beacon"), "period")
@@ -52,7 +56,7 @@ class Economy:
         route = {
             "issuance": self._emission, "rewards": self._work, "roots": self._root,
             "governor": self._governor, "token": self._token, "pdp": self._proof,
-            "staking": self._stake, "auction": self._sale,
+            "staking": self._stake, "auction": self._sale, "capacity": self._declaration,
         }.get(event.contract)  # fmt: skip
         if route is not None:
             route(event)
@@ -67,6 +71,8 @@ class Economy:
             self.roots.finish(event)
         if self.auction is not None:
             self.auction.finish(event.spot("auction"))
+        if self.capacity is not None:
+            self.capacity.finish(event.spot("capacity"))
 
     def check(self, spot: Spot) -> None:
         """Differs unless the contracts hold what they owe, and no more was minted than planned."""
@@ -90,17 +96,10 @@ class Economy:
         contract, view, arguments = question
         models = {
             "issuance": self.issuance, "rewards": self.rewards, "roots": self.roots,
-            "auction": self.auction,
+            "auction": self.auction, "capacity": self.capacity,
         }  # fmt: skip
         found = models.get(contract)
         return None if found is None else found.answer(view, arguments)
-
-    def same_account(self, question: Question, values: list[object], moment: int) -> list[object]:
-        """A claimed account of rewards, as far as this model can know it."""
-        number = question[2][0]
-        if self.rewards is None or not isinstance(number, int):
-            return values
-        return self.rewards.same_account(number, values, moment)
 
     def figures(self) -> dict[str, int]:
         """Sums that people ask for, base units."""
@@ -146,10 +145,14 @@ class Economy:
 
     def _rewards(self, made: Made, counts: Counter[str]) -> Rewards:
         rewards = Rewards(made("rewards"), contract=self._at["rewards"], counts=counts)
+        told = rewards.source
+        Spot("rewards").same("the source of work", expected=self._at["pdp"], found=told)
+        rewards.set_of = self._set_of
         rewards.prover_of = lambda number: self._proofs.sets[number].prover
         rewards.listener_of = lambda number: self._proofs.sets[number].listener
         rewards.payout_of, rewards.owner_of = self._registry.payout, self._registry.owner
         rewards.shared_by = self._stakes.shared
+        self._stakes.payers[self._at["rewards"]] = rewards.owed_since
         rewards.burned_for = lambda market, payee: self._payments.burned_for[market, payee]
         return rewards
 
@@ -164,6 +167,25 @@ class Economy:
             made("auction"), contract=at["auction"], token=at["token"], burns=self._burns,
             counts=counts,
         )  # fmt: skip
+
+    def _capacity(self, made: Made, counts: Counter[str]) -> Capacity:
+        at = self._at
+        capacity = Capacity(
+            made("capacity"), staking=at["staking"], registry=at["registry"], counts=counts
+        )
+        capacity.locked_by = lambda node: self._stakes.node(node).locked_by.get(at["capacity"], 0)
+        capacity.short = self._short
+        capacity.active = self._in_role
+        return capacity
+
+    def _short(self, name: str) -> bool:
+        node = self._stakes.node(name)
+        return node.locked > node.active.amount
+
+    def _in_role(self, name: str, role: int) -> bool:
+        entry = self._registry.nodes.get(name, {})
+        roles = entry.get("roles")
+        return isinstance(roles, int) and roles & role == role and not entry["retired"]
 
     def _connect(self) -> None:
         issuance, rewards = self.issuance, self.rewards
@@ -198,10 +220,9 @@ class Economy:
         if self.rewards is None:
             return
         self.rewards.apply(event)
-        if event.name == "SourceSet":
-            # Work and fees are those of this network's storage, heard by its own ledger of nodes.
-            sources = {"source": "pdp", "market": "storage", "listener": "faults"}
-            for name, contract in sources.items():
+        if event.name == "MarketSet":
+            # Fees are those of this network's storage, whose sets its own ledger of nodes hears.
+            for name, contract in {"market": "storage", "listener": "faults"}.items():
                 event.same("rewards", name, self._at[contract])
 
     def _root(self, event: Event) -> None:
@@ -211,6 +232,10 @@ class Economy:
     def _sale(self, event: Event) -> None:
         if self.auction is not None:
             self.auction.apply(event)
+
+    def _declaration(self, event: Event) -> None:
+        if self.capacity is not None:
+            self.capacity.apply(event)
 
     def _governor(self, event: Event) -> None:
         if self.issuance is not None:
@@ -236,3 +261,6 @@ class Economy:
     def _stake(self, event: Event) -> None:
         if self.rewards is not None and event.name == "Rewarded":
             self.rewards.see_shared(event)
+        moved = event.name in ("Locked", "Unlocked")
+        if self.capacity is not None and moved and event.address("locker") == self._at["capacity"]:
+            self.capacity.see_lock(event)

@@ -1,9 +1,9 @@
-"""The stake behind one node, as numbers: share pools, delegations, notices, rewards.
+"""The stake behind one node, as numbers: share pools, delegations, notices, arrivals, rewards.
 
 A pool's shares are worth its amount; a slash lowers the amount of both pools of a node pro rata.
 Virtual shares stand on both sides of every conversion, and every conversion rounds against
 whoever asks for it (PROTOCOL.md, Stake). A reward raises an index per share, and a position earns
-from its mark on.
+from its mark on; its fresh shares, those of an arrival, from that one's admission on.
 """
 
 from __future__ import annotations
@@ -90,18 +90,41 @@ class Terms:
 
 
 @dataclass(slots=True)
+class Position:
+    """A staker's shares, ``fresh`` ones among them, and the index that the others earn from."""
+
+    shares: int = 0
+    generation: int = 0
+    mark: int = 0
+    fresh: int = 0
+    arrival: int = 0
+
+
+@dataclass(slots=True)
+class Arrival:
+    """Shares of a node's stake that do not earn yet, the last of which came at ``since``."""
+
+    number: int = 0
+    shares: int = 0
+    since: int = 0
+
+
+@dataclass(slots=True)
 class Rewards:
-    """What a node's stake earned; indexes by generation, what is left of a division carried."""
+    """What a node's stake earned; indexes by generation, what is left of a division carried.
+
+    ``admitted`` has by arrival the index that its shares earn from.
+    """
 
     indexes: Counter[int] = field(default_factory=Counter)
-    marks: dict[str, int] = field(default_factory=dict)
+    admitted: dict[int, int] = field(default_factory=dict)
     owed: Counter[str] = field(default_factory=Counter)
     carried: int = 0
 
-    def share(self, pool: Pool, amount: int) -> None:
-        """Raise the index of a pool's generation by a reward."""
-        step, self.carried = divmod(amount * INDEX_UNIT + self.carried, pool.shares)
-        self.indexes[pool.generation] += step
+    def share(self, generation: int, earning: int, amount: int) -> None:
+        """Raise a generation's index by a reward of so many shares."""
+        step, self.carried = divmod(amount * INDEX_UNIT + self.carried, earning)
+        self.indexes[generation] += step
 
 
 @dataclass(slots=True)
@@ -112,7 +135,8 @@ class Node:
     unbonding: Pool = field(default_factory=Pool)
     locked: int = 0
     locked_by: dict[str, int] = field(default_factory=dict)
-    positions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
+    arrival: Arrival = field(default_factory=Arrival)
     entries: dict[tuple[str, int], Entry] = field(default_factory=dict)
     opened: Counter[str] = field(default_factory=Counter)
     owner: str = ""
@@ -122,8 +146,19 @@ class Node:
 
     def shares(self, staker: str) -> int:
         """A staker's shares of the present active pool."""
-        shares, generation = self.positions.get(staker, (0, 0))
-        return shares if generation == self.active.generation else 0
+        found = self.positions.get(staker, Position())
+        return found.shares if found.generation == self.active.generation else 0
+
+    def fresh(self, staker: str) -> int:
+        """What of a staker's shares does not earn yet."""
+        found = self.positions.get(staker, Position())
+        waits = found.arrival == self.arrival.number
+        return found.fresh if waits and found.generation == self.active.generation else 0
+
+    @property
+    def earning(self) -> int:
+        """Shares of the active pool that earn."""
+        return self.active.shares - self.arrival.shares
 
     def notice(self, staker: str) -> Notice:
         """A delegator's notice on shares of the present active pool."""
@@ -164,30 +199,71 @@ class Node:
 
     def earned(self, staker: str) -> int:
         """What a staker may claim: what is booked, and what the position earned since its mark."""
-        shares, generation = self.positions.get(staker, (0, 0))
-        rise = self.rewards.indexes[generation] - self.rewards.marks.get(staker, 0)
-        return self.rewards.owed[staker] + shares * rise // INDEX_UNIT
+        found = self.positions.get(staker, Position())
+        index = self.rewards.indexes[found.generation]
+        scaled = (found.shares - found.fresh) * (index - found.mark)
+        if found.fresh and found.arrival < self.arrival.number:
+            scaled += found.fresh * (index - self.rewards.admitted[found.arrival])
+        return self.rewards.owed[staker] + scaled // INDEX_UNIT
 
-    def move(self, staker: str, change: int) -> None:
-        """Change a staker's shares, booking first what the position earned."""
+    def settle(self, staker: str) -> Position:
+        """Book what a staker's position earned; the position of today."""
         self.rewards.owed[staker] = self.earned(staker)
-        self.rewards.marks[staker] = self.rewards.indexes[self.active.generation]
-        self.positions[staker] = (self.shares(staker) + change, self.active.generation)
+        generation = self.active.generation
+        made = Position(
+            self.shares(staker), generation, self.rewards.indexes[generation],
+            self.fresh(staker), self.arrival.number,
+        )  # fmt: skip
+        self.positions[staker] = made
+        return made
+
+    def join(self, staker: str, amount: int, shares: int) -> None:
+        """Add stake that earns at once."""
+        self.settle(staker).shares += shares
+        self.active.amount += amount
+        self.active.shares += shares
+
+    def wait(self, staker: str, shares: int, moment: int) -> None:
+        """Let shares that a staker has brought at a moment earn from the arrival's admission on."""
+        self.positions[staker].fresh += shares
+        self.arrival.shares += shares
+        self.arrival.since = moment
+
+    def leave(self, staker: str, amount: int, shares: int) -> None:
+        """Take active stake away, the newest first."""
+        position = self.settle(staker)
+        fresh = min(position.fresh, shares)
+        self.arrival.shares -= fresh
+        position.fresh -= fresh
+        position.shares -= shares
+        self.active.amount -= amount
+        self.active.shares -= shares
+
+    def admit(self, generation: int) -> None:
+        """Let an arrival, which is of a generation of the active pool, earn from now on."""
+        self.rewards.admitted[self.arrival.number] = self.rewards.indexes[generation]
+        self.arrival = Arrival(self.arrival.number + 1)
 
     def part(self, amount: int, moment: int) -> int:
         """The owner's part of a reward."""
-        if not self.active.amount or not self.active.shares:
+        if not self.active.amount or not self.earning:
             return amount
         if self.locked > self.active.amount:
             return 0
         return amount * self.commission.at(moment) // BPS
 
     def take(self, amount: int) -> int:
-        """Slash both pools pro rata; what was taken, with the dust of a retired pool."""
+        """Slash both pools pro rata; what was taken, with the dust of a retired pool.
+
+        The arrival of a retired pool is worth nothing, and makes room for the next one.
+        """
         whole = self.active.amount + self.unbonding.amount
         taken = min(amount, whole)
         if taken == 0:
             return 0
         first = taken * self.active.amount // whole
+        generation = self.active.generation
         dust = self.active.shrink(first)
+        if self.active.generation != generation:
+            self.admit(generation)
         return taken + dust + self.unbonding.shrink(taken - first)

@@ -21,25 +21,58 @@ REWARD = 4
 LEAF_SHIFT = 15
 """2**15 leaves of 32 bytes are a MiB."""
 BPS, TOKEN, RATE_ONE = 10_000, 10**18, 2**96
-MOST_WEIGHT, MOST_TOTAL, MOST_REWARD = 2**64 - 1, 2**68 - 1, 2**100 - 1
+MOST_WEIGHT, MOST_TOTAL = 2**64 - 1, 2**68 - 1
 
 
 @dataclass(slots=True)
 class Account:
-    """A node's account: its weight in its last epoch, what fees back, what it is due.
+    """A node's account: its weight in its two last epochs, what fees back, what it is due.
 
-    ``waiting`` is backed work of epochs that were not closed when the account went on.
+    ``waiting`` is backed work of epochs that were not closed when the second one after began.
     """
 
     epoch: int = 0
     weight: int = 0
+    last_epoch: int = 0
+    last_weight: int = 0
     credit: int = 0
     reward: int = 0
     waiting: dict[int, int] = field(default_factory=dict)
 
     def shown(self) -> dict[str, int]:
-        """The fields as the contract's view names them."""
-        return {name: getattr(self, name) for name in ("epoch", "weight", "credit", "reward")}
+        """The fields as the contract's view `account` names them."""
+        named = ("epoch", "weight", "last_epoch", "last_weight", "credit")
+        return {name: getattr(self, name) for name in named}
+
+    def due(self) -> dict[str, int]:
+        """The fields as the contract's view `due` names them."""
+        return {"reward": self.reward, "waits": len(self.waiting)}
+
+    def move_on(self, epoch: int) -> tuple[int, int] | None:
+        """Begin an epoch; the epoch and weight that there is no room for any more."""
+        if not self.weight:
+            self.epoch = epoch
+            return None
+        left = (self.last_epoch, self.last_weight) if self.last_weight else None
+        self.last_epoch, self.last_weight = self.epoch, self.weight
+        self.epoch, self.weight = epoch, 0
+        return left
+
+    def take(self, epoch: int) -> int:
+        """Take an epoch's weight off the account, 0 where it has none."""
+        if self.last_weight and self.last_epoch == epoch:
+            weight, self.last_weight = self.last_weight, 0
+        elif self.weight and self.epoch == epoch:
+            weight, self.weight = self.weight, 0
+        else:
+            weight = self.waiting.pop(epoch, 0)
+        return weight
+
+    def oldest(self, present: int) -> int:
+        """The first epoch with work that is no reward yet, the present one where there is none."""
+        if self.last_weight:
+            return self.last_epoch
+        return self.epoch if self.weight else present
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +110,8 @@ class Rewards:
         self.share_bps = inputs.number(made, "share_bps_")
         self.contract, self._counts = contract, counts
         self.untold = 0
-        self.source = self.market = self.listener = ZERO_ADDRESS
+        self.source = inputs.account(made, "source_")
+        self.market = self.listener = ZERO_ADDRESS
         self.accounts: dict[int, Account] = {}
         self.totals: Counter[int] = Counter()
         self.rates: dict[int, Rate] = {}
@@ -85,6 +119,7 @@ class Rewards:
         self.period = 0
         self.emitted = self.claimed = 0
         self.prover_of: Callable[[int], Address] = lambda _: ZERO_ADDRESS
+        self.set_of: Callable[[Address], int] = lambda _: 0
         self.listener_of: Callable[[int], Address] = lambda _: self.listener
         self.payout_of: Callable[[Address], object] = lambda _: ZERO_ADDRESS
         self.owner_of: Callable[[Address], object] = lambda _: ZERO_ADDRESS
@@ -97,7 +132,7 @@ class Rewards:
         self._leaving: dict[int, tuple[int, int]] = {}
         self.latest: Work | None = None
         self._routes: dict[str, Callable[[Event], None]] = {
-            "SourceSet": self._source_set, "BackerSet": self._backer_set,
+            "MarketSet": self._market_set, "BackerSet": self._backer_set,
             "WorkWaits": self._waits, "Backed": self._backed,
             "EpochClosed": self._closed, "Rewarded": self._rewarded, "Claimed": self._claimed,
             "Movement": self._moved,
@@ -162,11 +197,25 @@ class Rewards:
         """Bytes that fees backed throughout an epoch: its MiB-seconds over its length."""
         return (self.totals[epoch] << 20) // self.epoch_seconds
 
+    def owed_since(self, node: Address, moment: int) -> int:
+        """From when on a node's work may bring rewards that it has not got; the moment where it
+        does none here, 0 where something is due whose epochs are not known any more.
+        """
+        number = 0 if self.listener == ZERO_ADDRESS else self.set_of(node)
+        if not number:
+            return moment
+        account = self.accounts.get(number, Account())
+        if account.reward or account.waiting:
+            return 0
+        return self.genesis + account.oldest(self.epoch_at(moment)) * self.epoch_seconds
+
     def answer(self, view: str, arguments: tuple[int | str, ...]) -> list[object] | None:
         """What a view must say now; None for views that are not modelled."""
         numbers = [each for each in arguments if isinstance(each, int)]
         if view == "account":
             return [self.accounts.get(numbers[0], Account()).shown()]
+        if view == "due":
+            return [self.accounts.get(numbers[0], Account()).due()]
         if view == "waiting":
             return [self.accounts.get(numbers[0], Account()).waiting.get(numbers[1], 0)]
         if view == "rates":
@@ -180,25 +229,11 @@ class Rewards:
         }  # fmt: skip
         return [totals[view]] if view in totals else None
 
-    def same_account(self, number: int, values: list[object], moment: int) -> list[object]:
-        """A claimed account without work, in the epoch that it has here.
-
-        A claim of nothing moves an account to the present epoch, and no event tells.
-        """
-        told = values[0] if len(values) == 1 else None
-        mine = self.accounts.get(number, Account())
-        if not isinstance(told, dict) or mine.weight or told.get("weight") != 0:
-            return values
-        epoch = told.get("epoch")
-        moved = isinstance(epoch, int) and mine.epoch < epoch <= self.epoch_at(moment)
-        return [{**told, "epoch": mine.epoch}] if moved else values
-
     # Work
 
-    def _source_set(self, event: Event) -> None:
-        event.spot(CHECK).same("the source before", expected=ZERO_ADDRESS, found=self.source)
-        self.source, self.market = event.address("source"), event.address("market")
-        self.listener = event.address("listener")
+    def _market_set(self, event: Event) -> None:
+        event.spot(CHECK).same("the market before", expected=ZERO_ADDRESS, found=self.market)
+        self.market, self.listener = event.address("market"), event.address("listener")
 
     def _account(self, event: Event) -> Account:
         return self.accounts.setdefault(event.number("account"), Account())
@@ -207,9 +242,9 @@ class Rewards:
         account = self.accounts.setdefault(number, Account())
         before = replace(account)
         if account.epoch != epoch:
-            if account.weight:
-                self._leaving[number] = (account.epoch, account.weight)
-            account.epoch, account.weight = epoch, 0
+            left = account.move_on(epoch)
+            if left is not None:
+                self._leaving[number] = left
         room = min(MOST_WEIGHT - account.weight, MOST_TOTAL - self.totals[epoch])
         backed = min(work, account.credit, room)
         account.credit -= backed
@@ -217,23 +252,18 @@ class Rewards:
         self.totals[epoch] += backed
         self.latest = Work(number, round_index, epoch, work, backed, before)
 
-    def _left(self, event: Event) -> int | None:
-        """An account's work of the epoch that it goes on from; None where it is another's."""
-        number, account = event.number("account"), self._account(event)
-        epoch = event.number("epoch")
-        if number in self._leaving and self._leaving[number][0] == epoch:
-            return self._leaving.pop(number)[1]
-        if account.epoch != epoch or not account.weight or epoch >= self.epoch_at(event.time):
-            return None
-        weight, account.weight = account.weight, 0
-        account.epoch = self.epoch_at(event.time)
+    def _left(self, event: Event) -> int:
+        """The weight that an account had no room for any more; 0 where it is another epoch's."""
+        epoch, weight = self._leaving.get(event.number("account"), (0, 0))
+        if epoch != event.number("epoch") or not weight:
+            return 0
+        del self._leaving[event.number("account")]
         return weight
 
     def _waits(self, event: Event) -> None:
         epoch, spot = event.number("epoch"), event.spot(CHECK)
         spot.same("an epoch that is closed", expected=False, found=epoch in self.rates)
-        weight = self._left(event)
-        event.same(CHECK, "weight", weight)
+        event.same(CHECK, "weight", self._left(event))
         self._account(event).waiting[epoch] = event.number("weight")
 
     def _backer_set(self, event: Event) -> None:
@@ -252,6 +282,7 @@ class Rewards:
 
     def _backed(self, event: Event) -> None:
         account, payee = self._account(event), self._payee(event)
+        self._check_settled(event, account)
         event.same(CHECK, "payee", payee)
         self._check_backer(event, payee)
         heard = self.listener_of(event.number("account"))
@@ -301,20 +332,16 @@ class Rewards:
     def _rewarded(self, event: Event) -> None:
         epoch, account, spot = event.number("epoch"), self._account(event), event.spot(CHECK)
         spot.same("a closed epoch", expected=True, found=epoch in self.rates)
-        weight = self._left(event)
-        if weight is None:
-            weight = account.waiting.pop(epoch, 0)
+        weight = self._left(event) or account.take(epoch)
         event.same(CHECK, "weight", weight)
         spot.same("work that is rewarded", expected=True, found=weight > 0)
-        exact = weight * self.rates[epoch].rate // RATE_ONE
-        amount = min(exact, MOST_REWARD - account.reward)
+        amount = weight * self.rates[epoch].rate // RATE_ONE
         event.same(CHECK, "amount", amount)
         account.reward += amount
 
     def _claimed(self, event: Event) -> None:
         account, node = self._account(event), self._node(event)
-        late = bool(account.weight) and account.epoch < self.epoch_at(event.time)
-        event.spot(CHECK).same("work of an epoch that is over", expected=False, found=late)
+        self._check_settled(event, account)
         shared = self.shared_by(node)
         event.same(CHECK, "payee", self.staking if shared else self._payee(event))
         event.same(CHECK, "amount", account.reward)
@@ -324,6 +351,12 @@ class Rewards:
         event.spot(CHECK).same("claims within what was emitted", expected=True, found=within)
         receiver = _stake_of(node) if shared else event.text("payee")
         self._paying[receiver, event.number("amount")] += 1
+
+    def _check_settled(self, event: Event, account: Account) -> None:
+        """Differs where an account still has work of closed epochs: that is a reward by then."""
+        works = ((account.last_epoch, account.last_weight), (account.epoch, account.weight))
+        left = [epoch for epoch, weight in works if weight and epoch in self.rates]
+        event.spot(CHECK).same("closed epochs whose work is no reward", expected=[], found=left)
 
     def _moved(self, event: Event) -> None:
         spot = event.spot(CHECK).field("Movement.purpose")

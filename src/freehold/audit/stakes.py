@@ -1,5 +1,5 @@
-"""Stake run again: own and delegated, locks, notices, unbonding entries, rewards, and slashes
-with their split.
+"""Stake run again: own and delegated, what of it waits, locks, notices, unbonding entries,
+rewards, and slashes with their split.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from freehold.audit.events import Event
-from freehold.audit.pools import MAX_COMMISSION, Commission, Entry, Node, Notice, Terms
+from freehold.audit.pools import MAX_COMMISSION, Arrival, Commission, Entry, Node, Notice, Terms
 from freehold.domain.ids import ZERO_ADDRESS, Address
 
 CHECK = "stakes"
@@ -34,6 +34,11 @@ class Slasher(Protocol):
         """The slash that must stand where the staking contract logged one."""
 
 
+Payer = Callable[[Address, int], int]
+"""A contract that pays rewards, recomputed: from when on a node's work is owed some, at a moment;
+that moment where it is owed none."""
+
+
 class Stakes:
     """The staking contract's state, recomputed."""
 
@@ -48,9 +53,12 @@ class Stakes:
         self.terms = Terms(1_000, unbonding)
         self.owner_of: Callable[[str], object] = lambda node: self.node(node).owner
         self.slashers: dict[Address, Slasher] = {}
+        self.payers: dict[Address, Payer] = {}
+        self._admitting: Address | None = None
         self._roles: dict[str, set[str]] = {}
         self._routes: dict[str, Callable[[Event], None]] = {
-            "Staked": self._staked, "Unbonded": self._unbonded, "Withdrawn": self._withdrawn,
+            "Staked": self._staked, "Admitted": self._admitted, "Unbonded": self._unbonded,
+            "Withdrawn": self._withdrawn,
             "Locked": self._locked, "Unlocked": self._locked, "Slashed": self._slashed,
             "NoticeSet": self._noticed, "CommissionSet": self._commissioned,
             "Rewarded": self._rewarded, "RewardsClaimed": self._claimed,
@@ -73,6 +81,7 @@ class Stakes:
 
     def apply(self, event: Event) -> None:
         """Re-run an event of the contract."""
+        self._check_admitting(event)
         route = self._routes.get(event.name)
         if route is not None:
             route(event)
@@ -83,13 +92,15 @@ class Stakes:
         node = self.nodes.get(texts[-1], Node()) if texts else Node()
         if view == "entry" and isinstance(arguments[-1], int):
             found = node.entries.get((texts[0], arguments[-1]), Entry())
-            named = ("shares", "generation", "ready_at")
-            return [{name: getattr(found, name) for name in named}]
+            return [_shown(found, "shares", "generation", "ready_at")]
+        if view == "arrival":
+            return [_shown(node.arrival, "number", "shares", "since")]
         staker = texts[0] if texts else ""
         worth = {
             "active": node.active.amount, "unbonding": node.unbonding.amount,
             "locked": node.locked, "stake_of": node.active.worth(node.shares(staker)),
             "own": node.active.worth(node.shares(node.owner)), "free": node.free(self.terms),
+            "waiting_of": node.active.worth(node.fresh(staker)),
             "claimable": node.earned(staker), "total": self.total, "rewards": self.rewards,
         }  # fmt: skip
         return [worth[view]] if view in worth else None
@@ -107,14 +118,59 @@ class Stakes:
         event.same(CHECK, "shares", shares)
         staker = event.address("staker")
         self._owned(event, node, staker)
-        node.move(staker, shares)
-        node.active.amount += amount
-        node.active.shares += shares
+        self._check_evaluated(event)
+        self._check_waits(event)
+        node.join(staker, amount, shares)
+        if event.number("waits"):
+            node.wait(staker, shares, event.time)
         if staker != node.owner:
             backed = node.active.amount <= node.backed(self.terms)
             event.spot(CHECK).same("the owner's own share", expected=True, found=backed)
         self.total += amount
         self._counts[CHECK] += 1
+
+    def _admitted(self, event: Event) -> None:
+        node, spot = self.node(event.address("node")), event.spot(CHECK)
+        event.same(CHECK, "arrival", node.arrival.number)
+        event.same(CHECK, "shares", node.arrival.shares)
+        spot.same("stake that waits", expected=True, found=node.arrival.shares > 0)
+        owed, _ = self._owed_since(event)
+        given = owed >= node.arrival.since
+        spot.same("all given that was due before it came", expected=True, found=given)
+        node.admit(node.active.generation)
+        self._counts[CHECK] += 1
+
+    def _owed_since(self, event: Event) -> tuple[int, bool]:
+        """From when on rewards for a node's work are owed, and whether every evaluator is known.
+
+        One that is not may be owed more; the governor can name any contract.
+        """
+        named = self._roles.get("evaluator", set())
+        payers = [payer for account, payer in self.payers.items() if account in named]
+        owed = [payer(event.address("node"), event.time) for payer in payers]
+        return min([event.time, *owed]), len(payers) == len(named)
+
+    def _overdue(self, event: Event) -> bool:
+        """Whether an arrival at the event's node must be admitted now."""
+        arrival, (owed, certain) = self.node(event.address("node")).arrival, self._owed_since(event)
+        return certain and arrival.shares > 0 and owed >= arrival.since
+
+    def _check_evaluated(self, event: Event) -> None:
+        """Differs where stake came or went, and what could be admitted first was not."""
+        overdue = self._overdue(event)
+        event.spot(CHECK).same("stake that waits for nothing", expected=False, found=overdue)
+
+    def _check_waits(self, event: Event) -> None:
+        owed, certain = self._owed_since(event)
+        if certain or owed < event.time:
+            event.same(CHECK, "waits", owed < event.time)
+
+    def _check_admitting(self, event: Event) -> None:
+        """Differs where a reward was all that stake waited for, and it was not admitted at once."""
+        due, self._admitting = self._admitting, None
+        if due is not None:
+            found = event.address("node") if event.name == "Admitted" else None
+            event.spot(CHECK).same("the node whose stake is admitted", expected=due, found=found)
 
     def _unbonded(self, event: Event) -> None:
         node, amount = self.node(event.address("node")), event.number("amount")
@@ -123,11 +179,10 @@ class Stakes:
         free = amount <= node.most(staker, cost, event.time, self.terms)
         spot.same("stake that is free", expected=True, found=free)
         spot.same("enough shares", expected=True, found=cost <= node.shares(staker))
-        node.move(staker, -cost)
+        self._check_evaluated(event)
+        node.leave(staker, amount, cost)
         notice = node.notice(staker)
         notice.shares -= min(notice.shares, cost)
-        node.active.amount -= amount
-        node.active.shares -= cost
         shares = node.unbonding.shares_for(amount)
         event.same(CHECK, "shares", shares)
         event.same(CHECK, "ready_at", event.time + self._unbonding)
@@ -140,6 +195,7 @@ class Stakes:
         self._counts[CHECK] += 1
 
     def _withdrawn(self, event: Event) -> None:
+        self._check_evaluated(event)
         node, staker = self.node(event.address("node")), event.address("staker")
         entry = node.entries.pop((staker, event.number("entry")), Entry())
         ready = 0 < entry.ready_at <= event.time
@@ -202,15 +258,16 @@ class Stakes:
         event.same(CHECK, "commission", part)
         node.rewards.owed[node.owner] += part
         if part < amount:
-            node.rewards.share(node.active, amount - part)
+            node.rewards.share(node.active.generation, node.earning, amount - part)
         self.rewards += amount
+        self._admitting = event.address("node") if self._overdue(event) else None
         self._counts["rewards"] += 1
 
     def _claimed(self, event: Event) -> None:
         node, staker = self.node(event.address("node")), event.address("staker")
         earned = node.earned(staker)
         event.same(CHECK, "amount", earned)
-        node.move(staker, 0)
+        node.settle(staker)
         node.rewards.owed[staker] = 0
         self.rewards -= earned
         covered = self.rewards >= 0
@@ -256,3 +313,8 @@ class Stakes:
     def _may(self, event: Event, role: str, account: Address) -> None:
         held = account in self._roles.get(role, set())
         event.spot(CHECK).same(f"the role of {role}", expected=True, found=held)
+
+
+def _shown(found: Arrival | Entry, *names: str) -> dict[str, int]:
+    """Fields as the contract's view names them."""
+    return {name: getattr(found, name) for name in names}

@@ -88,8 +88,6 @@ class World:
         found: object = claim.values
         if claim.question[:2] == ("payments", "account"):
             found = same_account(claim.values, head.timestamp)
-        elif claim.question[:2] == ("rewards", "account"):
-            found = self.models.economy.same_account(claim.question, claim.values, head.timestamp)
         if expected is None and claim.question[:2] == ("storage", "deal"):
             return  # the client's request stands in no input that can be read: see the notes
         if expected is None:
@@ -169,6 +167,7 @@ class Models:
             unbonding=integer(made("staking"), "unbonding_period"),
         )  # fmt: skip
         self.stakes.slashers[at["faults"]] = self.faults
+        self.stakes.payers[at["faults"]] = lambda _, moment: moment
         self.stakes.owner_of = self.registry.owner
         arbiters: dict[Address, Arbiter] = {}
         self.payments = Payments(network, arbiters=arbiters, counts=counts)
@@ -185,6 +184,7 @@ class Models:
         self.economy = Economy(
             network, made, balances=self.balances, payments=self.payments, proofs=self.proofs,
             registry=self.registry, stakes=self.stakes, burns=self.burns, counts=counts,
+            set_of=self._set_of,
         )  # fmt: skip
         self._routes: dict[str, Callable[[Event], None]] = {
             "token": self._token, "registry": self.registry.apply, "staking": self._staking,
@@ -238,6 +238,10 @@ class Models:
         found = models.get(contract)
         return self.economy.answer(question) if found is None else found.answer(view, arguments)
 
+    def _set_of(self, node: Address) -> int:
+        found = self.faults.nodes.get(node)
+        return 0 if found is None else found.set_id
+
     def _finish(self, event: Event) -> None:
         self.balances.finish(event.spot("balances"))
         self.payments.finish(event.spot("payments"))
@@ -254,9 +258,10 @@ class Models:
 
     def _staking(self, event: Event) -> None:
         self.stakes.apply(event)
+        faults = self.network.contracts["faults"]
         if event.name in ("Locked", "Unlocked"):
             self.faults.see_lock(event)
-        elif event.name == "Slashed":
+        elif event.name == "Slashed" and event.address("slasher") == faults:
             self.faults.see_slashed(event)
 
     def _payments(self, event: Event) -> None:

@@ -20,6 +20,7 @@ from freehold.economics.schedules import geometric
 from freehold.economics.schedules.plan import GEOMETRIC, WINDOW_MAX, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.economics.simulation import presets
+from freehold.economics.stake import Rule
 from freehold.ledger import book
 from freehold.ledger.deploy import deploy
 from freehold.ledger.economy import OWN, Economy, economy
@@ -40,7 +41,9 @@ class Wanted:
     ``epoch`` and ``period`` in seconds, ``split`` (storage, models) and fees in basis points.
     ``first``, ``factor`` and ``months`` belong to the model ``own`` alone. ``allocations`` are of
     the genesis, whose rest is the founder's at once; ``allocators`` may grant so many base units
-    besides. ``treasury`` gets what of fees is not burned; None: the founder.
+    besides. ``treasury`` gets what of fees is not burned; None: the founder. ``device_stake`` base
+    units are locked for each device that a compute node offers, times its multiplier where they are
+    ``weighed``; 0: none can be offered.
     """
 
     name: str
@@ -58,6 +61,8 @@ class Wanted:
     treasury: Address | None = None
     allocations: tuple[Allocation, ...] = ()
     allocators: Mapping[Address, int] = field(default_factory=dict)
+    device_stake: int | None = None
+    weighed: bool | None = None
 
     def plan(self, founder: Address) -> DeployPlan:
         """The plan to deploy, checked; UsageError naming what cannot be."""
@@ -152,7 +157,18 @@ class Wanted:
             storage_bps=storage,
             unseen_bps=unseen,
             budget=sum(self.allocators.values()),
+            device=self._device(usual.device),
         )
+
+    def _device(self, usual: Rule) -> Rule:
+        amount = usual.amount if self.device_stake is None else self.device_stake
+        if self.weighed is not None and not amount:
+            raise UsageError(
+                "no stake of devices is asked that could be weighed",
+                remedy="Give --stake-per-device with it, such as 200, or leave it out.",
+            )
+        weighed = usual.weighed if self.weighed is None else self.weighed
+        return Rule(amount, weighed=weighed and amount > 0)
 
 
 def monthly(first: int, factor: int, months: int) -> Plan:

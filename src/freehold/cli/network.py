@@ -5,12 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from freehold.cli.amounts import brief, moment, span
+from freehold.cli.capacity import rule_words, rules
 from freehold.cli.emission import show_holders, take
 from freehold.cli.home import find_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
@@ -93,6 +95,18 @@ def create(
             "--allocator", help="ACCOUNT=AMOUNT: who may grant so many tokens; may be repeated."
         ),
     ] = None,
+    device_stake: Annotated[
+        str | None,
+        typer.Option(
+            "--stake-per-device", help="Tokens locked for a device of compute; none: the model's."
+        ),
+    ] = None,
+    weighed: Annotated[
+        bool | None,
+        typer.Option(
+            "--stake-weighed/--stake-unweighed", help="Whether that is times its multiplier."
+        ),
+    ] = None,
     quote: Annotated[
         bool, typer.Option("--quote", help="Say what it costs, and send nothing.")
     ] = False,
@@ -122,6 +136,8 @@ def create(
         treasury=_given(treasury, address),
         allocations=() if allocations is None else read(allocations, model),
         allocators=budgets(allocator or ()),
+        device_stake=_given(device_stake, parse),
+        weighed=weighed,
     )
     wanted.plan(ZERO_ADDRESS)
     if quote:
@@ -277,6 +293,7 @@ def show_network(
         emits = "issuance" in network.contracts
         emission = take(ledger, indexed=False) if emits else None
         entry = _entry(ledger)
+        asked = rules(ledger)
     screen.emit(
         {
             "name": network.name, "chain_id": network.chain_id,
@@ -284,6 +301,7 @@ def show_network(
             "parameters": dict(network.parameters), "powers": powers, "supply": supply,
             "emission": None if emission is None else emission.digest(),
             "registration": entry,
+            "capacity": {role: asdict(rule) for role, rule in asked.items()},
         }
     )  # fmt: skip
     screen.facts(f"{network.name}, supply {show(supply)}", dict(network.contracts))
@@ -291,6 +309,9 @@ def show_network(
         screen.facts(f"token model {emission.model}", emission.facts())
         show_holders(screen, emission)
     screen.facts("registering a node", _entry_facts(entry))
+    if asked:
+        told = {role: rule_words(rule) for role, rule in asked.items()}
+        screen.facts("stake for declared capacity", told)
     screen.facts("parameters", {name: _shown(name, v) for name, v in network.parameters.items()})
     screen.table(
         "every power that anyone has",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli import capacity as capacity_noun
 from freehold.cli import processes
 from freehold.cli.amounts import brief
 from freehold.cli.home import find_home, open_home
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from freehold.cli.snapshot import NodeView
 
 app = typer.Typer(name="node", help="Nodes that you own.", no_args_is_help=True)
+app.add_typer(capacity_noun.app)
 CoinOption = Annotated[
     str, typer.Option("--coin", help="Tokens that a coin of the chain is worth, to judge gas by.")
 ]

@@ -31,10 +31,12 @@ class Leaving:
 
 @dataclass(frozen=True, slots=True)
 class Holding:
-    """The account's stake behind a node and what it earned there unclaimed, base units."""
+    """The account's stake behind a node, what of it does not earn yet, and what it earned there
+    unclaimed, base units."""
 
     node: Address
     stake: int
+    waiting: int
     claimable: int
 
 
@@ -134,8 +136,13 @@ def _history(ledger: Ledger, node: Address) -> tuple[list[Reward], list[Slash], 
 
 
 def _holding(ledger: Ledger, node: Address, account: Address) -> Holding:
-    stake = ledger.staking.stake_of(account, node)
-    return Holding(node, stake, ledger.staking.claimable(account, node))
+    staking = ledger.staking
+    return Holding(
+        node,
+        staking.stake_of(account, node),
+        staking.waiting_of(account, node),
+        staking.claimable(account, node),
+    )
 
 
 def _leaving(ledger: Ledger, nodes: list[Address], account: Address) -> Iterator[Leaving]:

@@ -263,7 +263,7 @@ def weigh(ledger: Ledger, nodes: Sequence[Address]) -> Bargain:
         for trip in (dues.settling(found), dues.backing(found, me)):
             most, gas = most + trip.gain, gas + trip.gas
         known = [each.amount for each in found.ended if each.closed or each.budgeted]
-        sure += found.standing.reward + sum(known)
+        sure += found.due.reward + sum(known)
     return Bargain(sure, most, gas * ledger.gas_price() if gas else 0)
 
 
@@ -317,7 +317,7 @@ def missing(found: Dues) -> list[str]:
         )
     if found.fresh and found.bounds.backing(found.fresh):
         lacking.append(f"{brief(found.fresh)} burned fees back no work yet")
-    elif not found.standing.credit and not found.standing.weight:
+    elif not found.standing.credit and not found.working:
         lacking.append("no fees burned yet for its payout account")
     opened = [each for each in found.ended if not each.closed]
     lost = sum(1 for each in opened if not each.amount)

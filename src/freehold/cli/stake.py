@@ -47,8 +47,10 @@ def add(
         ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
         receipt = ledger.staking.stake(target, money.parse(amount))
         active = ledger.staking.active(target)
-    screen.emit({"transaction": receipt.hash, "node": target, "active": active})
+        waiting = waiting_of(ledger, target)
+    screen.emit({"transaction": receipt.hash, "node": target, "active": active, "waiting": waiting})
     screen.say(f"[green]✓[/] {money.show(active)} stands behind {node}")
+    tell_waiting(screen, waiting)
 
 
 @app.command()
@@ -74,8 +76,9 @@ def remove(
                     raise
                 raise RefusedError(
                     error.message,
-                    remedy="What the node holds locks it: remove less, or `freehold node leave` "
-                    "first and wait until `freehold node status` shows no columns.",
+                    remedy="What the node holds or declared locks it: remove less; declare no "
+                    "devices (`freehold node capacity set NODE 0`), or `freehold node leave` first "
+                    "and wait until `freehold node status` shows no columns.",
                 ) from error
             return
         taken = withdraw_ready(ledger, target)
@@ -104,10 +107,13 @@ def delegate(
         ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
         receipt = ledger.staking.delegate(target, money.parse(amount), most_bps=limit)
         held = ledger.staking.stake_of(account_of(ledger), target)
+        waiting = waiting_of(ledger, target)
     screen.emit(
-        {"transaction": receipt.hash, "node": target, "stake": held, "commission": terms.bps}
-    )
+        {"transaction": receipt.hash, "node": target, "stake": held, "waiting": waiting,
+         "commission": terms.bps}
+    )  # fmt: skip
     screen.say(f"[green]✓[/] {money.show(held)} of yours stand behind {node}")
+    tell_waiting(screen, waiting)
     screen.tell(f"Its owner keeps {percent(terms.bps * 100)} of what it is rewarded with.")
 
 
@@ -145,9 +151,15 @@ def claim(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take what your stake behind a node has earned."""
+    """Take what your stake behind a node has earned; let it earn where it waited to."""
     screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
+        admitted = admit_due(ledger, target)
+        if admitted:
+            screen.say(f"[green]✓[/] your new stake behind {node} earns from now on")
+        if admitted and not ledger.staking.claimable(account_of(ledger), target):
+            screen.emit({"transaction": None, "node": target, "amount": 0, "admitted": True})
+            return
         if not ledger.staking.claimable(account_of(ledger), target):
             raise ConflictError(
                 f"your stake behind {target} has earned nothing that is not claimed",
@@ -155,7 +167,9 @@ def claim(
             )
         receipt = ledger.staking.claim_rewards(target)
     amount = receipt.one("RewardsClaimed").number("amount")
-    screen.emit({"transaction": receipt.hash, "node": target, "amount": amount})
+    screen.emit(
+        {"transaction": receipt.hash, "node": target, "amount": amount, "admitted": admitted}
+    )
     screen.say(f"[green]✓[/] claimed {money.show(amount)}")
 
 
@@ -212,8 +226,11 @@ def show(screen: Screen, found: Comparison, called: Handles) -> None:
         for told in _special(found, each):
             screen.tell(f"{called(each.node)}: {told}")
     if found.holdings:
-        mine = [(called(h.node), brief(h.stake), brief(h.claimable)) for h in found.holdings]
-        screen.table("yours", ("node", "stake", "claimable"), mine)
+        mine = [
+            (called(h.node), brief(h.stake), brief(h.waiting), brief(h.claimable))
+            for h in found.holdings
+        ]
+        screen.table("yours", ("node", "stake", "earns later", "claimable"), mine)
     if found.leaving:
         names = ("node", "what", "amount", "ready in")
         going = [_going(found, each, called) for each in found.leaving]
@@ -257,6 +274,35 @@ def account_of(ledger: Ledger) -> Address:
     if not isinstance(ledger.key, Key):
         raise TypeError("a ledger with a key")
     return ledger.key.address
+
+
+def waiting_of(ledger: Ledger, node: Address) -> int:
+    """What of the account's stake behind a node does not earn yet, base units."""
+    return ledger.staking.waiting_of(account_of(ledger), node)
+
+
+def tell_waiting(screen: Screen, waiting: int) -> None:
+    """Say from when on new stake earns."""
+    if waiting:
+        screen.tell(
+            f"{brief(waiting)} of it earns from the next epoch on, once what the node did before "
+            "is given out; it is slashed like the rest from now on."
+        )
+
+
+def admit_due(ledger: Ledger, node: Address) -> bool:
+    """Let the account's new stake earn where the epoch is over in which it came; whether it does.
+
+    Sends nothing while that epoch runs, and nothing where none of the account's stake waits.
+    """
+    if "rewards" not in ledger.network.contracts or not waiting_of(ledger, node):
+        return False
+    rewards, since = ledger.rewards, ledger.staking.arrival(node).since
+    begun = rewards.genesis() + rewards.epoch() * rewards.epoch_seconds()
+    if begun < since:
+        return False
+    ledger.staking.admit(node)
+    return not waiting_of(ledger, node)
 
 
 def give_notice(ledger: Ledger, node: Address, amount: int) -> int:

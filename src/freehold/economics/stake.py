@@ -2,7 +2,8 @@
 
 A rule is an amount per unit of capacity; some roles weigh their units by a multiplier, such as the
 worth of a device beside the least one. The ``ionet`` preset is that network's: 200 tokens a device
-times its multiplier, which counts as one where it is less.
+times its multiplier, which counts as one where it is less. The contract ``capacity`` locks the same
+integers, its multipliers in basis points.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ from freehold.domain.errors import UsageError
 from freehold.domain.money import TIB, UNIT
 
 STORAGE, COMPUTE = "storage", "compute"
+WHOLE_BPS = 10_000
+AMOUNT_MAX, PER_MAX = 2**90 - 1, 2**48 - 1
+UNITS_MAX, MULTIPLIER_MAX = 2**40 - 1, 1_000 * WHOLE_BPS
+"""Bounds of the contract; a multiplier in basis points."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +30,20 @@ class Rule:
     per: int = 1
     weighed: bool = False
 
+    def stake(self, units: int, multiplier: int | Fraction = 1) -> int:
+        """Base units for ``units``, rounded up; a multiplier below one counts as one."""
+        whole = units * self.amount * max(Fraction(1), Fraction(multiplier)) / self.per
+        return -(-whole.numerator // whole.denominator)
+
 
 Rules = Mapping[str, Rule]
 """A rule for each role that asks for stake."""
 
 IONET: Rules = {COMPUTE: Rule(200 * UNIT, weighed=True)}
 """Units are devices: 8 H100 at a multiplier of 10 need 16,000 tokens."""
+
+PRESETS: Mapping[str, Rules] = {"ionet": IONET}
+"""Of the token models; the others ask for no stake but that of storage."""
 
 
 def storage(per_tib: int) -> Rules:
@@ -51,8 +64,7 @@ def required(role: str, units: int, multiplier: int | Fraction = 1, *, rules: Ru
         raise UsageError(
             f"{role} is not weighed by a multiplier", remedy="Leave the multiplier out."
         )
-    whole = units * rule.amount * max(Fraction(1), Fraction(multiplier)) / rule.per
-    return -(-whole.numerator // whole.denominator)
+    return rule.stake(units, multiplier)
 
 
 def capacity(role: str, stake: int, multiplier: int | Fraction = 1, *, rules: Rules = IONET) -> int:

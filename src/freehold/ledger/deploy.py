@@ -1,4 +1,4 @@
-"""Putting a network on a chain: thirteen contracts, their wiring, the genesis allocation.
+"""Putting a network on a chain: fourteen contracts, their wiring, the genesis allocation.
 
 Every transaction has a tag in the nonce book, so a deployment that was interrupted goes on where
 it stopped and never deploys a contract twice.
@@ -20,6 +20,7 @@ from freehold.domain.network import Network
 from freehold.ledger import abi, transaction
 from freehold.ledger.book import FILE, Book
 from freehold.ledger.contracts.issuance import ALLOCATOR
+from freehold.ledger.contracts.registry import COMPUTE
 from freehold.ledger.contracts.token import VESTING
 from freehold.ledger.economy import STORAGE, UNSEEN
 from freehold.ledger.plan import DeployPlan
@@ -29,6 +30,8 @@ from freehold.ledger.sender import Patience, Sender
 
 VERSION = 1
 _RECORD = "deploy.json"
+_PAIRINGS, _PAIRINGS_EVER = 4, 64
+"""Tries to deploy two contracts with neighbouring nonces, of one run and of all."""
 
 Progress = Callable[[str], None]
 
@@ -69,16 +72,18 @@ def deploy(
         sender = Sender(rpc, key, Book(state / FILE, scope), clock, patience=patience)
         try:
             sender.recover()
-            return _Deployment(plan, start, sender, progress or (lambda _: None)).run(
-                tuple(rpc_urls), chain_id
-            )
+            deployment = _Deployment(plan, start, rpc, sender, progress or (lambda _: None))
+            return deployment.run(tuple(rpc_urls), chain_id)
         finally:
             sender.close()
 
 
 class _Deployment:
-    def __init__(self, plan: DeployPlan, start: _Start, sender: Sender, progress: Progress) -> None:
+    def __init__(
+        self, plan: DeployPlan, start: _Start, rpc: Rpc, sender: Sender, progress: Progress
+    ) -> None:
         self._plan = plan
+        self._rpc = rpc
         self._start = start
         self._sender = sender
         self._progress = progress
@@ -114,12 +119,10 @@ class _Deployment:
         self._create("auction", at["token"], *terms)
         self._create("registry", salt, at["governor"], at["token"], *plan.emission.entry())
         self._create("staking", at["token"], at["registry"], at["governor"], numbers.unbonding)
+        self._create("capacity", at["registry"], at["staking"], at["governor"])
         self._create("payments", at["token"], salt, at["governor"], plan.treasury or me)
         self._create("beacon", at["governor"], self._start.genesis, numbers.period, numbers.grace)
         self._create_emission()
-        self._create(
-            "pdp", at["beacon"], at["governor"], numbers.challenges, numbers.window, at["rewards"]
-        )
         names = ("token", "registry", "staking", "pdp", "beacon", "governor")
         self._create("faults", *(at[name] for name in names))
         names = ("registry", "payments", "pdp", "beacon", "faults", "governor")
@@ -127,7 +130,6 @@ class _Deployment:
         self._create_roots()
 
     def _create_emission(self) -> None:
-        """Before the verifier, which tells its work to the rewards for ever."""
         plan, emission, at = self._plan, self._plan.emission, self._places
         since = (self._start.genesis, emission.epoch)
         terms = tuple(emission.terms().values())
@@ -136,7 +138,41 @@ class _Deployment:
         self._create("issuance", at["token"], at["governor"], *told)
         names = ("token", "payments", "registry", "staking", "issuance", "governor")
         bounds = (plan.work_per_token, emission.share_bps)
-        self._create("rewards", *(at[name] for name in names), *since, *bounds)
+        self._create_pairs(tuple(at[name] for name in names), (*since, *bounds))
+
+    def _create_pairs(self, told: tuple[Address, ...], bounds: tuple[int, ...]) -> None:
+        """Until a pair comes true; those of an earlier run are looked at and not sent again."""
+        tried = 0
+        for attempt in range(_PAIRINGS_EVER):
+            begun = self._sender.next_nonce()
+            if self._create_pair(told, bounds, key=str(attempt or "")):
+                return
+            tried += self._sender.next_nonce() > begun
+            if tried == _PAIRINGS:
+                break
+        raise ConflictError(
+            f"account {self._sender.key.address} sent other transactions in between, {tried} times",
+            remedy="Stop the other program that sends from this account, and run this again.",
+        )
+
+    def _create_pair(self, told: tuple[Address, ...], bounds: tuple[int, ...], *, key: str) -> bool:
+        """Rewards and verifier, each told the other's address for ever; whether it came true.
+
+        The verifier's follows from the nonce after that of the rewards, which another program
+        with the same key may take.
+        """
+        numbers, at = self._plan.parameters, self._places
+        expected = transaction.created_address(
+            self._sender.key.address, self._sender.next_nonce() + 1
+        )
+        self._create("rewards", *told, expected, *bounds, key=key)
+        self._create(
+            "pdp", at["beacon"], at["governor"], numbers.challenges, numbers.window, at["rewards"],
+            key=key,
+        )  # fmt: skip
+        source = abi.artifact("rewards")
+        found = self._rpc.call(at["rewards"], source.calldata("source", ()))
+        return source.result("source", found) == at["pdp"]
 
     def _create_roots(self) -> None:
         emission, at = self._plan.emission, self._places
@@ -144,10 +180,11 @@ class _Deployment:
         told = (self._start.network_id, self._start.genesis, emission.epoch, emission.rules())
         self._create("roots", *(at[name] for name in names), *told)
 
-    def _create(self, name: str, *args: object) -> None:
+    def _create(self, name: str, *args: object, key: str = "") -> None:
         self._progress(f"deploying {name}")
+        tag = f"create:{name}{key}"
         receipt = self._sender.send(
-            transaction.CREATION, abi.artifact(name).initcode(args), tag=f"create:{name}"
+            transaction.CREATION, abi.artifact(name).initcode(args), tag=tag
         )
         if receipt.contract is None:
             raise IntegrityError(
@@ -178,12 +215,20 @@ class _Deployment:
         self._setup("payments", "set_delays", numbers.arbiter_timeout, numbers.voucher_delay)
         self._setup("faults", "set_parameters", faults)
         self._setup("storage", "set_parameters", storage)
+        self._wire_capacity()
         self._wire_emission()
+
+    def _wire_capacity(self) -> None:
+        rule = self._plan.emission.device
+        self._setup("staking", "set_locker", self._places["capacity"], True, key="capacity")
+        if rule.amount:
+            told = (COMPUTE, rule.amount, rule.per, rule.weighed)
+            self._setup("capacity", "set_rule", *told)
 
     def _wire_emission(self) -> None:
         at = self._places
         self._setup("token", "set_minter", at["issuance"], True, key="issuance")
-        self._setup("rewards", "set_source", at["pdp"], at["storage"])
+        self._setup("rewards", "set_market", at["storage"])
         self._setup("staking", "set_evaluator", at["rewards"], True, key="rewards")
         if self._plan.emission.plan().storage:
             self._setup("issuance", "set_power", at["rewards"])

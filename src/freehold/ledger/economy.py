@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from freehold.domain.money import UNIT
+from freehold.economics import stake
 from freehold.economics.pricing import (
     FACTOR_BPS_MAX,
     HALF_LIFE_MAX,
@@ -41,6 +42,8 @@ _GRAIN = 10**9
 _LOTS_IN_CAP = 1_000
 _LOT_NEED = f"in order, above 0 and at most {tokens(PRICE_MAX)}"
 _OTHERWISE = "Change the plan; the defaults of each token model fit."
+_FREE = stake.Rule(0)
+"""A device that asks for no stake: it cannot be declared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,8 @@ class Economy:
     ``lot_half_life``, and what arrives joins at ``lot_factor_bps`` of the last sale's price.
     Registering a node burns a price between ``entry_least`` (0: nothing, ever) and ``entry_most``,
     which each registration raises to ``entry_factor_bps`` of it and which halves in
-    ``entry_half_life``. The others are the roots' rules.
+    ``entry_half_life``. ``device`` is the stake that compute nodes lock for each device they offer.
+    The others are the roots' rules.
     """
 
     model: str
@@ -81,6 +85,7 @@ class Economy:
     entry_most: int = 10_000 * UNIT
     entry_half_life: int = 3_600
     entry_factor_bps: int = 11_000
+    device: stake.Rule = _FREE
 
     def check(self) -> None:
         """UsageError naming the first figure that cannot be."""
@@ -109,6 +114,7 @@ class Economy:
         self._within("entry_least", 0, self.entry_most)
         self._within("entry_half_life", 1, HALF_LIFE_MAX)
         self._within("entry_factor_bps", WHOLE_BPS + 1, FACTOR_BPS_MAX)
+        self._check_device()
 
     def plan(self) -> Plan:
         """The schedule that the network is deployed with."""
@@ -170,6 +176,14 @@ class Economy:
             "schedule": self.plan().kind,
         }
 
+    def _check_device(self) -> None:
+        rule = self.device
+        if not 0 <= rule.amount <= stake.AMOUNT_MAX:
+            raise outside("stake_per_device", rule.amount, 0, stake.AMOUNT_MAX)
+        if not 0 < rule.per <= stake.PER_MAX:
+            need = f"1 to {stake.PER_MAX:,}"
+            raise unfit("the devices that a stake is of", rule.per, need, _OTHERWISE)
+
     def _within(self, name: str, least: int, most: int) -> None:
         if not least <= (value := getattr(self, name)) <= most:
             raise outside(name, value, least, most)
@@ -181,6 +195,7 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
     A network in earnest settles by the week, so that most proofs of an epoch are not its first,
     which costs more. One to try things on settles every period.
     """
+    device = stake.PRESETS.get(model, {}).get(stake.COMPUTE, _FREE)
     if period < 86_400:
         step = filecoin.EPOCH_SECONDS
         return Economy(
@@ -193,6 +208,7 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
             bond=1_000 * UNIT,
             lot_half_life=60,
             entry_half_life=60,
+            device=device,
         )
     return Economy(
         model=model,
@@ -202,4 +218,5 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
         root_window=min(3 * period, _WINDOW_MAX),
         answer_window=min(period, _WINDOW_MAX),
         bond=100_000 * UNIT,
+        device=device,
     )

@@ -34,6 +34,7 @@ _FIGURES = {
     "entry_half_life": ("the time in which the price of registering halves", SECONDS),
     "entry_factor_bps": ("what a registration makes of the price", SHARE),
     "lot_opening": ("the most that a lot asks", TOKENS),
+    "stake_per_device": ("--stake-per-device", TOKENS),
 }  # fmt: skip
 _UNKNOWN = "the network's "
 

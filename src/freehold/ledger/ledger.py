@@ -27,6 +27,7 @@ from freehold.ledger.book import FILE, Book
 from freehold.ledger.clock import ChainClock
 from freehold.ledger.contracts.auction import Auction
 from freehold.ledger.contracts.beacon import Beacon
+from freehold.ledger.contracts.capacity import Capacity
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor
 from freehold.ledger.contracts.issuance import Issuance
@@ -87,6 +88,7 @@ class Ledger(Closing):
         self.rewards = Rewards(self)
         self.roots = Roots(self)
         self.auction = Auction(self)
+        self.capacity = Capacity(self)
 
     @classmethod
     def open(

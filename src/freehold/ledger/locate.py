@@ -10,14 +10,16 @@ from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.network import Network
 from freehold.ledger.abi import artifact, unpack_all
 from freehold.ledger.contracts.base import convert, convert_list
+from freehold.ledger.contracts.capacity import Rule
 from freehold.ledger.contracts.governor import Power
 from freehold.ledger.contracts.issuance import Plan
+from freehold.ledger.contracts.registry import COMPUTE
 from freehold.ledger.economy import UNSEEN
 from freehold.ledger.rpc import Rpc
 from freehold.ledger.values import Value
 from freehold.ledger.wire import RpcRefusal
 
-_MARKET = "market"
+_MARKET, _LOCKER = "market", "locker"
 _NUMBERS = (
     ("period", "beacon", "period_length"),
     ("grace", "beacon", "grace"),
@@ -42,6 +44,7 @@ _KNOWN = {
     "issuance": ("token", "governor"),
     "roots": ("token", "payments", "registry", "governor"),
     "auction": ("token",),
+    "capacity": ("registry", "staking", "governor"),
 }
 _CALLED = {("auction", "token"): "network_token"}
 """Where a contract's view of another is not called as that one is."""
@@ -81,6 +84,7 @@ def locate(
             raise _not_here(registry, "it belongs to another network")
         contracts = _contracts(reader, registry)
         contracts |= _auction(reader, contracts) | _economy(reader, contracts)
+        contracts |= _capacity(reader, contracts)
         return Network(
             name=convert(str, reader.read("token", contracts["token"], "name")).lower(),
             chain_id=chain_id,
@@ -110,6 +114,27 @@ def _auction(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Addres
     """The auction that the payments name; left out where none is, or it burns another token."""
     found = reader.address("payments", contracts["payments"], "auction")
     return {"auction": found} if _knows(reader, "auction", found, contracts, {}) else {}
+
+
+def _capacity(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Address]:
+    """The capacity among those who may lock stake; left out where none is."""
+    powers = convert_list(Power, reader.read("governor", contracts["governor"], "powers"))
+    for power in powers:
+        locks = power.role == _LOCKER and power.contract == contracts["staking"]
+        if locks and _has_rules(reader, power.holder, contracts):
+            return {"capacity": power.holder}
+    return {}
+
+
+def _has_rules(reader: _Reader, at: Address, contracts: dict[str, Address]) -> bool:
+    """Whether a locker is this network's capacity; markets name the same neighbours."""
+    if not _knows(reader, "capacity", at, contracts, {}):
+        return False
+    try:
+        convert(Rule, reader.read("capacity", at, "rule", COMPUTE))
+    except (IntegrityError, RpcRefusal):
+        return False
+    return True
 
 
 def _economy(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Address]:

@@ -134,6 +134,10 @@ class Sender:
             self._settle_or_hand_in(row)
         return len(self._book.live())
 
+    def next_nonce(self) -> int:
+        """The nonce of the next transaction, unless another program takes it meanwhile."""
+        return self._first_free()
+
     # --- one attempt ---------------------------------------------------------------------------
 
     def _earlier(self, tag: str) -> RawReceipt | None:

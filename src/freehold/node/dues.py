@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.economics.earnings import Bounds
-from freehold.ledger.contracts.rewards import Standing
+from freehold.ledger.contracts.rewards import Due, Standing
 from freehold.ledger.economy import STORAGE
 from freehold.ledger.paging import every
 from freehold.ledger.values import Receipt
@@ -49,6 +49,7 @@ class Work:
 class Dues:
     """A node and its account in ``rewards``; amounts in base units, work in MiB-seconds.
 
+    ``joining``: stake behind the node earns only once what the node did before was given out.
     ``fresh`` was burned for the payout account and backs nothing yet. ``agreed``: the payout
     account is the owner, or has said that this node may use what burned for it. ``budgets`` is how
     many epochs the issuance has closed.
@@ -60,6 +61,8 @@ class Dues:
     account: int
     epoch: int
     standing: Standing
+    due: Due
+    joining: bool
     ended: tuple[Work, ...]
     fresh: int
     agreed: bool
@@ -74,7 +77,15 @@ class Dues:
     @property
     def claimable(self) -> int:
         """What closed epochs have brought and was not claimed."""
-        return self.standing.reward + sum(each.amount for each in self.ended if each.closed)
+        return self.due.reward + sum(each.amount for each in self.ended if each.closed)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the next proof must move work out of the account, which has room for two epochs:
+        that costs gas in the proof."""
+        return self.standing.epoch < self.epoch and 0 not in (
+            self.standing.weight, self.standing.last_weight,
+        )  # fmt: skip
 
     @property
     def expected(self) -> int:
@@ -112,8 +123,8 @@ def look(chain: Chain, node: Address, *, most: int = EVERYTHING) -> Dues | None:
     budgets = chain.issuance.closed()
     waited = {each: rewards.waiting(account, each) for each in _waiting(chain, account, most)}
     found = [(each, weight, True) for each, weight in waited.items() if weight]
-    if standing.weight and standing.epoch < epoch:
-        found.append((standing.epoch, standing.weight, False))
+    found += [(each, weight, False) for each, weight in _ended(standing, epoch)]
+    found.sort()
     glance = _Glance(chain, bounds, epoch, budgets)
     return Dues(
         node=node,
@@ -122,6 +133,8 @@ def look(chain: Chain, node: Address, *, most: int = EVERYTHING) -> Dues | None:
         account=account,
         epoch=epoch,
         standing=standing,
+        due=rewards.due(account),
+        joining=chain.staking.arrival(node).shares > 0,
         ended=tuple(glance.work(*each) for each in found),
         fresh=burned - rewards.backed_fees(payee),
         agreed=payee == entry.owner or rewards.backers(payee, account),
@@ -194,7 +207,7 @@ def backing(dues: Dues, sender: Address) -> Trip:
 
 def _trip(dues: Dues, works: Sequence[Work], price: int) -> Trip:
     wanted = [each for each in works if each.amount > price * _own_gas(each)]
-    gain = dues.standing.reward + sum(each.amount for each in wanted)
+    gain = dues.due.reward + sum(each.amount for each in wanted)
     if not gain:
         return Trip()
     opened = [each.epoch for each in wanted if not each.closed]
@@ -238,9 +251,15 @@ def perform(chain: Chain, account: int, errand: Errand) -> Receipt | None:
 
 
 def _is_due(chain: Chain, account: int) -> bool:
-    standing = chain.rewards.account(account)
-    rolls = standing.weight > 0 and standing.epoch < chain.rewards.epoch()
-    return standing.reward > 0 or (rolls and chain.rewards.rates(standing.epoch) > 0)
+    rewards = chain.rewards
+    ended = _ended(rewards.account(account), rewards.epoch())
+    return rewards.due(account).reward > 0 or any(rewards.rates(epoch) for epoch, _ in ended)
+
+
+def _ended(standing: Standing, epoch: int) -> list[tuple[int, int]]:
+    """Ended epochs and their work that an account still has itself, in order."""
+    both = ((standing.last_epoch, standing.last_weight), (standing.epoch, standing.weight))
+    return [(each, weight) for each, weight in both if weight and each < epoch]
 
 
 def _waiting(chain: Chain, account: int, most: int) -> list[int]:

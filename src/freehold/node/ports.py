@@ -16,7 +16,8 @@ from freehold.ledger.contracts.issuance import Plan
 from freehold.ledger.contracts.payments import Rail, Status
 from freehold.ledger.contracts.pdp import Spot
 from freehold.ledger.contracts.registry import Node, Session
-from freehold.ledger.contracts.rewards import Standing
+from freehold.ledger.contracts.rewards import Due, Standing
+from freehold.ledger.contracts.staking import Arrival
 from freehold.ledger.contracts.storage import Column, Deal
 from freehold.ledger.look import Look
 from freehold.ledger.values import Event, Header, Receipt
@@ -87,6 +88,8 @@ class RegistryPort(Protocol):
 
 class StakingPort(Protocol):
     def free(self, node: Address) -> int: ...
+
+    def arrival(self, node: Address) -> Arrival: ...
 
 
 class TokenPort(Protocol):
@@ -200,6 +203,8 @@ class RewardsPort(Protocol):
     def claim(self, account: int) -> Receipt: ...
 
     def account(self, account: int) -> Standing: ...
+
+    def due(self, account: int) -> Due: ...
 
     def epoch(self) -> int: ...
 

@@ -26,9 +26,9 @@ EPOCHS = 8
 """Epochs with waiting work that one step looks at, the newest ones."""
 GAS_SHARE = 4
 """A step spends at most this part of the gas that is above the reserve."""
-SAVED = 43_684
-"""Gas that a node's first proof of an epoch saves where the last one is closed
-(docs/reference/gas.md)."""
+SAVED_OPEN, SAVED_CLOSED = 53_741, 9_981
+"""Gas that a node's first proof of an epoch saves where its account does not have to make room: the
+epoch that would leave it not closed, or closed (docs/reference/gas.md)."""
 _DONE = {
     books.ADVANCE: ("EpochClosed",), books.CLOSE: ("EpochClosed",), books.BACK: ("Backed",),
     books.COLLECT: ("Rewarded",), books.CLAIM: ("Claimed", "Rewarded"),
@@ -53,9 +53,10 @@ class _Purse:
 class Rewarder:
     """Closes epochs, backs work with burned fees, collects and claims; never in a proof's way.
 
-    A closed epoch makes everybody's next proof cheaper, so it is done before the first round of
-    the next: each node waits a while of its own, drawn over an eighth of the beacon's grace, and
-    usually one pays and the others find the work done. Nothing is done while gas runs low.
+    An account with work of two epochs makes the next proof dearer, so it is done before the first
+    round of an epoch: each node waits a while of its own, drawn over an eighth of the beacon's
+    grace, and usually one pays and the others find the work done. Stake that joined earns only once
+    the work before it was given out, so that is done sooner. Nothing is done while gas runs low.
     """
 
     def __init__(
@@ -95,19 +96,22 @@ class Rewarder:
         whole, ready = books.settling(found, price=price), books.claiming(found, price=price)
         backing = books.backing(found, self._node)
         urgent = any(not e.closed and e.lost_at - found.epoch <= 2 for e in found.ended)
-        saved = SAVED if self._unproven(found) else 0
-        done = False
-        if purse.pays(whole, times=1 if urgent else worth, saved=saved):
+        saved = self._saved(found)
+        times, done = 1 if urgent or found.joining else worth, False
+        if purse.pays(whole, times=times, saved=saved):
             done = self._run(found, whole)
-        elif purse.pays(ready, times=worth):
+        elif purse.pays(ready, times=times):
             done = self._run(found, ready)
         if purse.pays(backing, times=worth):
             done = self._run(found, backing) or done
         return done
 
-    def _unproven(self, found: Dues) -> bool:
-        """Whether this node's next proof moves work out of an epoch that is not closed."""
-        return any(not each.waits and not each.closed for each in found.ended)
+    def _saved(self, found: Dues) -> int:
+        if not found.crowded:
+            return 0
+        leaving = found.standing.last_epoch
+        closed = any(each.epoch == leaving and each.closed for each in found.ended)
+        return SAVED_CLOSED if closed else SAVED_OPEN
 
     def _run(self, found: Dues, trip: Trip) -> bool:
         """Send them in order; whether any did something, for what did nothing (the chain's word was

@@ -18,11 +18,14 @@ _budgets: HashMap[uint256, uint256]
 _known: HashMap[uint256, bool]
 _token: address
 _listeners: HashMap[uint256, address]
+set_of: public(HashMap[address, uint256])
+_closed: uint256
 
 
 @deploy
 def __init__(token: address):
     self._token = token
+    self._closed = max_value(uint256)
 
 
 @external
@@ -45,6 +48,7 @@ def burn_for(payee: address, amount: uint256):
 @external
 def set_prover(account: uint256, node: address):
     self.prover[account] = node
+    self.set_of[node] = account
     self._listeners[account] = self
 
 
@@ -62,8 +66,25 @@ def set_budget(epoch: uint256, amount: uint256):
 @external
 @view
 def drawable(epoch: uint256) -> uint256:
-    assert self._known[epoch], "backer: not known yet"
+    assert epoch < self._closed and self._known[epoch], "backer: not known yet"
     return self._budgets[epoch]
+
+
+@external
+@view
+def closed() -> uint256:
+    return self._closed
+
+
+@external
+def set_closed(count: uint256):
+    self._closed = count
+
+
+@external
+def advance(limit: uint256) -> uint256:
+    self._closed += limit
+    return self._closed
 
 
 @external

@@ -14,7 +14,13 @@ struct Answer:
     decided: uint256
 
 
+struct Owed:
+    mode: uint256  # 0 nothing, 1 since a moment, 2 reverts
+    since: uint256
+
+
 _answer: Answer
+_owed: Owed
 _target: address
 _data: Bytes[2048]
 _signature: bytes4
@@ -34,6 +40,11 @@ def set_answer(mode: uint256, seconds: uint256, decided: uint256):
 def set_evaluation(target: address, data: Bytes[2048]):
     self._target = target
     self._data = data
+
+
+@external
+def set_owed(mode: uint256, since: uint256):
+    self._owed = Owed(mode=mode, since=since)
 
 
 @external
@@ -65,6 +76,15 @@ def evaluate(node: address):
     log Evaluated(node=node)
     if self._target != empty(address):
         raw_call(self._target, self._data)
+
+
+@external
+@view
+def owed_since(node: address) -> uint256:
+    assert self._owed.mode != 2, "puppet: refused"
+    if self._owed.mode == 1:
+        return self._owed.since
+    return block.timestamp
 
 
 @external

@@ -106,11 +106,14 @@ class Founded:
             sender=by,
         )  # fmt: skip
         parts = (world.token, world.payments, world.registry, world.staking, self.issuance)
-        self.rewards = self.chain.deploy(
-            "rewards", *(each.address for each in parts), governor, GENESIS, EPOCH, per_token,
-            SHARE_BPS, sender=by,
-        )  # fmt: skip
-        self.market: Market = deploy_market(self.chain, world=world, sink=self.rewards.address)
+        told = (*(each.address for each in parts), governor)
+
+        def sink(source: str) -> str:
+            numbers = (GENESIS, EPOCH, per_token, SHARE_BPS)
+            self.rewards = self.chain.deploy("rewards", *told, source, *numbers, sender=by)
+            return self.rewards.address
+
+        self.market: Market = deploy_market(self.chain, world=world, sink=sink)
         roots = self.chain.deploy(
             "roots", world.token.address, world.payments.address, self.issuance.address,
             world.registry.address, governor, NETWORK_ID, GENESIS, LENGTH, RULES, sender=by,
@@ -133,9 +136,8 @@ class Founded:
     def _wire(self, plan: Plan) -> None:
         world, issuance = self.world, self.issuance
         world.setup(world.token, "set_minter", issuance.address, True)
-        world.setup(
-            self.rewards, "set_source", self.market.pdp.address, self.market.storage.address
-        )
+        world.setup(self.rewards, "set_market", self.market.storage.address)
+        world.setup(world.staking, "set_evaluator", self.rewards.address, True)
         for market, drawer in (
             (STORAGE, self.rewards), (UNSEEN, self.roots.roots), (PUBLIC, self.public),
         ):  # fmt: skip
@@ -170,14 +172,12 @@ class Founded:
         place: Contract = {
             "issuance": self.issuance, "rewards": self.rewards, "roots": self.roots.roots,
             "auction": self.auction, "payments": self.world.payments,
-            "registry": self.world.registry,
+            "registry": self.world.registry, "staking": self.world.staking,
         }[contract]  # fmt: skip
         found = place.call(view, *arguments)
         told: Any = [plain(each) for each in (found if isinstance(found, tuple) else (found,))]
         asked: Any = tuple(claims.plain(plain(each)) for each in arguments)
         question = (contract, view, asked)
-        if (contract, view) == ("rewards", "account"):
-            told = self.models.economy.same_account(question, told, self.chain.now)
         assert self.models.answer(question, self.chain.now) == told, question
 
     # Storage

@@ -27,7 +27,7 @@ GENESIS = 1_800_000_000
 PERIOD, GRACE, WINDOW, UNBONDING, CAP = 1_000, 200, 300, 86_400, 10**27
 FIRST = 5
 EPOCH = 900
-ECONOMY = ("issuance", "rewards", "roots", "auction")
+ECONOMY = ("issuance", "rewards", "roots", "auction", "capacity")
 FOREIGN = checksum(b"\x11" * 20)
 LOTS = [100, 1_000, 600, 15_000]
 PLAN = Plan(kind=GEOMETRIC, limit=10**9, amount=1_000, step=EPOCH, factor=10**18, steps=1_000)
@@ -101,10 +101,12 @@ class Press:
         terms, rules = list(TERMS.values()), list(RULES.values())
         return {
             "issuance": [at["token"], at["governor"], GENESIS, EPOCH, terms, SHARES, []],
-            "rewards": [*parts, at["issuance"], at["governor"], GENESIS, EPOCH, 10**6, 9_000],
+            "rewards": [*parts, at["issuance"], at["governor"], at["pdp"], GENESIS, EPOCH, 10**6,
+                        9_000],
             "roots": [*parts[:2], at["issuance"], at["registry"], at["governor"], NETWORK_ID,
                       GENESIS, EPOCH, rules],
             "auction": [at["token"], *LOTS],
+            "capacity": [at["registry"], at["staking"], at["governor"]],
         }  # fmt: skip
 
     def block(
@@ -223,7 +225,7 @@ def earning() -> Press:
     press.call("governor", "setup_call", [at["issuance"], b"1234"], [
         Log("token", "MinterSet", [at["issuance"], True]),
         Log("issuance", "DistributorSet", [market, SENDER, press.time + 2]),
-        Log("rewards", "SourceSet", [at["pdp"], at["storage"], at["faults"]]),
+        Log("rewards", "MarketSet", [at["storage"], at["faults"]]),
     ])  # fmt: skip
     press.block([], later=2 * EPOCH)
     press.call("issuance", "advance", [9], [
@@ -237,6 +239,7 @@ def earning() -> Press:
     ])  # fmt: skip
     press.call("rewards", "close", [0], [Log("rewards", "EpochClosed", [0, 0, 0, 0])])
     _sell(press)
+    _ask(press)
     return press
 
 
@@ -255,6 +258,12 @@ def _sell(press: Press) -> None:
     ])  # fmt: skip
 
 
+def _ask(press: Press) -> None:
+    """Devices ask for stake from now on."""
+    press.call("governor", "setup_call", [press.contracts["capacity"], b"1234"],
+               [Log("capacity", "RuleSet", [4, 200, 3, True])])  # fmt: skip
+
+
 EARNED: list[tuple[Question, list[Value]]] = [
     (("issuance", "closed", ()), [2]),
     (("issuance", "scheduled_total", ()), [2_000]),
@@ -262,10 +271,17 @@ EARNED: list[tuple[Question, list[Value]]] = [
     (("issuance", "budget", (1,)), [1_000, 1]),
     (("issuance", "drawn", (1, "0x" + SHARES[0][0].hex())), [600]),
     (("rewards", "emitted", ()), [0]),
-    (("rewards", "account", (1,)), [{"epoch": 0, "weight": 0, "credit": 0, "reward": 0}]),
+    (("rewards", "account", (1,)),
+     [{"epoch": 0, "weight": 0, "last_epoch": 0, "last_weight": 0, "credit": 0}]),
+    (("rewards", "due", (1,)), [{"reward": 0, "waits": 0}]),
+    (("staking", "arrival", (FOREIGN,)), [{"number": 0, "shares": 0, "since": 0}]),
+    (("staking", "waiting_of", (FOREIGN, FOREIGN)), [0]),
     (("rewards", "waiting", (1, 0)), [0]),
     (("auction", "last_sale", (FOREIGN,)), [{"amount": 500, "price": 499}]),
     (("payments", "fees", (FOREIGN,)), [0]),
+    (("capacity", "rule", (4,)), [{"amount": 200, "per": 3, "weighed": True}]),
+    (("capacity", "declaration", (FOREIGN, 4)),
+     [{"units": 0, "held": 0, "multiplier": 0, "per": 0, "amount": 0}]),
     (("roots", "state", ()),
      [{"final": 1, "tip": 1, "next_epoch": 0, "tip_total": 0, "final_total": 0}]),
     (("roots", "parameters", ()), [dict(RULES)]),

@@ -228,7 +228,11 @@ def test_draws_and_waiting_work_are_asked_for_by_market_and_epoch() -> None:
     told: list[tuple[str, str, Values]] = [
         ("issuance", "Drawn", {"market": SHARES[0][0], "epoch": 3, "to": SENDER, "amount": 1}),
         ("rewards", "WorkWaits", {"account": 1, "epoch": 3, "weight": 5}),
+        ("registry", "NodeRegistered", {"node": SENDER}),
+        ("staking", "Staked", {"staker": FOREIGN, "node": SENDER}),
         ("auction", "Arrived", {"token": FOREIGN}),
+        ("capacity", "RuleSet", {"role": 4}),
+        ("capacity", "Declared", {"node": SENDER, "role": 4}),
         ("payments", "AuctionSet", {"auction": press.contracts["auction"]}),
         ("payments", "TokenSet", {"token": FOREIGN}),
     ]
@@ -238,7 +242,12 @@ def test_draws_and_waiting_work_are_asked_for_by_market_and_epoch() -> None:
     for question in (
         ("issuance", "drawn", (3, market)),
         ("rewards", "waiting", (1, 3)),
+        ("rewards", "due", (1,)),
+        ("staking", "arrival", (SENDER,)),
+        ("staking", "waiting_of", (FOREIGN, SENDER)),
         ("auction", "last_sale", (FOREIGN,)),
+        ("capacity", "rule", (4,)),
+        ("capacity", "declaration", (SENDER, 4)),
         ("payments", "auction", ()),
         ("payments", "fees", (FOREIGN,)),
     ):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from freehold.audit.accounts import Account, Accounts, check_solvent
 from freehold.audit.beacon import Beacon, Round
-from freehold.audit.pools import Node, Pool, Terms
+from freehold.audit.pools import Node, Pool, Position, Terms
 from freehold.audit.proofs import Piece, Proofs, Set, challenge, climb
 from freehold.audit.report import Difference, Differs, Place, Report, Spot
 from freehold.audit.sums import Sums
@@ -69,9 +69,7 @@ def test_nobody_leaves_a_pool_with_more_than_they_brought(stakes: list[tuple[str
     brought: Counter[str] = Counter()
     for staker, amount in stakes:
         shares = node.active.shares_for(amount)
-        node.positions[staker] = (node.shares(staker) + shares, node.active.generation)
-        node.active.amount += amount
-        node.active.shares += shares
+        node.join(staker, amount, shares)
         brought[staker] += amount
     for staker in brought:
         worth = node.active.worth(node.shares(staker))
@@ -103,7 +101,7 @@ def test_shares_round_against_whoever_asks(amount: int, shares: int, asked: int)
 
 def test_a_pool_slashed_to_nothing_is_worth_nothing_to_old_shares() -> None:
     node = Node(Pool(10, 10**7))
-    node.positions["a"] = (10**7, 0)
+    node.positions["a"] = Position(10**7)
     assert node.take(10) == 10
     assert node.shares("a") == 0
     assert node.free(Terms(1_000, 60)) == 0

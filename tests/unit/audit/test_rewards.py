@@ -17,7 +17,7 @@ from freehold.audit.events import Event
 from freehold.audit.payout import Payout
 from freehold.audit.reckoner import Reckoner
 from freehold.audit.report import Differs
-from freehold.audit.world import World
+from freehold.audit.world import Models, World
 from freehold.domain.errors import NotFoundError, UsageError
 from freehold.domain.ids import checksum
 from unit.audit.founded import EPOCH, PER_TOKEN, SHARES, Founded, differs, lied, occasions
@@ -53,11 +53,20 @@ def claim(founded: Founded, node: Node) -> None:
     rewards.send("claim", node.set_id, sender=alice.address)
 
 
+def owed_since(founded: Founded, node: Node) -> int:
+    rewards = founded.models.economy.rewards
+    assert rewards is not None
+    return rewards.owed_since(checksum(bytes.fromhex(node.address[2:])), founded.chain.now)
+
+
 def compare(founded: Founded, nodes: list[Node]) -> None:
     for view in TOTALS:
         founded.agree("rewards", view)
     for node in nodes:
         founded.agree("rewards", "account", node.set_id)
+        founded.agree("rewards", "due", node.set_id)
+        founded.agree("staking", "arrival", node.address)
+        assert owed_since(founded, node) == founded.rewards.call("owed_since", node.address)
         founded.agree("rewards", "backed_fees", node.owner.address)
         for epoch in range(int(founded.rewards.call("epoch"))):
             founded.agree("rewards", "waiting", node.set_id, epoch)
@@ -103,7 +112,7 @@ def test_an_event_that_lies_is_found(occasion: tuple[str, str, int]) -> None:
 
 
 @pytest.mark.parametrize("name", ["Backed", "WorkWaits", "EpochClosed", "Rewarded", "Claimed",
-                                  "Movement", "SourceSet"])  # fmt: skip
+                                  "Movement", "MarketSet"])  # fmt: skip
 def test_an_event_that_is_missing_is_found(name: str) -> None:
     events = history().events
     place = max(i for i, e in enumerate(events) if (e.contract, e.name) == ("rewards", name))
@@ -272,16 +281,24 @@ def test_fees_that_are_used_round_up() -> None:
     compare(founded, nodes)
 
 
-def test_a_claim_that_leaves_work_behind_is_found() -> None:
+def test_rewards_that_another_contract_tells_of_work_are_found() -> None:
+    founded, made = history(), dict(history().book.made)
+    made["rewards"] = {**made["rewards"], "source_": founded.network.contracts["storage"]}
+    with pytest.raises(Differs, match="source of work"):
+        Models(founded.network, made.__getitem__, Counter())
+
+
+@pytest.mark.parametrize("name", ["Claimed", "Backed"])
+def test_work_of_closed_epochs_that_is_left_behind_is_found(name: str) -> None:
     events = history().events
-    place = max(i for i, e in enumerate(events) if e.name == "Claimed")
+    place = max(i for i, e in enumerate(events) if e.name == name)
     models = history().fresh()
     history().replay(events[:place], models, None)
     rewards = models.economy.rewards
     assert rewards is not None
     account = rewards.accounts[events[place].number("account")]
-    account.epoch, account.weight = 0, 5
-    with pytest.raises(Differs, match="work of an epoch that is over"):
+    account.last_epoch, account.last_weight = 0, 5
+    with pytest.raises(Differs, match="closed epochs whose work is no reward"):
         history().replay([events[place]], models)
 
 

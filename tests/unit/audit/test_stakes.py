@@ -30,9 +30,9 @@ def at(name: str, time: int, **args: int | str) -> Event:
 HONEST = [
     event("DelegationSet", 0, least_own_bps=1_000, exit_term=TERM),
     event("RoleSet", 0, role="locker", account=MARKET, allowed=1),
-    at("Staked", 1, staker=OWNER, amount=OWN, shares=OWN * PAR),
+    at("Staked", 1, staker=OWNER, amount=OWN, shares=OWN * PAR, waits=0),
     at("CommissionSet", 2, bps=1_000, raised=0, raised_at=0),
-    at("Staked", 3, staker=OTHER, amount=OWN, shares=OWN * PAR),
+    at("Staked", 3, staker=OTHER, amount=OWN, shares=OWN * PAR, waits=0),
     at("Rewarded", 4, payer=PAYER, owner=OWNER, amount=100, commission=10, active=2 * OWN),
     at("CommissionSet", 5, bps=1_000, raised=2_000, raised_at=5 + TERM + UNBONDING),
     at("Locked", 6, locker=MARKET, amount=2 * OWN, total=2 * OWN),
@@ -118,7 +118,7 @@ def test_a_delegation_beyond_the_owners_share_is_found() -> None:
     more = {"amount": 9 * OWN, "shares": 9 * OWN * PAR}
     most = replace(HONEST[4], args={**HONEST[4].args, **more})
     run([*HONEST[:4], most])
-    one = at("Staked", 4, staker=OTHER, amount=1, shares=PAR)
+    one = at("Staked", 4, staker=OTHER, amount=1, shares=PAR, waits=0)
     with pytest.raises(Differs, match="own share"):
         run([*HONEST[:4], most, one])
 

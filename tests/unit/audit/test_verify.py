@@ -64,7 +64,7 @@ def staked(press: Press, amount: int) -> None:
             [SENDER, SENDER, 1, 1, "https://n", bytes(32), bytes(32), SENDER, 0]),
     ])  # fmt: skip
     press.call("staking", "stake", [SENDER, amount], [
-        Log("staking", "Staked", [SENDER, SENDER, amount, amount * 10**6]),
+        Log("staking", "Staked", [SENDER, SENDER, amount, amount * 10**6, False]),
         Log("staking", "Movement", [at["token"], SENDER, at["staking"], amount, 11]),
         Log("token", "Transfer", [SENDER, at["staking"], amount]),
     ])  # fmt: skip
@@ -112,7 +112,7 @@ def test_mint_beyond_the_cap() -> None:
 def test_shares_that_a_stake_does_not_buy() -> None:
     press = pressed()
     press.call("staking", "stake", [SENDER, UNIT],
-               [Log("staking", "Staked", [SENDER, SENDER, UNIT, UNIT])])  # fmt: skip
+               [Log("staking", "Staked", [SENDER, SENDER, UNIT, UNIT, False])])  # fmt: skip
     found = breach(press)
     assert (found.check, found.place.field) == ("stakes", "Staked.shares")
     assert found.expected == str(UNIT * 10**6)
@@ -249,14 +249,15 @@ def test_a_round_after_the_grace_is_found() -> None:
 
 def test_an_event_that_the_contract_does_not_declare() -> None:
     press = pressed()
-    press.call("token", "transfer", [SENDER, 1], [Log("staking", "Staked", [SENDER, SENDER, 1, 1])])
+    press.call("token", "transfer", [SENDER, 1],
+               [Log("staking", "Staked", [SENDER, SENDER, 1, 1, False])])  # fmt: skip
     block = press.blocks.pop()
     assert block[2] is not None
     strange = Press(**{name: getattr(press, name) for name in Press.__slots__})
     strange.contracts = {**press.contracts, "staking": press.contracts["token"]}
     strange.parent, strange.number = keccak(press.blocks[-1][0]), press.number - 1
     strange.call("token", "transfer", [SENDER, 1],
-                 [Log("staking", "Staked", [SENDER, SENDER, 1, 1])])  # fmt: skip
+                 [Log("staking", "Staked", [SENDER, SENDER, 1, 1, False])])  # fmt: skip
     strange.contracts = press.contracts
     assert breach(strange).check == "events"
 

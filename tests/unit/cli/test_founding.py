@@ -23,6 +23,7 @@ from freehold.domain.keys import new_phrase
 from freehold.domain.money import UNIT
 from freehold.economics.schedules.plan import PRESETS
 from freehold.economics.schedules.vesting import MONTH_SECONDS
+from freehold.economics.stake import Rule
 from freehold.ledger.book import DROPPED, Book, Draft, begun
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.plan import DAY, Vesting
@@ -57,6 +58,20 @@ def test_a_model_brings_its_genesis_and_its_cap(model: str, genesis: int, cap: i
     assert plan.minting_cap == cap
     assert plan.emission.plan() == PRESETS[model]
     assert (plan.emission.epoch, plan.emission.storage_bps) == (7 * DAY, 7_000)
+
+
+def test_devices_ask_for_the_stake_of_the_model_or_the_founders() -> None:
+    ionet = replace(PLAIN, model="ionet")
+    for wanted, rule in (
+        (ionet, Rule(200 * UNIT, weighed=True)),
+        (replace(ionet, device_stake=9), Rule(9, weighed=True)),
+        (replace(ionet, weighed=False), Rule(200 * UNIT)),
+        (replace(ionet, device_stake=0), Rule(0)),
+        (PLAIN, Rule(0)),
+        (replace(PLAIN, device_stake=9), Rule(9)),
+        (replace(PLAIN, device_stake=9, weighed=True), Rule(9, weighed=True)),
+    ):
+        assert wanted.plan(FOUNDER).emission.device == rule
 
 
 def test_an_own_schedule_falls_from_its_first_month() -> None:
@@ -99,6 +114,8 @@ def test_fees_and_split_are_the_founders() -> None:
         (replace(PLAIN, genesis=9, allocations=(gift(10),)), "has 0.000000000000000009"),
         (replace(PLAIN, genesis=10, allocations=(gift(10, cliff=1),)), "all of the genesis waits"),
         (replace(PLAIN, cap=1_700 * MILLION, allocators={FRIEND: 1}), "could be minted"),
+        (replace(PLAIN, weighed=True), "could be weighed"),
+        (replace(PLAIN, device_stake=2**90), "--stake-per-device is 1,237,940"),
     ],
 )
 def test_what_cannot_be_is_told_before_anything_is_spent(wanted: Wanted, words: str) -> None:

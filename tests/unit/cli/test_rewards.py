@@ -35,7 +35,7 @@ from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
 from freehold.economics.earnings import Bounds, Taking
 from freehold.economics.trees import GRAIN, Tree
-from freehold.ledger.contracts.rewards import Standing
+from freehold.ledger.contracts.rewards import Due, Standing
 from freehold.ledger.ledger import Ledger
 from freehold.node.dues import Dues, Errand, Work
 from unit.node.world import event, receipt
@@ -46,8 +46,8 @@ MARKET = b"models".ljust(32, b"\0")
 
 def dues(**changes: Any) -> Dues:
     made = Dues(
-        NODE, OWNER, OWNER, 7, 5, Standing(5, 3, 10, 0), (), fresh=0, agreed=True, budgets=5,
-        bounds=Bounds(10**6, 9_000),
+        NODE, OWNER, OWNER, 7, 5, Standing(5, 3, 0, 0, 10), Due(0, 0), joining=False, ended=(),
+        fresh=0, agreed=True, budgets=5, bounds=Bounds(10**6, 9_000),
     )  # fmt: skip
     return replace(made, **changes)
 
@@ -61,7 +61,7 @@ def test_a_node_that_lacks_nothing_is_told_so() -> None:
 
 
 def test_what_a_node_lacks_is_named_with_its_remedy() -> None:
-    empty = Standing(0, 0, 0, 0)
+    empty = Standing(0, 0, 0, 0, 0)
     assert rewards.missing(dues(standing=empty)) == ["no fees burned yet for its payout account"]
     (told,) = rewards.missing(dues(payee=OTHER, agreed=False))
     assert OTHER in told
@@ -78,7 +78,7 @@ def test_what_a_node_lacks_is_named_with_its_remedy() -> None:
 
 def test_the_json_tells_exact_amounts_and_what_is_an_estimate() -> None:
     ended = (work(3, closed=True, amount=5), work(4, closed=False, amount=6))
-    told = rewards.to_json(dues(ended=ended, standing=Standing(5, 3, 10, 100)))
+    told = rewards.to_json(dues(ended=ended, due=Due(100, 0)))
     assert (told["claimable"], told["expected"], told["work"]) == (105, 6, 3)
     assert cast("list[dict[str, object]]", told["waiting"])[1] == {
         "epoch": 4, "work": 10, "closed": False, "at_most": 6, "exact": True,
@@ -480,7 +480,7 @@ def test_what_is_due_to_a_node_is_a_line_of_80_columns(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     ended = (work(3, closed=False, amount=1_935_000),)
-    found = [dues(ended=ended, standing=Standing(5 * 10**9, 3 * 10**9, 10, 100))]
+    found = [dues(ended=ended, standing=Standing(5, 3 * 10**9, 0, 0, 10), due=Due(100, 0))]
     rewards.show(Screen(as_json=False), found, 59, Handles())
     lines = capsys.readouterr().out.splitlines()
     (row,) = (line for line in lines if "up to 1.93 pico" in line)

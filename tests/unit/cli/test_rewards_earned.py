@@ -413,7 +413,7 @@ def test_a_network_is_found_with_its_economy(town: Town) -> None:
     assert found.contracts == {
         name: place for name, place in network.contracts.items() if name in found.contracts
     }
-    assert {*CONTRACTS, "issuance", "rewards", "roots"} <= set(found.contracts)
+    assert {*CONTRACTS, "capacity", "issuance", "rewards", "roots"} <= set(found.contracts)
     for name in ("epoch", "share_bps", "work_per_token", "schedule"):
         assert found.parameters[name] == network.parameters[name]
 

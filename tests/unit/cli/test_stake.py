@@ -19,7 +19,7 @@ from freehold.domain.ids import ZERO_ADDRESS, Address, checksum
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
 from freehold.ledger import paging
-from freehold.ledger.contracts.staking import Commission, Notice
+from freehold.ledger.contracts.staking import Arrival, Commission, Notice
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Event, Value
 
@@ -92,6 +92,7 @@ class Staking:
     def __init__(self, *, notice: Notice = NONE) -> None:
         self.given = notice
         self.sent: list[tuple[str, int]] = []
+        self.waiting = 30 * UNIT
 
     def least_own_bps(self) -> int:
         return 1_000
@@ -113,6 +114,17 @@ class Staking:
 
     def shares_of(self, staker: str, node: str) -> int:
         return 1_000
+
+    def waiting_of(self, staker: str, node: str) -> int:
+        return self.waiting if node == GOOD else 0
+
+    def arrival(self, node: str) -> Arrival:
+        return Arrival(3, 5, NOW - DAY)
+
+    def admit(self, node: str) -> object:
+        self.sent.append(("admit", 0))
+        self.waiting = 0
+        return SimpleNamespace(hash="0x")
 
     def claimable(self, staker: str, node: str) -> int:
         return UNIT if node == POOR else 0
@@ -185,8 +197,8 @@ def test_what_of_mine_is_leaving_counts_down(
     monkeypatch.setenv("COLUMNS", "250")
     staking = Staking(notice=Notice(250, 0, NOW + 2 * DAY))
     found = operators.compare(ledger(staking), account=ME, window=30 * DAY)
-    assert [(h.node, h.stake, h.claimable) for h in found.holdings] == [
-        (POOR, 0, UNIT), (GOOD, 100 * UNIT, 0),
+    assert [(h.node, h.stake, h.waiting, h.claimable) for h in found.holdings] == [
+        (POOR, 0, 0, UNIT), (GOOD, 100 * UNIT, 30 * UNIT, 0),
     ]  # fmt: skip
     assert [(each.node, each.entry, each.amount) for each in found.leaving] == [
         (GOOD, 1, 7 * UNIT), (POOR, 0, 7 * UNIT), (GOOD, None, 25 * UNIT),
@@ -235,19 +247,57 @@ def test_stake_is_put_behind_a_node_of_this_machine_by_its_name(
         sent.append((node, amount))
         return SimpleNamespace(hash="0x")
 
-    staked = SimpleNamespace(stake=put, active=lambda node: UNIT)
+    staked = SimpleNamespace(
+        stake=put, active=lambda node: UNIT, waiting_of=lambda staker, node: UNIT // 2
+    )
     made.staking, made.network = staked, SimpleNamespace(contracts={"staking": ME})  # type: ignore[assignment]
     made.token = SimpleNamespace(approve=lambda to, amount: None)  # type: ignore[assignment]
     monkeypatch.setattr(stake, "open_account", lambda *_: nullcontext(made))
     stake.add("node-1", "2", home=tmp_path, as_json=True)
     assert sent == [(GOOD, 2 * UNIT)]
-    assert json.loads(capsys.readouterr().out)["node"] == GOOD
+    told = json.loads(capsys.readouterr().out)
+    assert (told["node"], told["waiting"]) == (GOOD, UNIT // 2)
     assert node_of(tmp_path, GOOD.lower()) == GOOD
     with pytest.raises(NotFoundError) as caught:
         node_of(tmp_path, "node-2")
     assert "node-1" in caught.value.remedy
     with pytest.raises(UsageError, match="is not an address"):
         node_of(tmp_path, "0x12")
+
+
+@pytest.mark.parametrize(
+    ("begun", "admitted"), [(NOW - DAY - 1, False), (NOW - DAY, True), (NOW, True)]
+)
+def test_new_stake_earns_once_its_epoch_is_over(begun: int, admitted: bool) -> None:
+    made, staking = ledger(), Staking()
+    made.staking = staking  # type: ignore[assignment]
+    made.rewards = SimpleNamespace(  # type: ignore[assignment]
+        genesis=lambda: begun - 70, epoch=lambda: 7, epoch_seconds=lambda: 10
+    )
+    made.network = SimpleNamespace(contracts={"rewards": ME})  # type: ignore[assignment]
+    assert stake.admit_due(made, GOOD) == admitted
+    assert staking.sent == [("admit", 0)] * admitted
+    assert not stake.admit_due(made, POOR)  # where none of the account's stake waits
+
+
+def test_claiming_lets_new_stake_earn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stake, "open_account", lambda *_: nullcontext(ledger()))
+    monkeypatch.setattr(stake, "admit_due", lambda *_: True)
+    stake.claim(GOOD, home=tmp_path, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"transaction": None, "node": GOOD, "amount": 0, "admitted": True}
+    monkeypatch.setattr(stake, "admit_due", lambda *_: False)
+    with pytest.raises(ConflictError, match="has earned nothing"):
+        stake.claim(GOOD, home=tmp_path, as_json=True)
+
+
+def test_when_new_stake_earns_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    stake.tell_waiting(Screen(as_json=False), 0)
+    assert capsys.readouterr().out == ""
+    stake.tell_waiting(Screen(as_json=False), 2 * UNIT)
+    assert "2 of it earns from the next epoch on" in capsys.readouterr().out
 
 
 def test_notice_is_given_once_and_not_begun_anew() -> None:

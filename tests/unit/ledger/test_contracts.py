@@ -17,6 +17,7 @@ from freehold.ledger.abi import Parameter
 from freehold.ledger.contracts import (
     auction,
     beacon,
+    capacity,
     faults,
     issuance,
     payments,
@@ -30,6 +31,7 @@ from freehold.ledger.contracts import (
 from freehold.ledger.contracts.auction import Auction
 from freehold.ledger.contracts.base import Contract, convert
 from freehold.ledger.contracts.beacon import Beacon
+from freehold.ledger.contracts.capacity import Capacity
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor, Power, Proposal
 from freehold.ledger.contracts.issuance import Issuance
@@ -44,8 +46,8 @@ from freehold.ledger.contracts.token import Permit, Token
 from freehold.ledger.values import Receipt, Value
 
 CLASSES: list[type[Contract]] = [
-    Auction, Beacon, Faults, Governor, Issuance, Payments, Pdp, Registry, Rewards, Roots, Staking,
-    Storage, Token,
+    Auction, Beacon, Capacity, Faults, Governor, Issuance, Payments, Pdp, Registry, Rewards, Roots,
+    Staking, Storage, Token,
 ]  # fmt: skip
 RECEIPT = Receipt("0x", 1, "0x", 1, 1, (), 1, 1)
 SAMPLES: dict[str, object] = {
@@ -146,6 +148,8 @@ STRUCTS = [
     (auction.Lot, "auction", "lot", 1),
     (auction.Sale, "auction", "last_sale", 1),
     (beacon.Round, "beacon", "round", 1),
+    (capacity.Rule, "capacity", "rule", 1),
+    (capacity.Declaration, "capacity", "declaration", 2),
     (faults.Parameters, "faults", "parameters", 0),
     (faults.NodeState, "faults", "node_state", 1),
     (faults.SpotChallenge, "faults", "spot", 1),

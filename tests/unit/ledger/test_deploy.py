@@ -15,7 +15,9 @@ from freehold.domain.money import UNIT
 from freehold.domain.network import CONTRACTS, Network
 from freehold.economics.schedules.plan import FILECOIN
 from freehold.economics.schedules.vesting import MONTH_SECONDS
+from freehold.economics.stake import Rule
 from freehold.ledger.contracts.issuance import ALLOCATOR
+from freehold.ledger.contracts.registry import COMPUTE
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.economy import STORAGE, UNSEEN, economy
@@ -31,7 +33,11 @@ PLAN = DeployPlan(
     "resumed",
     JOURNEY,
     {address(0xA): 3 * UNIT, address(0xB): UNIT},
-    economy=replace(economy("filecoin", JOURNEY.period), budget=90 * UNIT),
+    economy=replace(
+        economy("filecoin", JOURNEY.period),
+        budget=90 * UNIT,
+        device=Rule(7 * UNIT, 2, weighed=True),
+    ),
     vesting=(TEAM,),
     allocators={address(0xE): 60 * UNIT, address(0xF): 30 * UNIT},
 )
@@ -68,7 +74,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     network = put(PLAN, devnet, tmp_path)
     assert put(PLAN, devnet, tmp_path) == network
     with Ledger.open(network, state=tmp_path, key=None) as ledger:
-        assert ledger.rpc.nonce(devnet.funder.address) - before == 13 + 11 + 8 + 4 + 4 + 1
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 14 + 11 + 8 + 4 + 4 + 2 + 1
         check_wiring(ledger)
     with pytest.raises(ConflictError, match="another plan"):
         put(replace(PLAN, name="other"), devnet, tmp_path)
@@ -87,16 +93,41 @@ def interrupted_after(survived: int, whole: Callable[..., RawReceipt]) -> object
     return send
 
 
+@pytest.mark.parametrize("stolen", [1, 4])
+def test_rewards_and_verifier_know_each_other_whoever_sends_in_between(
+    stolen: int, devnet: Devnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has the other's address for ever, and one of them was told it in advance."""
+    whole, begun = Sender.send, list[bool]()
+
+    def send(self: Sender, *args: object, tag: str = "", **named: object) -> RawReceipt:
+        if tag.startswith("create:pdp") and len(begun) < stolen:
+            begun.append(True)
+            whole(self, devnet.funder.address, b"", value=1)
+        return whole(self, *args, tag=tag, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Sender, "send", send)
+    if stolen == 4:
+        with pytest.raises(ConflictError, match="4 times"):
+            put(PLAN, devnet, tmp_path)
+    network = put(PLAN, devnet, tmp_path)  # the rival has gone
+    with Ledger.open(network, state=tmp_path, key=None) as ledger:
+        check_wiring(ledger)
+
+
 def check_wiring(ledger: Ledger) -> None:
     """Every contract is there and knows the others."""
     places = ledger.network.contracts
-    assert {*CONTRACTS, "auction", "issuance", "rewards", "roots"} == set(places)
+    assert {*CONTRACTS, "auction", "capacity", "issuance", "rewards", "roots"} == set(places)
     assert ledger.token.balance_of(address(0xA)) == 3 * UNIT
     assert ledger.token.minted() == 4 * UNIT
     assert ledger.token.cap() == ledger.network.parameters["cap"] == PLAN.minting_cap
     assert ledger.governor.setup_done()
     roles = {(power.contract, power.role): power.holder for power in ledger.governor.powers()}
     assert roles[places["staking"], "slasher"] == places["faults"]
+    powers = ledger.governor.powers()
+    lockers = {power.holder for power in powers if power.role == "locker"}
+    assert lockers == {places["faults"], places["capacity"]}
     assert roles[places["payments"], "market"] == places["storage"]
     assert roles[places["token"], "minter"] == places["issuance"]
     found = [power for power in ledger.governor.powers() if power.role == "distributor"]
@@ -105,6 +136,7 @@ def check_wiring(ledger: Ledger) -> None:
     check_allocations(ledger)
     check_auction(ledger)
     check_entry(ledger)
+    check_capacity(ledger)
     numbers = ledger.network.parameters
     assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
     assert ledger.beacon.genesis() == numbers["genesis"]
@@ -139,6 +171,14 @@ def check_entry(ledger: Ledger) -> None:
     assert (registry.lowest(), registry.highest(), *rise) == PLAN.emission.entry()
     assert registry.price() == UNIT // 10
     assert ledger.call("registry", "token", ()) == places["token"]
+
+
+def check_capacity(ledger: Ledger) -> None:
+    """Devices ask for the stake that the plan says, other roles for none."""
+    found = ledger.capacity.rule(COMPUTE)
+    assert (found.amount, found.per, found.weighed) == (7 * UNIT, 2, True)
+    assert ledger.capacity.required(COMPUTE, 3, multiplier=25_000) == 105 * UNIT // 4
+    assert ledger.capacity.rule(1).amount == 0
 
 
 def check_allocations(ledger: Ledger) -> None:

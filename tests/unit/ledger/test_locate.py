@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from freehold.domain.errors import IntegrityError
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.ledger import locate
+from freehold.ledger.values import Value
 from freehold.ledger.wire import RpcRefusal
 from unit.ledger.fake_chain import address
 
@@ -48,8 +50,15 @@ def answers(**changes: Address | Exception) -> Answers:
 class Reader:
     """Answers from a table; a contract of another kind reverts."""
 
-    def __init__(self, told: Answers) -> None:
-        self.told = told
+    def __init__(self, told: Answers, powers: Sequence[Value] = ()) -> None:
+        self.told, self.powers = told, powers
+
+    def read(self, contract: str, at: Address, function: str, *_: object) -> Value:
+        if (contract, at, function) == ("governor", CONTRACTS["governor"], "powers"):
+            return list(self.powers)
+        if (contract, at, function) == ("capacity", CAPACITY, "rule"):
+            return {"amount": 0, "per": 0, "weighed": False}
+        raise RpcRefusal("execution reverted", remedy="-")
 
     def address(self, contract: str, at: Address, function: str, *_: object) -> Address:
         answer = self.told.get(
@@ -60,7 +69,7 @@ class Reader:
         return answer
 
 
-AUCTION = address(5)
+AUCTION, CAPACITY = address(5), address(6)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,29 @@ def test_an_auction_that_does_not_burn_the_token_is_left_out(
         ("auction", AUCTION, "network_token"): burned,
     }
     assert locate._auction(cast("locate._Reader", Reader(told)), CONTRACTS) == expected
+
+
+@pytest.mark.parametrize(
+    ("role", "contract", "staking", "expected"),
+    [
+        ("locker", "staking", CONTRACTS["staking"], {"capacity": CAPACITY}),
+        ("slasher", "staking", CONTRACTS["staking"], NONE),
+        ("locker", "pdp", CONTRACTS["staking"], NONE),
+        ("locker", "staking", OTHER, NONE),
+    ],
+)
+def test_the_capacity_is_a_locker_that_knows_the_network(
+    role: str, contract: str, staking: Address, expected: dict[str, Address]
+) -> None:
+    told = known("capacity", CAPACITY, "registry", "governor")
+    told |= known("capacity", OTHER, "registry", "staking", "governor")  # as the faults do
+    told["capacity", CAPACITY, "staking"] = staking
+    powers: list[Value] = [
+        {"contract": CONTRACTS[contract], "role": role, "holder": holder, "delay": 1}
+        for holder in (OTHER, CAPACITY)
+    ]
+    reader = cast("locate._Reader", Reader(told, powers))
+    assert locate._capacity(reader, CONTRACTS) == expected
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from freehold.domain.money import UNIT
 from freehold.economics.pricing import FACTOR_BPS_MAX, HALF_LIFE_MAX, PRICE_MAX, Price, Terms
 from freehold.economics.schedules.plan import BITTENSOR, FILECOIN, IONET, PRESETS, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
+from freehold.economics.stake import AMOUNT_MAX, PER_MAX, Rule
 from freehold.ledger.economy import MODELS, OWN, Economy, economy
 from freehold.ledger.plan import (
     CLIFF_MAX,
@@ -95,6 +96,28 @@ def test_every_model_fits_every_preset(model: str, parameters: Parameters) -> No
     assert sum(bps for _, bps in plan.emission.shares()) == 10_000
 
 
+def test_ionet_alone_asks_for_stake_by_the_device() -> None:
+    for period in (60, DAY):
+        found = {model: economy(model, period).device for model in PRESETS}
+        assert found.pop("ionet") == Rule(200 * UNIT, weighed=True)
+        assert {rule.amount for rule in found.values()} == {0}
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        (Rule(-1), "--stake-per-device is -0.0+1 tokens, but must be 0 tokens to 1,237,940"),
+        (Rule(AMOUNT_MAX + 1), "--stake-per-device is 1,237,940"),
+        (Rule(1, per=0), "devices that a stake is of is 0"),
+        (Rule(1, per=PER_MAX + 1), "devices that a stake is of"),
+    ],
+)
+def test_a_stake_by_the_device_out_of_bounds_is_named(device: Rule, words: str) -> None:
+    replace(economy("filecoin", DAY), device=Rule(AMOUNT_MAX, PER_MAX)).check()
+    with pytest.raises(UsageError, match=words):
+        replace(economy("filecoin", DAY), device=device).check()
+
+
 def test_the_models_are_those_of_the_schedules() -> None:
     assert MODELS == ("filecoin", "ionet", "bittensor", "own")
     for model, plan in PRESETS.items():
@@ -159,7 +182,8 @@ def test_an_economy_out_of_bounds_is_named(field: str, value: Any, words: str) -
 
 def test_every_figure_has_words_of_its_own() -> None:
     """None is told by the name that it has in the code."""
-    for name in set(Economy.__slots__) - {"model", "schedule", "lot_opening", "lot_least"}:
+    others = {"model", "schedule", "lot_opening", "lot_least", "device"}
+    for name in set(Economy.__slots__) - others:
         change: Mapping[str, Any] = {name: -1}
         with pytest.raises(UsageError) as caught:
             replace(economy("filecoin", DAY), **change).check()

@@ -12,11 +12,13 @@ from freehold.domain.errors import RefusedError, UnavailableError
 from freehold.domain.ids import Address
 from freehold.domain.money import UNIT
 from freehold.economics.earnings import Bounds
+from freehold.ledger.contracts.rewards import Due
+from freehold.ledger.contracts.staking import Arrival
 from freehold.ledger.values import Receipt
 from freehold.node import dues
 from freehold.node.dues import GAS
 from freehold.node.node import Node
-from freehold.node.rewarder import LOOK_AGAIN, SAVED, Rewarder
+from freehold.node.rewarder import LOOK_AGAIN, SAVED_CLOSED, SAVED_OPEN, Rewarder
 from unit.node.world import NODE, NOW, PAYOUT, HandClock, World, make, network
 
 EPOCH = 600
@@ -59,9 +61,9 @@ def test_an_ended_epoch_is_closed_and_claimed(world: World) -> None:
 def test_work_that_waited_is_collected_too(world: World) -> None:
     worked(world, WORK, WORK, WORK)
     rewarder(world).step()
-    assert sent(world) == ["close"] * 3 + ["collect"] * 2 + ["claim"]
+    assert sent(world) == ["close"] * 3 + ["collect", "claim"]
     assert world.chain.issuance.sent == [3]
-    assert world.chain.rewards.standing.reward == 0
+    assert (world.chain.rewards.reward, world.chain.rewards.waits) == (0, {})
 
 
 def test_nothing_is_sent_twice_or_asked_without_need(
@@ -101,15 +103,17 @@ def test_what_another_closed_is_not_closed_again(world: World) -> None:
 
 def test_what_was_done_meanwhile_is_not_sent(world: World) -> None:
     """The look before each transaction, not only the one that planned it."""
-    worked(world, WORK, WORK)
+    worked(world, WORK, WORK, WORK)
     found = dues.look(world.chain, NODE.address)
     assert found is not None
     planned = dues.settling(found).errands
     rewarder(world).step()
     world.chain.rewards.sent.clear()
     world.chain.issuance.sent.clear()
-    assert [each.what for each in planned] == ["advance", "close", "close", "collect", "claim"]
-    assert [dues.perform(world.chain, 1, each) for each in planned] == [None] * 5
+    assert [each.what for each in planned] == [
+        "advance", "close", "close", "close", "collect", "claim",
+    ]  # fmt: skip
+    assert [dues.perform(world.chain, 1, each) for each in planned] == [None] * 6
     assert (world.chain.rewards.sent, world.chain.issuance.sent) == ([], [])
 
 
@@ -127,8 +131,7 @@ def test_being_too_late_is_no_error(world: World, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_reward_is_fetched_once_it_is_worth_several_times_its_gas(world: World) -> None:
-    """The gas that a proof saves where the epoch is closed counts for it."""
-    gas = cost(world, "advance", "close", "claim") - SAVED * world.chain.wei_per_gas
+    gas = cost(world, "advance", "close", "claim")
     least = -(-4 * gas * WORK * 10 // (9 * UNIT)) + 1
     for work, expected in ((least - 2, []), (least, ["close", "claim"])):
         world.chain.rewards.sent.clear()
@@ -138,6 +141,46 @@ def test_a_reward_is_fetched_once_it_is_worth_several_times_its_gas(world: World
         world.chain.issuance.advanced = world.chain.rewards.epoch() - 1
         rewarder(world).step()
         assert sent(world) == expected
+
+
+def test_the_gas_that_a_proof_saves_counts_for_it(world: World) -> None:
+    """Work of two epochs fills an account: the next proof would have to move one of them."""
+    gas = cost(world, "advance", "advance", "close", "close", "claim")
+    least = -(-4 * (gas - SAVED_OPEN * world.chain.wei_per_gas) * WORK * 10 // (9 * UNIT)) + 2
+    worked(world, least // 2, least // 2 - 4)
+    rewarder(world).step()
+    assert sent(world) == []
+    standing = world.chain.rewards.standing
+    world.chain.rewards.standing = replace(standing, weight=least // 2 + 2)
+    rewarder(world).step()
+    assert sent(world) == ["close", "close", "claim"]
+
+
+def test_less_is_saved_where_the_epochs_are_closed(world: World) -> None:
+    gas = cost(world, "claim") - SAVED_CLOSED * world.chain.wei_per_gas
+    least = -(-4 * gas * WORK * 10 // (9 * UNIT)) + 2
+    worked(world, least // 2, least // 2 - 4)
+    world.chain.issuance.advanced = 2
+    for epoch in (0, 1):
+        world.chain.rewards.close(epoch)
+    world.chain.rewards.sent.clear()
+    rewarder(world).step()
+    assert sent(world) == []
+    standing = world.chain.rewards.standing
+    world.chain.rewards.standing = replace(standing, weight=least // 2 + 2)
+    rewarder(world).step()
+    assert sent(world) == ["claim"]
+
+
+def test_stake_that_joined_is_waited_for_less(world: World) -> None:
+    """It earns once what the node did before was given out, which then has to pay but once."""
+    work = cost(world, "advance", "close", "claim") * 3 // 2 * WORK // UNIT
+    worked(world, work)
+    rewarder(world).step()
+    assert sent(world) == []
+    world.chain.arrival = Arrival(0, 1, NOW)
+    rewarder(world).step()
+    assert sent(world) == ["close", "claim"]
 
 
 def test_small_rewards_add_up_where_others_close(world: World) -> None:
@@ -195,14 +238,14 @@ def test_a_small_budget_is_seen_before_the_epoch_is_closed(world: World) -> None
 
 def test_a_long_past_is_fetched_in_parts(world: World) -> None:
     world.chain.issuance.window = 1_000
-    worked(world, *[WORK] * 20)
+    worked(world, *[WORK] * 21)
     made = rewarder(world)
     parts = []
     for _ in range(3):
         world.chain.rewards.sent.clear()
         made.step()
         parts.append([epoch for what, epoch in world.chain.rewards.sent if what == "close"])
-    assert parts == [[*range(11, 20)], [*range(3, 11)], [*range(3)]]
+    assert parts == [[*range(11, 21)], [*range(3, 11)], [*range(3)]]
     assert world.chain.rewards.waits == {}
     whole = dues.look(world.chain, NODE.address)
     assert whole is not None
@@ -337,8 +380,7 @@ def test_what_did_nothing_is_not_sent_again_at_once(
     """An RPC behind the chain, or one that lies, tells for ever of a reward that is not there."""
     worked(world, WORK)
     made, rewards = rewarder(world), world.chain.rewards
-    true = rewards.account
-    monkeypatch.setattr(rewards, "account", lambda n: replace(true(n), reward=10**24))
+    monkeypatch.setattr(rewards, "due", lambda n: Due(10**24, 0))
     for _ in range(LOOK_AGAIN - TURN):
         made.step()
         world.clock.time += 1
@@ -357,7 +399,7 @@ def test_what_is_owed_is_told_before_it_is_fetched(world: World) -> None:
     assert found is not None
     assert (found.epoch, found.working) == (2, 5)
     assert [(w.epoch, w.weight, w.closed, w.waits) for w in found.ended] == [
-        (0, WORK, True, True), (1, 2 * WORK, False, True),
+        (0, WORK, True, True), (1, 2 * WORK, False, False),
     ]  # fmt: skip
     assert found.claimable == 9 * UNIT // 10
     assert found.expected == 18 * UNIT // 10

@@ -26,7 +26,8 @@ from freehold.ledger.contracts.payments import Rail, Status
 from freehold.ledger.contracts.pdp import Spot
 from freehold.ledger.contracts.registry import STORAGE, Session
 from freehold.ledger.contracts.registry import Node as Entry
-from freehold.ledger.contracts.rewards import Standing
+from freehold.ledger.contracts.rewards import Due, Standing
+from freehold.ledger.contracts.staking import Arrival
 from freehold.ledger.contracts.storage import ACTIVE, Column, Deal, Mandate
 from freehold.ledger.look import Look
 from freehold.ledger.values import Event, Header, Receipt, Value
@@ -332,7 +333,8 @@ class FakeRewards:
     time: Callable[[], int]
     payments: FakePayments
     epoch_length: int = 600
-    standing: Standing = field(default_factory=lambda: Standing(0, 0, 0, 0))
+    standing: Standing = field(default_factory=lambda: Standing(0, 0, 0, 0, 0))
+    reward: int = 0
     waits: dict[int, int] = field(default_factory=dict)
     closings: dict[int, int] = field(default_factory=dict)
     others: dict[int, int] = field(default_factory=dict)
@@ -346,13 +348,11 @@ class FakeRewards:
         """What the contract does with a proof of ``work`` that fees back."""
         a, epoch = self.standing, self.epoch()
         if a.epoch != epoch and a.weight:
-            if a.epoch in self.closings:
-                self._reward(a.epoch, a.weight)
-            else:
-                self.waits[a.epoch] = a.weight
-                self._log("WorkWaits", a.epoch)
+            if a.last_weight:
+                self._leave(a.last_epoch, a.last_weight)
+            a = replace(a, last_epoch=a.epoch, last_weight=a.weight)
         weight = (a.weight if a.epoch == epoch else 0) + work
-        self.standing = replace(self.standing, epoch=epoch, weight=weight)
+        self.standing = replace(a, epoch=epoch, weight=weight)
 
     def back(self, account: int) -> Receipt:
         self._sent("back", account)
@@ -379,17 +379,22 @@ class FakeRewards:
     def claim(self, account: int) -> Receipt:
         self._sent("claim", account)
         a = self.standing
+        if a.last_weight and a.last_epoch in self.closings:
+            self._reward(a.last_epoch, a.last_weight)
+            self.standing = replace(self.standing, last_weight=0)
         if a.weight and a.epoch in self.closings:
             self._reward(a.epoch, a.weight)
             self.standing = replace(self.standing, weight=0)
-        paid = self.standing.reward
-        self.standing = replace(self.standing, reward=0)
+        paid, self.reward = self.reward, 0
         if not paid:
             return receipt()
         return receipt(event("Claimed", contract="rewards", account=account, amount=paid))
 
     def account(self, account: int) -> Standing:
         return self.standing
+
+    def due(self, account: int) -> Due:
+        return Due(self.reward, len(self.waits))
 
     def epoch(self) -> int:
         return (self.time() - NOW) // self.epoch_length
@@ -401,7 +406,8 @@ class FakeRewards:
         return self.epoch_length
 
     def total(self, epoch: int) -> int:
-        own = self.standing.weight if self.standing.epoch == epoch else 0
+        a = self.standing
+        own = a.weight * (a.epoch == epoch) + a.last_weight * (a.last_epoch == epoch)
         return own + self.waits.get(epoch, 0) + self.others.get(epoch, 0)
 
     def waiting(self, account: int, epoch: int) -> int:
@@ -430,8 +436,15 @@ class FakeRewards:
 
     def _reward(self, epoch: int, weight: int) -> None:
         amount = weight * self.closings[epoch] >> 96
-        self.standing = replace(self.standing, reward=self.standing.reward + amount)
+        self.reward += amount
         self._log("Rewarded", epoch)
+
+    def _leave(self, epoch: int, weight: int) -> None:
+        if epoch in self.closings:
+            self._reward(epoch, weight)
+        else:
+            self.waits[epoch] = weight
+            self._log("WorkWaits", epoch)
 
     def _log(self, name: str, epoch: int) -> None:
         self.index.log.append(event(name, contract="rewards", account=1, epoch=epoch))
@@ -487,7 +500,8 @@ class FakeChain:
             checksum(b"\x66" * 20), PAYOUT, 1, 1, NOW, False, "", bytes(32), bytes(32)
         )
         self.registry.roles = {NODE.address: 1, WATCHER.address: 2}
-        self.staking = SimpleNamespace(free=lambda node: 10**30)
+        self.arrival = Arrival(0, 0, 0)
+        self.staking = SimpleNamespace(free=lambda node: 10**30, arrival=lambda node: self.arrival)
         self.token = FakeToken(net.contracts["token"])
         self.payments = FakePayments(self.token.address)
         self.payments.available = {CLIENT.address: 10**30}

@@ -11,13 +11,22 @@ from freehold.ledger.values import Receipt
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A node's account: backed work (MiB-seconds) of its last ``epoch``, work that fees back and
-    that is not done yet, and base units to claim."""
+    """A node's account: backed work (MiB-seconds) of its last ``epoch`` and of the one with work
+    before it, 0 each once it is a reward, and work that fees back and that is not done yet."""
 
     epoch: int
     weight: int
+    last_epoch: int
+    last_weight: int
     credit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """Base units to claim, and how many epochs' work waits to be collected."""
+
     reward: int
+    waits: int
 
 
 class Rewards(Contract):
@@ -49,6 +58,15 @@ class Rewards(Contract):
     def account(self, account: int) -> Standing:
         """Where a node stands."""
         return self._view(Standing, "account", account)
+
+    def due(self, account: int) -> Due:
+        """What a node may claim so far, besides what its account brings."""
+        return self._view(Due, "due", account)
+
+    def owed_since(self, node: Address) -> int:
+        """The beginning of the first epoch whose work was not given to the node's stake yet; the
+        present moment where there is none, 0 where nothing tells."""
+        return self._view(int, "owed_since", node)
 
     def epoch(self) -> int:
         """The present epoch."""

@@ -37,6 +37,15 @@ class Commission:
     raised_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Shares of a node's stake that do not earn yet; the last of them came at ``since``."""
+
+    number: int
+    shares: int
+    since: int
+
+
 class Staking(Contract):
     """Stake; amounts in base units of the network's token."""
 
@@ -65,6 +74,10 @@ class Staking(Contract):
     def set_commission(self, node: Address, bps: int) -> Receipt:
         """Set the commission of a node of one's own; a raise waits where others have stake."""
         return self._send("set_commission", node, bps)
+
+    def admit(self, node: Address) -> Receipt:
+        """Have what a node's work brought given out, and let stake earn that waited for it."""
+        return self._send("admit", node)
 
     def unbond(self, node: Address, amount: int) -> Receipt:
         """Start taking stake back; the entry's id is in the event Unbonded."""
@@ -130,6 +143,14 @@ class Staking(Contract):
     def stake_of(self, staker: Address, node: Address) -> int:
         """One staker's part of a node's active stake."""
         return self._view(int, "stake_of", staker, node)
+
+    def waiting_of(self, staker: Address, node: Address) -> int:
+        """What of a staker's active stake does not earn yet."""
+        return self._view(int, "waiting_of", staker, node)
+
+    def arrival(self, node: Address) -> Arrival:
+        """A node's stake that does not earn yet."""
+        return self._view(Arrival, "arrival", node)
 
     def entry(self, staker: Address, node: Address, entry: int) -> Entry:
         """An unbonding entry."""
