@@ -260,6 +260,30 @@ class Story:
         advance("advance", 64, by=keeper.address)
         self.note("close an epoch of the rewards", rewards.send("close", last, by=keeper.address))
         self.note("claim", rewards.send("claim", node.set_id, by=keeper.address))
+        self.share(deal, node)
+
+    def share(self, deal: Deal, node: Node) -> None:
+        """Somebody delegates, his stake is admitted, and earns."""
+        net, other, by = self.network, account("delegator"), keeper.address
+        rewards, staking, place = net.on.rewards, net.on.staking, node.key.address
+        net.give(other.address, STAKE)
+        net.allow(other, staking, STAKE)
+
+        def delegate(amount: int) -> Receipt:
+            return staking.send("delegate", place, amount, by=other.address)
+
+        self.note("delegate, first", delegate(STAKE // 4))
+        for what in ("that admits a delegator", "for a node with delegators"):
+            last = net.period // EPOCH
+            while net.period < (last + 1) * EPOCH:
+                self.round("")
+                net.settle(deal.rails[:1])
+                rewards.send("back", node.set_id, by=place)
+            net.on.issuance.send("advance", 64, by=by)
+            rewards.send("close", last, by=by)
+            self.note(f"claim {what}", rewards.send("claim", node.set_id, by=by))
+        self.note("delegate, again", delegate(STAKE // 4))
+        self.note("claim what stake earned", staking.send("claim_rewards", place, by=other.address))
 
     def end(self, deal: Deal) -> None:
         """A deal is closed, its columns are finished, and stake goes home."""

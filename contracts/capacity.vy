@@ -21,6 +21,10 @@
      - A node that was slashed, that retired or left the role: `able` is 0 while its locks exceed its
        stake or it is not active in the role, so it takes nothing new. What is held goes on, and
        lowering always unlocks, whatever is left of the stake.
+     - An owner whose stake is too little for a rule that became dearer: who lowers a declaration
+       keeps its terms where the new ones ask more, so lowering never locks.
+     - An owner who declares to hold delegators' stake back: what he declares is locked like what a
+       deal locks, of all stake that counts; a delegator's notice ends that after the exit term.
      - A multiplier that is told too high: it locks more and nothing else. Too low: markets see it in
        the declaration and judge the hardware themselves.
      - Releasing what another market holds: each releases its own.
@@ -128,6 +132,7 @@ def declare(node: address, role: uint256, units: uint256, multiplier: uint256):
            not weighed takes.
     """
     assert msg.sender == staticcall IRegistry(registry).owner_of(node), "capacity: not the owner"
+    self._check_role(role)
     before: Declaration = self._load(node, role)
     assert units <= MAX_UNITS, "capacity: too many units"
     assert units >= before.held, "capacity: a market holds them"
@@ -186,8 +191,7 @@ def set_rule(role: uint256, amount: uint256, per: uint256, weighed: bool):
             rule, and then nothing new can be declared; the governor.
     """
     self._only_governor()
-    assert role != 0 and role & ALL_ROLES == role, "capacity: unknown role"
-    assert role & (role - 1) == 0, "capacity: several roles"
+    self._check_role(role)
     assert amount <= MAX_AMOUNT, "capacity: amount too high"
     assert 0 < per and per <= MAX_PER, "capacity: per out of bounds"
     self._rules[role] = Rule(amount=amount, per=per, weighed=weighed)
@@ -279,6 +283,13 @@ def _only_governor():
 
 
 @internal
+@pure
+def _check_role(role: uint256):
+    assert role != 0 and role & ALL_ROLES == role, "capacity: unknown role"
+    assert role & (role - 1) == 0, "capacity: several roles"
+
+
+@internal
 @view
 def _able(node: address, role: uint256) -> uint256:
     now: Declaration = self._load(node, role)
@@ -306,11 +317,22 @@ def _anew(
         per=rule.per,
         amount=rule.amount,
     )
-    if before.held > 0 and self._is_cheaper(made, before):
+    if self._keeps(made, before):
         made.multiplier = before.multiplier
         made.per = before.per
         made.amount = before.amount
     return made
+
+
+@internal
+@pure
+def _keeps(made: Declaration, before: Declaration) -> bool:
+    # Whether the terms stay: a market's units cannot become cheaper, nor fewer units dearer.
+    if before.held > 0 and self._is_cheaper(made, before):
+        return True
+    if made.units == 0 or made.units >= before.units:
+        return False
+    return made.amount == 0 or self._is_cheaper(before, made)
 
 
 @internal

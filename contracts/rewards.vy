@@ -56,6 +56,7 @@ implements: ISink
 
 interface IMarket:
     def faults() -> address: view
+    def pdp() -> address: view
 
 
 interface IListener:
@@ -78,6 +79,14 @@ struct Account:
 struct Due:
     reward: uint256  # base units to claim
     waits: uint256  # epochs whose work waits
+
+
+# One word. What waits is a list in order; collecting out of order leaves gaps in it.
+struct Owed:
+    reward: uint256  # 128 bits
+    waits: uint256  # 64
+    first: uint256  # 28: where the list begins
+    last: uint256  # 28
 
 
 # One word, as an account's; `last_weight` is 0 once that epoch is closed.
@@ -165,6 +174,8 @@ PART_GAS: constant(uint256) = 250_000
 PART_RESERVE: constant(uint256) = 260_000
 # Epochs that `evaluate` lets the issuance close each time that it is behind.
 ADVANCED: constant(uint256) = 1
+# Places of the list of what waits that it looks at.
+COLLECTED: constant(uint256) = 2
 
 token: public(immutable(address))
 payments: public(immutable(address))
@@ -187,6 +198,7 @@ _dues: HashMap[uint256, uint256]
 _total: uint256
 # Of epochs that were not closed when the second one after them began.
 _totals: HashMap[uint256, uint256]
+# Weight 64 | the next epoch of the list, plus one
 _waiting: HashMap[uint256, HashMap[uint256, uint256]]
 backers: public(HashMap[address, HashMap[uint256, bool]])
 backed_fees: public(HashMap[address, uint256])
@@ -339,13 +351,8 @@ def collect(account: uint256, epoch: uint256) -> uint256:
     @notice Reward work that waited for its epoch to be closed; by anyone. Returns the reward.
     """
     assert self._rates[epoch] != 0, "rewards: not closed"
-    weight: uint256 = self._waiting[account][epoch]
-    assert weight > 0, "rewards: nothing waits"
-    self._waiting[account][epoch] = 0
-    amount: uint256 = self._reward(account, epoch, weight)
-    due: Due = self._due(account)
-    self._put_due(account, Due(reward=due.reward + amount, waits=due.waits - 1))
-    return amount
+    assert self._waits(account, epoch) > 0, "rewards: nothing waits"
+    return self._collect(account, epoch)
 
 
 @external
@@ -355,10 +362,11 @@ def claim(account: uint256) -> uint256:
             have staked for the node, the stake gets them, and splits them.
     @return What was paid, base units.
     """
-    due: Due = self._due(account)
+    due: Owed = self._owed(account)
     amount: uint256 = due.reward + self._settle(account)
     if due.reward > 0:
-        self._put_due(account, Due(reward=0, waits=due.waits))
+        due.reward = 0
+        self._put_owed(account, due)
     if amount == 0:
         return 0
     self.claimed += amount
@@ -385,18 +393,20 @@ def claim(account: uint256) -> uint256:
 def evaluate(node: address):
     """
     @notice Hand out what a node's ended epochs brought, before the stake behind it changes; by
-            anyone, never refused but for want of gas.
+            anyone, never refused but for want of gas. Of work that waits the oldest epochs only:
+            called again it goes on.
     """
     account: uint256 = self._account_of(node)
     if account == 0:
         return
+    self._collect_oldest(account)
     a: Account = self._account(account)
     if a.last_weight > 0:
         self._try_close(a.last_epoch)
     over: bool = a.weight > 0 and a.epoch < self._epoch()
     if over:
         self._try_close(a.epoch)
-    if over or a.last_weight > 0 or self._due(account).reward > 0:
+    if over or a.last_weight > 0 or self._owed(account).reward > 0:
         self._try(self, abi_encode(account, method_id=method_id("claim(uint256)")))
 
 
@@ -405,13 +415,14 @@ def evaluate(node: address):
 def owed_since(node: address) -> uint256:
     """
     @notice From when on a node's work may still bring rewards that nobody has been given: the
-            beginning of the first such epoch, the present moment where there is no work. 0 where
-            nothing tells, because rewards were collected and not claimed, or work waits.
+            beginning of the first such epoch, at the latest of the present one; the present moment
+            where the node has no set. 0 where nothing tells, because rewards were collected and not
+            claimed, or work waits.
     """
     account: uint256 = self._account_of(node)
     if account == 0:
         return block.timestamp
-    due: Due = self._due(account)
+    due: Owed = self._owed(account)
     if due.reward > 0 or due.waits > 0:
         return 0
     a: Account = self._account(account)
@@ -435,6 +446,7 @@ def set_market(market_: address):
     assert msg.sender == governor, "rewards: not the governor"
     assert self.market == empty(address), "rewards: the market is named"
     assert source.is_contract, "rewards: source has no code"
+    assert staticcall IMarket(market_).pdp() == source, "rewards: not the source's market"
     listener: address = staticcall IMarket(market_).faults()
     self.market = market_
     self.listener = listener
@@ -466,7 +478,8 @@ def due(account: uint256) -> Due:
     """
     @notice A node's reward so far, and how many epochs' work waits.
     """
-    return self._due(account)
+    owed: Owed = self._owed(account)
+    return Due(reward=owed.reward, waits=owed.waits)
 
 
 @external
@@ -512,7 +525,7 @@ def waiting(account: uint256, epoch: uint256) -> uint256:
     """
     @notice A node's backed work of an epoch that was not closed when it began the second one after.
     """
-    return self._waiting[account][epoch]
+    return self._waits(account, epoch)
 
 
 @internal
@@ -553,8 +566,14 @@ def _leave(account: uint256, epoch: uint256, weight: uint256):
         self._owe(account, self._reward(account, epoch, weight))
         return
     self._waiting[account][epoch] = weight
-    due: Due = self._due(account)
-    self._put_due(account, Due(reward=due.reward, waits=due.waits + 1))
+    due: Owed = self._owed(account)
+    if due.waits == 0:
+        due.first = epoch
+    else:
+        self._waiting[account][due.last] |= (epoch + 1) << 64
+    due.waits += 1
+    due.last = epoch
+    self._put_owed(account, due)
     log WorkWaits(account=account, epoch=epoch, weight=weight)
 
 
@@ -585,8 +604,46 @@ def _reward(account: uint256, epoch: uint256, weight: uint256) -> uint256:
 
 @internal
 def _owe(account: uint256, amount: uint256):
-    due: Due = self._due(account)
-    self._put_due(account, Due(reward=due.reward + amount, waits=due.waits))
+    due: Owed = self._owed(account)
+    due.reward += amount
+    self._put_owed(account, due)
+
+
+@internal
+@view
+def _waits(account: uint256, epoch: uint256) -> uint256:
+    return self._waiting[account][epoch] & MASK_64
+
+
+@internal
+def _collect(account: uint256, epoch: uint256) -> uint256:
+    word: uint256 = self._waiting[account][epoch]
+    weight: uint256 = word & MASK_64
+    self._waiting[account][epoch] = word - weight
+    amount: uint256 = self._reward(account, epoch, weight)
+    due: Owed = self._owed(account)
+    due.reward += amount
+    due.waits -= 1
+    self._put_owed(account, due)
+    return amount
+
+
+@internal
+def _collect_oldest(account: uint256):
+    for i: uint256 in range(COLLECTED):
+        first: uint256 = self._owed(account).first
+        if self._owed(account).waits == 0:
+            return
+        if self._waits(account, first) > 0:
+            self._try_close(first)
+            if self._rates[first] == 0:
+                return
+            self._collect(account, first)
+        # What still waits comes later, so the list goes on.
+        due: Owed = self._owed(account)
+        if due.waits > 0:
+            due.first = (self._waiting[account][first] >> 64) - 1
+            self._put_owed(account, due)
 
 
 @internal
@@ -652,14 +709,21 @@ def _unpacked_total(word: uint256) -> Total:
 
 @internal
 @view
-def _due(account: uint256) -> Due:
+def _owed(account: uint256) -> Owed:
     word: uint256 = self._dues[account]
-    return Due(reward=word & MASK_128, waits=word >> 128 & MASK_64)
+    return Owed(
+        reward=word & MASK_128,
+        waits=word >> 128 & MASK_64,
+        first=word >> 192 & MASK_28,
+        last=word >> 220 & MASK_28,
+    )
 
 
 @internal
-def _put_due(account: uint256, due: Due):
-    self._dues[account] = KEPT | due.waits << 128 | due.reward
+def _put_owed(account: uint256, due: Owed):
+    self._dues[account] = (
+        KEPT | due.last << 220 | due.first << 192 | due.waits << 128 | due.reward
+    )
 
 
 @internal

@@ -135,11 +135,40 @@ def test_a_rule_touches_no_declaration_until_it_is_made_anew(staked: Staked) -> 
     assert staked.locked() == 67
     staked.rule(0)
     assert staked.locked() == 67
-    for units in (3, 5):
+    for units in (4, 5):
         with refused("capacity: no rule"):
             staked.declare(units)
+    staked.declare(3)
+    assert staked.locked() == 50
     staked.declare(0)
     assert staked.locked() == 0
+
+
+@pytest.mark.parametrize("held", [0, 3])
+def test_lowering_never_locks_more(staked: Staked, held: int) -> None:
+    """Whatever a rule has become: an owner short of stake can always offer less."""
+    staked.declare(10)
+    if held:
+        staked.hold(held)
+    staked.rule(10**26)
+    with refused("staking: too little free stake"):
+        staked.declare(10)
+    for units in (9, 5, max(held, 1)):
+        staked.declare(units)
+        assert staked.locked() == 100 * units
+    staked.rule(10)
+    staked.declare(max(held, 1))
+    assert staked.locked() == (300 if held else 10)
+
+
+@pytest.mark.parametrize(
+    ("role", "reason"),
+    [(0, "unknown role"), (64, "unknown role"), (2**200, "unknown role"),
+     (COMPUTE | 1, "several roles")],
+)  # fmt: skip
+def test_only_roles_are_declared(staked: Staked, role: int, reason: str) -> None:
+    with refused(f"capacity: {reason}"):
+        staked.declare(0, role=role)
 
 
 def test_a_market_holds_and_releases(staked: Staked) -> None:

@@ -69,7 +69,8 @@ class CapacityLaws(RuleBasedStateMachine):
         before, terms = self.of(hot, role), self.asked.get(role, NONE)
         free = self.on.staking.call("free", hot.address)
         made = Declared(units, multiplier, terms, before.held)
-        if sum(before.held) and made.each < before.each:
+        dearer = not terms.amount or made.each > before.each
+        if (sum(before.held) and made.each < before.each) or (0 < units < before.units and dearer):
             made = replace(before, units=units)
         sender = mallory if stranger else OWNERS[hot.address]
         arguments = (hot.address, role, units, multiplier)
@@ -86,6 +87,7 @@ class CapacityLaws(RuleBasedStateMachine):
             return
         assert not stranger
         assert made.stake - before.stake <= free or made.stake <= before.stake
+        assert units >= before.units or made.stake <= before.stake, "lowering never locks"
         self.told[hot.address, role] = made
 
     @rule(hot=NODES, role=ROLES, units=UNITS, which=st.integers(0, 1))

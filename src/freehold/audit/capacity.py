@@ -123,26 +123,23 @@ class Capacity:
         self._touched.add(node)
 
     def _terms(self, event: Event, before: Declaration) -> Declaration:
-        """Those of the rule, or the ones before where a market holds units that asked for more."""
+        """Those of the rule, or the ones before: where a market holds units that asked for more,
+        and where fewer units would ask for more than they did."""
         rule = self.rules.get(event.number("role"), NONE)
         least, told = WHOLE_BPS, event.number("multiplier")
         most = MULTIPLIER_MAX if rule.weighed else least
         made = Declaration(
             event.number("units"), before.held, min(max(told, least), most), rule.per, rule.amount
         )
-        if not before.held:
-            return made
-        kept = replace(before, units=made.units)
-        # What the owner asked for is not told where the terms before were kept: with any that ask
-        # as much or more they would not have been.
+        # What the owner asked for is not told where the terms before were kept: some multiplier
+        # must have led to that.
         same = (told, event.number("amount")) == (before.multiplier, before.amount)
         if same and event.number("per") == before.per:
-            lowest = replace(made, multiplier=least)
-            return kept if lowest.cheaper(before) else made
-        event.spot(CHECK).same(
-            "terms that ask no less while units are held", expected=False,
-            found=made.cheaper(before),
-        )  # fmt: skip
+            lowest, highest = (replace(made, multiplier=each) for each in (least, most))
+            if _keeps(lowest, highest, before):
+                return replace(before, units=made.units)
+        kept = _keeps(made, made, before)
+        event.spot(CHECK).same("terms that had to stay", expected=False, found=kept)
         return made
 
     def _hold(self, event: Event) -> None:
@@ -171,3 +168,11 @@ class Capacity:
     def _use(self, event: Event) -> tuple[str, int, int, str]:
         names = event.text("node"), event.number("role")
         return *names, event.number("units"), event.text("market")
+
+
+def _keeps(lowest: Declaration, highest: Declaration, before: Declaration) -> bool:
+    """Whether terms stay for new ones that ask between ``lowest`` and ``highest``."""
+    if before.held and lowest.cheaper(before):
+        return True
+    fewer = 0 < highest.units < before.units
+    return fewer and (not highest.amount or before.cheaper(highest))

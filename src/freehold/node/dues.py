@@ -20,7 +20,7 @@ from freehold.node.ports import Chain
 ADVANCE, CLOSE, BACK, COLLECT, CLAIM = "advance", "close", "back", "collect", "claim"
 BATCH = 32
 """Epochs that one transaction closes, well inside its gas."""
-GAS = {ADVANCE: 135_000, CLOSE: 180_000, BACK: 80_000, COLLECT: 45_000, CLAIM: 120_000}
+GAS = {ADVANCE: 165_000, CLOSE: 180_000, BACK: 90_000, COLLECT: 45_000, CLAIM: 180_000}
 """Gas of each at the most, of an epoch where it is for epochs (docs/reference/gas.md; a collection
 took 32,371)."""
 EVERYTHING = 10**6

@@ -81,30 +81,35 @@ class Rewarder:
             return
         self._metrics.reward_waiting.set(found.claimable + found.expected)
         self._tell(found)
-        if self._act(found, self._purse()):
+        useful = self._act(found, self._purse())
+        if any(useful):
             self._next = now
+        elif useful:
+            # The chain told of what was not there: for the rest of the epoch it is not believed.
+            self._next = self._turn(now)
 
     def _purse(self) -> _Purse:
         wei, settings = max(self._chain.gas_price(), 1), self._settings
         spare = self._chain.balance(self._node) - settings.gas_reserve
         return _Purse(Fraction(wei * settings.coin, money.UNIT), spare // GAS_SHARE // wei)
 
-    def _act(self, found: Dues, purse: _Purse) -> bool:
-        """Do what pays; whether anything was done. What could soon be drawn no more only has to
-        be worth its gas once."""
+    def _act(self, found: Dues, purse: _Purse) -> list[bool]:
+        """Do what pays; of each transaction whether it did something. What could soon be drawn no
+        more only has to be worth its gas once."""
         price, worth = math.ceil(purse.price), self._settings.reward_worth
         whole, ready = books.settling(found, price=price), books.claiming(found, price=price)
         backing = books.backing(found, self._node)
         urgent = any(not e.closed and e.lost_at - found.epoch <= 2 for e in found.ended)
         saved = self._saved(found)
-        times, done = 1 if urgent or found.joining else worth, False
+        times = 1 if urgent or found.joining else worth
+        trips = []
         if purse.pays(whole, times=times, saved=saved):
-            done = self._run(found, whole)
+            trips.append(whole)
         elif purse.pays(ready, times=times):
-            done = self._run(found, ready)
+            trips.append(ready)
         if purse.pays(backing, times=worth):
-            done = self._run(found, backing) or done
-        return done
+            trips.append(backing)
+        return [useful for trip in trips for useful in self._run(found, trip)]
 
     def _saved(self, found: Dues) -> int:
         if not found.crowded:
@@ -113,10 +118,11 @@ class Rewarder:
         closed = any(each.epoch == leaving and each.closed for each in found.ended)
         return SAVED_CLOSED if closed else SAVED_OPEN
 
-    def _run(self, found: Dues, trip: Trip) -> bool:
-        """Send them in order; whether any did something, for what did nothing (the chain's word was
-        old, or a lie) must not be sent again at once. A refusal ends them: the next look knows."""
-        done = False
+    def _run(self, found: Dues, trip: Trip) -> list[bool]:
+        """Send them in order; of each whether it did something, for what did nothing (the chain's
+        word was old, or a lie) must not be sent again at once. A refusal ends them: the next look
+        knows."""
+        useful: list[bool] = []
         for errand in trip.errands[:MOST]:
             try:
                 receipt = books.perform(self._chain, found.account, errand)
@@ -125,11 +131,11 @@ class Rewarder:
             except RefusedError as error:
                 # Another node was faster, or the state moved on the way: both are in order.
                 _log.debug("rewards", extra=fields(what=errand.what, refused=error.message))
-                return done
+                return useful
             if receipt is not None:
-                done = done or any(receipt.named(name) for name in _DONE[errand.what])
+                useful.append(any(receipt.named(name) for name in _DONE[errand.what]))
                 self._note(errand, receipt)
-        return done
+        return useful
 
     def _note(self, errand: Errand, receipt: Receipt) -> None:
         amount = sum(
@@ -161,13 +167,21 @@ class Rewarder:
 
     def _again(self, now: int) -> int:
         """When to look next: after a while, or at this node's turn where an epoch ends before."""
+        again = now + LOOK_AGAIN
+        return again if again < self._end(now) else self._turn(now)
+
+    def _end(self, now: int) -> int:
+        """When the epoch of a moment ends."""
         self._times = self._times or self._ask_times()
-        genesis, length, grace = self._times
-        epoch = (now - genesis) // length + 1
-        begins = genesis + epoch * length
-        if now + LOOK_AGAIN < begins:
-            return now + LOOK_AGAIN
-        return begins + min(_draw(self._node, epoch) % (grace // 8 + 1), length - 1)
+        genesis, length, _ = self._times
+        return genesis + ((now - genesis) // length + 1) * length
+
+    def _turn(self, now: int) -> int:
+        """This node's turn in the epoch after that of a moment."""
+        ends = self._end(now)
+        genesis, length, grace = self._times or self._ask_times()
+        epoch = (ends - genesis) // length
+        return ends + min(_draw(self._node, epoch) % (grace // 8 + 1), length - 1)
 
     def _ask_times(self) -> tuple[int, int, int]:
         rewards = self._chain.rewards

@@ -36,6 +36,12 @@ def faults() -> address:
 
 @external
 @view
+def pdp() -> address:
+    return self
+
+
+@external
+@view
 def listener(account: uint256) -> address:
     return self._listeners[account]
 

@@ -381,10 +381,13 @@ def test_what_did_nothing_is_not_sent_again_at_once(
     worked(world, WORK)
     made, rewards = rewarder(world), world.chain.rewards
     monkeypatch.setattr(rewards, "due", lambda n: Due(10**24, 0))
-    for _ in range(LOOK_AGAIN - TURN):
+    for _ in range(EPOCH - TURN - 1):
         made.step()
         world.clock.time += 1
-    assert sent(world) == ["close", "claim", "claim"]
+    assert sent(world) == ["close", "claim", "claim"]  # the last one in vain, till the epoch ends
+    world.clock.time += 2 * TURN
+    made.step()
+    assert len(sent(world)) == 4
 
 
 # --- arithmetic ----------------------------------------------------------------------------------

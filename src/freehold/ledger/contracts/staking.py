@@ -46,6 +46,10 @@ class Arrival:
     since: int
 
 
+EVALUATED = 1_600_000
+"""Gas for whatever makes stake come or go: more may be handed out by then than the estimate saw."""
+
+
 class Staking(Contract):
     """Stake; amounts in base units of the network's token."""
 
@@ -53,11 +57,11 @@ class Staking(Contract):
 
     def stake(self, node: Address, amount: int) -> Receipt:
         """Put tokens (approved before) behind a node of one's own."""
-        return self._send("stake", node, amount)
+        return self._send("stake", node, amount, least_gas=EVALUATED)
 
     def delegate(self, node: Address, amount: int, *, most_bps: int) -> Receipt:
         """Put tokens (approved before) behind another's node, for at most that commission."""
-        return self._send("delegate", node, amount, most_bps)
+        return self._send("delegate", node, amount, most_bps, least_gas=EVALUATED)
 
     def give_notice(self, node: Address, amount: int) -> Receipt:
         """Announce that delegated stake leaves, locked or not; 0 takes a notice back."""
@@ -77,15 +81,15 @@ class Staking(Contract):
 
     def admit(self, node: Address) -> Receipt:
         """Have what a node's work brought given out, and let stake earn that waited for it."""
-        return self._send("admit", node)
+        return self._send("admit", node, least_gas=EVALUATED)
 
     def unbond(self, node: Address, amount: int) -> Receipt:
         """Start taking stake back; the entry's id is in the event Unbonded."""
-        return self._send("unbond", node, amount)
+        return self._send("unbond", node, amount, least_gas=EVALUATED)
 
     def withdraw(self, node: Address, entry: int) -> Receipt:
         """Take out an entry that is ready."""
-        return self._send("withdraw", node, entry)
+        return self._send("withdraw", node, entry, least_gas=EVALUATED)
 
     def active(self, node: Address) -> int:
         """Stake that counts."""
