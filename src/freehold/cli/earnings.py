@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -62,17 +62,20 @@ class Income:
 
     Of storage and rewards the account is a node, of retrieval a payout account, which several
     nodes may share. ``month`` is the forecast: no rewards of a node that leaves or has left.
+    ``shared``: went, or will go, to all the stake behind the node, of which the owner has a part
+    that ``stake claim`` pays; it is in no sum.
     """
 
     account: Address
     kind: str
     earned: int
     month: int
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Earnings:
-    """All of it at a block time; deals in other tokens are in no sum."""
+    """All of it at a block time; deals in other tokens and shared rewards are in no sum."""
 
     now: int
     incomes: tuple[Income, ...]
@@ -81,12 +84,12 @@ class Earnings:
     @property
     def earned(self) -> int:
         """Everything so far."""
-        return sum(each.earned for each in self.incomes)
+        return sum(each.earned for each in self.incomes if not each.shared)
 
     @property
     def month(self) -> int:
         """The forecast of thirty days."""
-        return sum(each.month for each in self.incomes)
+        return sum(each.month for each in self.incomes if not each.shared)
 
     def to_json(self) -> dict[str, object]:
         """A JSON object; ``days`` is how far the forecast goes."""
@@ -108,7 +111,7 @@ def take(ledger: Ledger, nodes: Iterable[Address]) -> Earnings:
         own = sum(each.paid for each in paid if each.token == ledger.token.address)
         incomes.append(Income(node, "storage", own, month))
         if "rewards" in ledger.network.contracts:
-            incomes.append(_rewarded(ledger, node, now))
+            incomes += _parted(ledger, _rewarded(ledger, node, now))
         payees[ledger.registry.payout_of(node)] = None
     for payee in payees:
         incomes.append(_income(payee, "retrieval", _retrieval(ledger, payee), now))
@@ -118,7 +121,7 @@ def take(ledger: Ledger, nodes: Iterable[Address]) -> Earnings:
 def show(screen: Screen, found: Earnings, symbol: str, *, token: Address, called: Handles) -> None:
     """The sums, then the deals, with their tokens where not all pay in the network's."""
     rows: list[tuple[str, str, str, str]] = [
-        (i.kind, called(i.account), brief(i.earned), brief(i.month)) for i in found.incomes
+        (_kind(i), called(i.account), brief(i.earned), brief(i.month)) for i in found.incomes
     ]
     rows.append(("together", "", brief(found.earned), brief(found.month)))
     columns = ("of", "account", "so far", "next 30 days")
@@ -129,6 +132,12 @@ def show(screen: Screen, found: Earnings, symbol: str, *, token: Address, called
         "[dim]Storage goes on at the rates of its live deals if every round is proven; rewards "
         "and retrieval as in the last 30 days, but no rewards of nodes that leave.[/]"
     )
+    for each in (i for i in found.incomes if i.shared):
+        name = called.names.get(each.account, each.account)
+        screen.tell(
+            f"Others have staked behind {name}: such rewards go to the stake, which splits them. "
+            f"They are in no sum; your part comes with `freehold stake claim {name}`."
+        )
     called.tell(screen)
 
 
@@ -151,9 +160,29 @@ def _income(account: Address, kind: str, takings: list[Taking], now: int) -> Inc
     return Income(account, kind, sum(each.amount for each in takings), month)
 
 
+def _kind(income: Income) -> str:
+    return f"{income.kind}, shared with delegated stake" if income.shared else income.kind
+
+
 def _rewarded(ledger: Ledger, node: Address, now: int) -> Income:
     found = _income(node, "rewards", _rewards(ledger, node), now)
     return replace(found, month=0) if _leaves(ledger, node) else found
+
+
+def _parted(ledger: Ledger, whole: Income) -> Iterator[Income]:
+    """A node's rewards; apart from them those that went to stake which others share, if any did.
+
+    What is not claimed yet, and what is to come, is the one or the other as things stand.
+    """
+    goes = ledger.staking.active(whole.account) > ledger.staking.own(whole.account)
+    account, staking = ledger.faults.set_of(whole.account), ledger.staking.address
+    claims = _all(ledger, "rewards", "Claimed", {"account": account}) if account else []
+    shared = sum(e.number("amount") for e in claims if e.address("payee") == staking)
+    if goes:
+        shared += whole.earned - sum(e.number("amount") for e in claims)
+    yield replace(whole, earned=whole.earned - shared, month=0 if goes else whole.month)
+    if shared or goes:
+        yield replace(whole, earned=shared, month=whole.month if goes else 0, shared=True)
 
 
 def _leaves(ledger: Ledger, node: Address) -> bool:

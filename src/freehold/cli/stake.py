@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli import pledges, settling
 from freehold.cli.amounts import brief, moment, span
 from freehold.cli.handles import NODE_HELP, Handles, node_of
 from freehold.cli.home import open_home
-from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.domain import money
@@ -21,6 +22,7 @@ from freehold.domain.ids import Address
 if TYPE_CHECKING:
     from freehold.cli.operators import Comparison, Leaving
     from freehold.economics.delegation import Operator
+    from freehold.ledger.contracts.staking import Commission
     from freehold.ledger.ledger import Ledger
 
 app = typer.Typer(name="stake", help="Stake behind nodes.", no_args_is_help=True)
@@ -43,14 +45,15 @@ def add(
     """Put stake behind a node of yours."""
     screen = Screen(as_json)
     with cancellable(), open_account(home, password_file) as ledger:
-        target = node_of(home, node)
-        ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
-        receipt = ledger.staking.stake(target, money.parse(amount))
+        target, units = node_of(home, node), money.parse(amount)
+        pledges.check_own(ledger, target, node, units)
+        ledger.token.approve(ledger.network.contracts["staking"], units)
+        receipt = ledger.staking.stake(target, units)
         active = ledger.staking.active(target)
-        waiting = waiting_of(ledger, target)
-    screen.emit({"transaction": receipt.hash, "node": target, "active": active, "waiting": waiting})
+        wait = settling.wait_of(ledger, target)
+    screen.emit({"transaction": receipt.hash, "node": target, "active": active, **wait.to_json()})
     screen.say(f"[green]✓[/] {money.show(active)} stands behind {node}")
-    tell_waiting(screen, waiting)
+    settling.tell_new(screen, wait, node)
 
 
 @app.command()
@@ -60,6 +63,7 @@ def remove(
         str | None, typer.Argument(help="Amount to unbond; none: withdraw what is ready.")
     ] = None,
     *,
+    yes: YesOption = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
@@ -69,17 +73,14 @@ def remove(
     target = node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
         if amount is not None:
+            units = pledges.check_leaving(ledger, target, node, money.parse(amount))
+            settling.before_leaving(screen, ledger, target, yes=yes)
             try:
-                _unbond(screen, ledger, target, money.parse(amount))
+                _unbond(screen, ledger, target, units, node)
             except RefusedError as error:
                 if "locked" not in error.message:
                     raise
-                raise RefusedError(
-                    error.message,
-                    remedy="What the node holds or declared locks it: remove less; declare no "
-                    "devices (`freehold node capacity set NODE 0`), or `freehold node leave` first "
-                    "and wait until `freehold node status` shows no columns.",
-                ) from error
+                raise pledges.locked(ledger, target, node, error) from error
             return
         taken = withdraw_ready(ledger, target)
     screen.emit({"node": target, "withdrawn": taken})
@@ -93,28 +94,33 @@ def delegate(
     *,
     most: Annotated[
         str | None,
-        typer.Option("--most", help="Highest commission to accept, percent; default: what it is."),
+        typer.Option(
+            "--most",
+            help="Highest commission to accept, in force or announced, percent; none: as it is.",
+        ),
     ] = None,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Put stake behind somebody else's node: it earns with it, and is slashed with it."""
-    screen, target = Screen(as_json), node_of(home, node)
+    screen, target, units = Screen(as_json), node_of(home, node), money.parse(amount)
+    accepted = None if most is None else bps_of(most)
     with cancellable(), open_account(home, password_file) as ledger:
         terms = ledger.staking.commission(target)
-        limit = max(terms.bps, terms.raised) if most is None else bps_of(most)
-        ledger.token.approve(ledger.network.contracts["staking"], money.parse(amount))
-        receipt = ledger.staking.delegate(target, money.parse(amount), most_bps=limit)
+        limit = max(terms.bps, terms.raised) if accepted is None else accepted
+        pledges.check_delegation(ledger, target, node, units, terms=terms, most=limit)
+        ledger.token.approve(ledger.network.contracts["staking"], units)
+        receipt = ledger.staking.delegate(target, units, most_bps=limit)
         held = ledger.staking.stake_of(account_of(ledger), target)
-        waiting = waiting_of(ledger, target)
+        wait = settling.wait_of(ledger, target)
     screen.emit(
-        {"transaction": receipt.hash, "node": target, "stake": held, "waiting": waiting,
-         "commission": terms.bps}
+        {"transaction": receipt.hash, "node": target, "stake": held, **wait.to_json(),
+         "commission": terms.bps, "raised": terms.raised, "raised_at": terms.raised_at}
     )  # fmt: skip
     screen.say(f"[green]✓[/] {money.show(held)} of yours stand behind {node}")
-    tell_waiting(screen, waiting)
-    screen.tell(f"Its owner keeps {percent(terms.bps * 100)} of what it is rewarded with.")
+    settling.tell_new(screen, wait, node)
+    screen.tell(f"Of what it is rewarded with its owner keeps {_kept(terms)}.")
 
 
 @app.command()
@@ -122,6 +128,7 @@ def undelegate(
     node: NodeArgument,
     amount: Annotated[str | None, typer.Argument(help="Amount; none: all of it.")] = None,
     *,
+    yes: YesOption = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
@@ -129,10 +136,16 @@ def undelegate(
     """Take delegated stake back: unbond what nothing holds, or give notice where it is locked."""
     screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
-        account = account_of(ledger)
-        units = money.parse(amount) if amount else ledger.staking.stake_of(account, target)
-        if ledger.staking.can_unbond(account, target, units):
-            _unbond(screen, ledger, target, units)
+        wanted = None if amount is None else money.parse(amount)
+        units = pledges.check_leaving(ledger, target, node, wanted)
+        if pledges.owner_of(ledger, target, node) == account_of(ledger):
+            raise ConflictError(
+                f"{node} is your own node", remedy=f"Use `freehold stake remove {node} AMOUNT`."
+            )
+        if ledger.staking.can_unbond(account_of(ledger), target, units):
+            settling.before_leaving(screen, ledger, target, yes=yes)
+            units = pledges.check_leaving(ledger, target, node, wanted)
+            _unbond(screen, ledger, target, units, node)
             return
         ready_at = give_notice(ledger, target, units)
     screen.emit({"node": target, "notice": units, "ready_at": ready_at})
@@ -154,23 +167,23 @@ def claim(
     """Take what your stake behind a node has earned; let it earn where it waited to."""
     screen, target = Screen(as_json), node_of(home, node)
     with cancellable(), open_account(home, password_file) as ledger:
-        admitted = admit_due(ledger, target)
-        if admitted:
-            screen.say(f"[green]✓[/] your new stake behind {node} earns from now on")
-        if admitted and not ledger.staking.claimable(account_of(ledger), target):
-            screen.emit({"transaction": None, "node": target, "amount": 0, "admitted": True})
-            return
-        if not ledger.staking.claimable(account_of(ledger), target):
-            raise ConflictError(
-                f"your stake behind {target} has earned nothing that is not claimed",
-                remedy="`freehold stake compare` tells what it has earned.",
-            )
-        receipt = ledger.staking.claim_rewards(target)
-    amount = receipt.one("RewardsClaimed").number("amount")
+        overdue = settling.wait_of(ledger, target).over
+        admitted = overdue and settling.admit(ledger, target)
+        wait = settling.wait_of(ledger, target)
+        due = ledger.staking.claimable(account_of(ledger), target)
+        if not (due or admitted or wait.amount):
+            raise pledges.nothing_earned(ledger, target, node)
+        receipt = ledger.staking.claim_rewards(target) if due else None
+    amount = receipt.one("RewardsClaimed").number("amount") if receipt else 0
     screen.emit(
-        {"transaction": receipt.hash, "node": target, "amount": amount, "admitted": admitted}
-    )
-    screen.say(f"[green]✓[/] claimed {money.show(amount)}")
+        {"transaction": receipt.hash if receipt else None, "node": target, "amount": amount,
+         "admitted": admitted, **wait.to_json()}
+    )  # fmt: skip
+    if receipt:
+        screen.say(f"[green]✓[/] claimed {brief(amount)}")
+    if admitted:
+        screen.say(f"[green]✓[/] your new stake behind {node} earns from now on")
+    settling.tell_wait(screen, wait, node)
 
 
 @app.command()
@@ -276,35 +289,6 @@ def account_of(ledger: Ledger) -> Address:
     return ledger.key.address
 
 
-def waiting_of(ledger: Ledger, node: Address) -> int:
-    """What of the account's stake behind a node does not earn yet, base units."""
-    return ledger.staking.waiting_of(account_of(ledger), node)
-
-
-def tell_waiting(screen: Screen, waiting: int) -> None:
-    """Say from when on new stake earns."""
-    if waiting:
-        screen.tell(
-            f"{brief(waiting)} of it earns from the next epoch on, once what the node did before "
-            "is given out; it is slashed like the rest from now on."
-        )
-
-
-def admit_due(ledger: Ledger, node: Address) -> bool:
-    """Let the account's new stake earn where the epoch is over in which it came; whether it does.
-
-    Sends nothing while that epoch runs, and nothing where none of the account's stake waits.
-    """
-    if "rewards" not in ledger.network.contracts or not waiting_of(ledger, node):
-        return False
-    rewards, since = ledger.rewards, ledger.staking.arrival(node).since
-    begun = rewards.genesis() + rewards.epoch() * rewards.epoch_seconds()
-    if begun < since:
-        return False
-    ledger.staking.admit(node)
-    return not waiting_of(ledger, node)
-
-
 def give_notice(ledger: Ledger, node: Address, amount: int) -> int:
     """Give notice of so much stake; when it is over.
 
@@ -351,12 +335,25 @@ def withdraw_ready(ledger: Ledger, node: Address) -> int:
     return taken
 
 
-def _unbond(screen: Screen, ledger: Ledger, node: Address, amount: int) -> None:
+def _unbond(screen: Screen, ledger: Ledger, node: Address, amount: int, called: str) -> None:
     event = ledger.staking.unbond(node, amount).one("Unbonded")
     screen.emit({"entry": event.number("entry"), "ready_at": event.number("ready_at")})
     when = moment(event.number("ready_at"))
     screen.say(f"[green]✓[/] unbonding {money.show(amount)}; ready at {when}")
-    screen.say(f"  then: freehold stake remove {node}")
+    screen.say(f"  then: freehold stake remove {called}")
+    if "rewards" in ledger.network.contracts:
+        screen.tell(
+            "It earns no more: what the present epoch brings the node is for those who stay. What "
+            f"it earned before, if anything: `freehold stake claim {called}`."
+        )
+
+
+def _kept(terms: Commission) -> str:
+    """What an owner keeps, with the raise announced."""
+    now = percent(terms.bps * 100)
+    if not terms.raised_at:
+        return now
+    return f"{now} now, {percent(terms.raised * 100)} from {moment(terms.raised_at)} on"
 
 
 def _going(found: Comparison, each: Leaving, called: Handles) -> tuple[object, ...]:

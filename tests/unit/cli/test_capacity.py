@@ -28,6 +28,8 @@ from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
 from freehold.economics.stake import Rule
 from freehold.ledger.abi import artifact
+from freehold.ledger.contracts.capacity import Declaration
+from freehold.ledger.contracts.capacity import Rule as Terms
 from freehold.ledger.contracts.registry import COMPUTE, STORAGE
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
@@ -47,7 +49,9 @@ class Stage:
     ledger: Ledger
     capsys: pytest.CaptureFixture[str]
 
-    def set(self, units: int, multiplier: str = "1", node: Address = NODE) -> dict[str, object]:
+    def set(
+        self, units: int, multiplier: str | None = None, node: Address = NODE
+    ) -> dict[str, object]:
         """What `node capacity set` tells a program."""
         capacity.set_capacity(node, units, multiplier=multiplier, role="compute", as_json=True)
         return dict(json.loads(self.capsys.readouterr().out))
@@ -93,6 +97,7 @@ def test_devices_are_declared_and_taken_back(stage: Stage) -> None:
     ledger = stage.ledger
     told = stage.set(3, "2.5")
     assert (told["units"], told["multiplier"], told["locked"]) == (3, 25_000, 1_500 * UNIT)
+    assert told["locked_before"] == 0
     assert told["free"] == STAKE - 1_500 * UNIT == ledger.staking.free(NODE)
     assert ledger.registry.node(NODE).roles == STORAGE | COMPUTE
     shown = stage.show()
@@ -101,10 +106,27 @@ def test_devices_are_declared_and_taken_back(stage: Stage) -> None:
     assert shown["rules"] == {"compute": {"amount": 200 * UNIT, "per": 1, "weighed": True}}
     assert (shown["free"], shown["shortfall"]) == (500 * UNIT, 0)
     check_refusals(stage)
-    assert stage.set(8)["locked"] == 1_600 * UNIT
-    assert stage.set(1, "0.5")["locked"] == 200 * UNIT
+    check_repeats(stage)
+    assert stage.set(8, "1")["locked"] == 1_600 * UNIT
+    assert stage.set(0)["free"] == STAKE
+    assert stage.set(1)["multiplier"] == 10_000  # what was taken back is forgotten
     assert stage.set(0)["free"] == STAKE
     assert stage.show()["roles"] == {}
+
+
+def check_repeats(stage: Stage) -> None:
+    """The multiplier stays unless another is given; what changes nothing is not sent."""
+    for multiplier in (None, "2.5"):
+        told = stage.set(3, multiplier)
+        assert (told["transaction"], told["multiplier"], told["locked"]) == (
+            None, 25_000, 1_500 * UNIT,
+        )  # fmt: skip
+    capacity.set_capacity(NODE, 3, role="compute")
+    told_words = "3 units of compute at a multiplier of 2.5 already: nothing was sent"
+    assert told_words in stage.capsys.readouterr().out
+    capacity.set_capacity(NODE, 2, role="compute")
+    assert "1,500 -> 1,000 tokens" in stage.capsys.readouterr().out
+    assert stage.set(3, "1")["transaction"]
 
 
 def check_refusals(stage: Stage) -> None:
@@ -115,7 +137,7 @@ def check_refusals(stage: Stage) -> None:
     with pytest.raises(ConflictError, match="no stake is asked for model") as refused:
         capacity.set_capacity(NODE, 1, role="model", multiplier="1")
     assert "--role: compute" in refused.value.remedy
-    with pytest.raises(UsageError, match="storage is not weighed"):
+    with pytest.raises(ConflictError, match="no stake is asked for storage"):
         capacity.set_capacity(NODE, 1, role="storage", multiplier="2")
     assert stage.show()["free"] == 500 * UNIT
 
@@ -130,17 +152,18 @@ def test_what_markets_use_keeps_its_stake(stage: Stage) -> None:
     with pytest.raises(ConflictError, match="markets use 2 units of compute") as caught:
         stage.set(1)
     assert "declare that many" in caught.value.remedy
+    assert stage.set(3, "1.5")["transaction"] is None  # no cheaper while it is used
     told = stage.set(2, "1.5")
     assert (told["multiplier"], told["locked"]) == (20_000, 800 * UNIT)
     capacity.set_capacity(NODE, 2, role="compute", multiplier="1")
-    assert "their stake a unit stays" in stage.capsys.readouterr().out
+    assert "They keep the terms" in stage.capsys.readouterr().out
     with pytest.raises(InsufficientFundsError, match="3,600 more would be locked"):
         stage.set(11, "1")
     ledger.capacity.release(NODE, COMPUTE, 2)
     assert stage.set(0)["locked"] == 0
     report = verify_live([ledger.rpc], ledger.network)
     assert report.passed, report.difference
-    assert report.counts["capacity"] > 7
+    assert report.counts["capacity"] >= 7
 
 
 def name_a_market(ledger: Ledger, account: Address) -> None:
@@ -171,13 +194,19 @@ def test_a_network_without_the_contract_says_so(stage: Stage) -> None:
         capacity._require(older)
 
 
-def test_it_is_told_in_words(stage: Stage) -> None:
+def test_it_is_told_in_words(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     capacity.set_capacity(NODE, 2, role="compute", multiplier="1")
-    assert "offers 2 units of compute; 400 tokens" in stage.capsys.readouterr().out
+    told = stage.capsys.readouterr().out
+    assert "offers 2 units of compute at a multiplier of 1" in told
+    assert "locked for that: 0 -> 400 tokens" in told
     capacity.show(NODE)
     told = stage.capsys.readouterr().out
     for words in ("200 tokens a unit, times its multiplier", "1,600 tokens of its stake are free"):
         assert words in told
+    monkeypatch.setattr(capacity, "uncounted", lambda *_: (40 * UNIT, True))
+    capacity.show(NODE)
+    told = stage.capsys.readouterr().out
+    assert "40 besides are not locked and count for nothing new: their delegators gave" in told
     network.show_network(None, as_json=True)
     shown = json.loads(stage.capsys.readouterr().out)
     assert shown["capacity"] == {"compute": {"amount": 200 * UNIT, "per": 1, "weighed": True}}
@@ -199,6 +228,57 @@ def test_what_a_stranger_or_nobody_owns_is_refused(stage: Stage, tmp_path: Path)
     assert "freehold node join" in caught.value.remedy
 
 
+def test_a_node_that_nobody_knows_has_none_to_show(stage: Stage) -> None:
+    with pytest.raises(NotFoundError, match="not in the network"):
+        capacity.show(STRANGER, as_json=True)
+
+
+def weighed(told: Declaration, rule: Terms, order: Order) -> capacity.Change:
+    """What an order comes to over these terms, of a node in that role."""
+    ledger = SimpleNamespace(
+        capacity=SimpleNamespace(rule=lambda _: rule, locked=lambda *_: 7),
+        registry=SimpleNamespace(node=lambda _: SimpleNamespace(roles=COMPUTE)),
+    )
+    return capacity._weigh(cast("Ledger", ledger), NODE, order, told)
+
+
+def test_lowering_keeps_the_terms_where_the_present_ask_more() -> None:
+    told = Declaration(units=4, held=0, multiplier=20_000, per=1, amount=10)
+    dearer, gone = Terms(30, 1, weighed=True), Terms(0, 1, weighed=False)
+    for rule in (dearer, gone):
+        change = weighed(told, rule, Order("compute", 3, None))
+        assert (change.multiplier, change.before, change.after) == (20_000, 7, 60)
+    assert weighed(told, gone, Order("compute", 3, None)).asked == 10_000
+    assert weighed(told, dearer, Order("compute", 5, None)).after == 5 * 30 * 2
+    assert weighed(told, dearer, Order("compute", 0, None)).after == 0
+    assert not weighed(told, dearer, Order("compute", 4, None)).idle
+    assert weighed(told, Terms(10, 1, weighed=True), Order("compute", 4, None)).idle
+    with pytest.raises(UsageError, match="not weighed"):
+        weighed(told, Terms(30, 1, weighed=False), Order("compute", 4, 20_000))
+
+
+@pytest.mark.parametrize(
+    ("active", "own", "free", "told"),
+    [
+        (100, 100, 40, (0, False)),
+        (500, 100, 440, (0, False)),
+        (500, 100, 400, (40, True)),
+        (1_200, 100, 940, (200, False)),
+        (1_200, 100, 900, (240, True)),
+        (50, 10, 0, (0, False)),
+    ],
+)
+def test_what_counts_for_nothing_new_is_told(
+    active: int, own: int, free: int, told: tuple[int, bool]
+) -> None:
+    staking = SimpleNamespace(
+        active=lambda _: active, own=lambda _: own, free=lambda _: free, locked=lambda _: 60,
+        least_own_bps=lambda: 1_000,
+    )  # fmt: skip
+    ledger = cast("Ledger", SimpleNamespace(staking=staking))
+    assert capacity.uncounted(ledger, NODE) == told
+
+
 @pytest.mark.parametrize(
     ("order", "words"),
     [
@@ -207,6 +287,9 @@ def test_what_a_stranger_or_nobody_owns_is_refused(stage: Stage, tmp_path: Path)
         (("compute", 2**40, "1"), "units cannot be declared"),
         (("compute", 1, "1000.1"), "no multiplier"),
         (("compute", 1, "1.00001"), "no multiplier"),
+        (("compute", 1, "0.9999"), "no multiplier"),
+        (("compute", 1, "-2"), "'-2' is no multiplier"),
+        (("compute", 1, "ten"), "'ten' is no multiplier"),
     ],
 )
 def test_what_cannot_be_declared_is_named(order: tuple[str, int, str], words: str) -> None:
@@ -215,8 +298,8 @@ def test_what_cannot_be_declared_is_named(order: tuple[str, int, str], words: st
 
 
 def test_multipliers_and_rules_are_exact() -> None:
-    assert [multiplier_of(text) for text in ("0", "1", "2.5", "1000")] == [
-        0, 10_000, 25_000, 10**7,
+    assert [multiplier_of(text) for text in ("1", "2.5", "1000")] == [
+        10_000, 25_000, 10**7,
     ]  # fmt: skip
     assert rule_words(Rule(200 * UNIT)) == "200 tokens a unit"
     assert rule_words(Rule(UNIT, per=5)) == "1 tokens for every 5 units"

@@ -37,7 +37,7 @@ from freehold.economics.earnings import Bounds, Taking
 from freehold.economics.trees import GRAIN, Tree
 from freehold.ledger.contracts.rewards import Due, Standing
 from freehold.ledger.ledger import Ledger
-from freehold.node.dues import Dues, Errand, Work
+from freehold.node.dues import CLAIM, COLLECT, GAS, Dues, Errand, Work
 from unit.node.world import event, receipt
 
 NODE, OWNER, OTHER = (checksum(bytes([n]) * 20) for n in (1, 2, 3))
@@ -179,7 +179,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("looked")
 def test_what_fetching_brings_is_weighed_against_its_gas() -> None:
     ready = rewards.weigh(pricing(ended=(work(3, closed=True, amount=5 * UNIT),)), [NODE])
-    assert ready == rewards.Bargain(5 * UNIT, 5 * UNIT, (45_000 + 120_000) * 10**9)
+    assert ready == rewards.Bargain(5 * UNIT, 5 * UNIT, (GAS[COLLECT] + GAS[CLAIM]) * 10**9)
     unsure = replace(work(3, closed=False, amount=5 * UNIT), budgeted=False)
     guess = rewards.weigh(pricing(ended=(unsure,)), [NODE])
     assert (guess.sure, guess.most) == (0, 5 * UNIT)

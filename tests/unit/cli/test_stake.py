@@ -11,10 +11,10 @@ from typing import cast
 
 import pytest
 
-from freehold.cli import operators, stake
+from freehold.cli import operators, settling, stake
 from freehold.cli.handles import Handles, node_of, short
 from freehold.cli.screen import Screen
-from freehold.domain.errors import ConflictError, NotFoundError, UsageError
+from freehold.domain.errors import ConflictError, NotFoundError, RefusedError, UsageError
 from freehold.domain.ids import ZERO_ADDRESS, Address, checksum
 from freehold.domain.keys import Key
 from freehold.domain.money import UNIT
@@ -25,7 +25,7 @@ from freehold.ledger.values import Event, Value
 
 GOOD, POOR, EMPTY = (checksum(bytes([n]) * 20) for n in (1, 2, 3))
 KEY = Key.from_secret(b"\x07" * 32)
-ME = KEY.address
+ME, OWNER = KEY.address, checksum(b"\x09" * 20)
 DAY = 86_400
 NOW = 100 * DAY
 NONE = Notice(0, 0, 0)
@@ -89,10 +89,14 @@ class Index:
 class Staking:
     """Views of the staking contract; what is sent is kept."""
 
-    def __init__(self, *, notice: Notice = NONE) -> None:
-        self.given = notice
-        self.sent: list[tuple[str, int]] = []
+    def __init__(
+        self, sent: list[tuple[str, int]] | None = None, *, notice: Notice = NONE,
+        since: int = NOW + 1,
+    ) -> None:  # fmt: skip
+        self.given, self.since = notice, since
+        self.sent = [] if sent is None else sent
         self.waiting = 30 * UNIT
+        self.locked = False
 
     def least_own_bps(self) -> int:
         return 1_000
@@ -119,7 +123,7 @@ class Staking:
         return self.waiting if node == GOOD else 0
 
     def arrival(self, node: str) -> Arrival:
-        return Arrival(3, 5, NOW - DAY)
+        return Arrival(3, 5, self.since)
 
     def admit(self, node: str) -> object:
         self.sent.append(("admit", 0))
@@ -127,7 +131,29 @@ class Staking:
         return SimpleNamespace(hash="0x")
 
     def claimable(self, staker: str, node: str) -> int:
-        return UNIT if node == POOR else 0
+        return 55 * 10**6 if node == POOR else 0
+
+    def claim_rewards(self, node: str) -> object:
+        told = event("RewardsClaimed", NOW, amount=self.claimable("", node))
+        return SimpleNamespace(hash="0x", one=lambda name: told)
+
+    def stake(self, node: str, amount: int) -> object:
+        self.sent.append(("stake", amount))
+        return SimpleNamespace(hash="0x")
+
+    def delegate(self, node: str, amount: int, *, most_bps: int) -> object:
+        self.sent.append(("delegate", most_bps))
+        return SimpleNamespace(hash="0x")
+
+    def can_unbond(self, staker: str, node: str, amount: int) -> bool:
+        return not self.locked
+
+    def unbond(self, node: str, amount: int) -> object:
+        if self.locked:
+            raise RefusedError("staking: locked", remedy="-")
+        self.sent.append(("unbond", amount))
+        told = event("Unbonded", NOW, entry=0, ready_at=NOW + DAY)
+        return SimpleNamespace(one=lambda name: told)
 
     def notice(self, staker: str, node: str) -> Notice:
         return self.given if node == GOOD else NONE
@@ -146,11 +172,17 @@ class Staking:
         return SimpleNamespace(one=lambda name: told)
 
 
-def ledger(staking: Staking | None = None) -> Ledger:
+def ledger(staking: Staking | None = None, *, owner: Address = ME) -> Ledger:
+    """A day is an epoch, and one begins at NOW; nothing of ended ones is owed."""
     nodes = [EMPTY, POOR, GOOD]
-    entry = SimpleNamespace(owner=ME, retired=False)
+    entry = SimpleNamespace(owner=owner, retired=False)
     made = SimpleNamespace(
         index=Index(), staking=staking or Staking(), key=KEY, now=lambda: NOW,
+        token=SimpleNamespace(approve=lambda *_: None, balance_of=lambda _: 900 * UNIT),
+        network=SimpleNamespace(name="alpine", contracts={"rewards": ME, "staking": ME}),
+        rewards=SimpleNamespace(
+            genesis=lambda: 0, epoch_seconds=lambda: DAY, owed_since=lambda _: NOW
+        ),
         registry=SimpleNamespace(count=lambda: 3, at=nodes.__getitem__, node=lambda node: entry),
     )  # fmt: skip
     return cast("Ledger", made)
@@ -198,7 +230,7 @@ def test_what_of_mine_is_leaving_counts_down(
     staking = Staking(notice=Notice(250, 0, NOW + 2 * DAY))
     found = operators.compare(ledger(staking), account=ME, window=30 * DAY)
     assert [(h.node, h.stake, h.waiting, h.claimable) for h in found.holdings] == [
-        (POOR, 0, 0, UNIT), (GOOD, 100 * UNIT, 30 * UNIT, 0),
+        (POOR, 0, 0, 55 * 10**6), (GOOD, 100 * UNIT, 30 * UNIT, 0),
     ]  # fmt: skip
     assert [(each.node, each.entry, each.amount) for each in found.leaving] == [
         (GOOD, 1, 7 * UNIT), (POOR, 0, 7 * UNIT), (GOOD, None, 25 * UNIT),
@@ -241,22 +273,12 @@ def test_stake_is_put_behind_a_node_of_this_machine_by_its_name(
     key.parent.mkdir(parents=True)
     key.write_text(json.dumps({"address": GOOD[2:]}))
     sent: list[tuple[str, int]] = []
-    made = ledger()
-
-    def put(node: str, amount: int) -> object:
-        sent.append((node, amount))
-        return SimpleNamespace(hash="0x")
-
-    staked = SimpleNamespace(
-        stake=put, active=lambda node: UNIT, waiting_of=lambda staker, node: UNIT // 2
-    )
-    made.staking, made.network = staked, SimpleNamespace(contracts={"staking": ME})  # type: ignore[assignment]
-    made.token = SimpleNamespace(approve=lambda to, amount: None)  # type: ignore[assignment]
-    monkeypatch.setattr(stake, "open_account", lambda *_: nullcontext(made))
+    staking = Staking(sent)
+    monkeypatch.setattr(stake, "open_account", lambda *_: nullcontext(ledger(staking)))
     stake.add("node-1", "2", home=tmp_path, as_json=True)
-    assert sent == [(GOOD, 2 * UNIT)]
+    assert sent == [("stake", 2 * UNIT)]
     told = json.loads(capsys.readouterr().out)
-    assert (told["node"], told["waiting"]) == (GOOD, UNIT // 2)
+    assert (told["node"], told["waiting"], told["earns_from"]) == (GOOD, 30 * UNIT, NOW + DAY)
     assert node_of(tmp_path, GOOD.lower()) == GOOD
     with pytest.raises(NotFoundError) as caught:
         node_of(tmp_path, "node-2")
@@ -265,39 +287,101 @@ def test_stake_is_put_behind_a_node_of_this_machine_by_its_name(
         node_of(tmp_path, "0x12")
 
 
-@pytest.mark.parametrize(
-    ("begun", "admitted"), [(NOW - DAY - 1, False), (NOW - DAY, True), (NOW, True)]
-)
-def test_new_stake_earns_once_its_epoch_is_over(begun: int, admitted: bool) -> None:
-    made, staking = ledger(), Staking()
-    made.staking = staking  # type: ignore[assignment]
-    made.rewards = SimpleNamespace(  # type: ignore[assignment]
-        genesis=lambda: begun - 70, epoch=lambda: 7, epoch_seconds=lambda: 10
-    )
-    made.network = SimpleNamespace(contracts={"rewards": ME})  # type: ignore[assignment]
-    assert stake.admit_due(made, GOOD) == admitted
-    assert staking.sent == [("admit", 0)] * admitted
-    assert not stake.admit_due(made, POOR)  # where none of the account's stake waits
+def opened(monkeypatch: pytest.MonkeyPatch, staking: Staking, *, owner: Address = OWNER) -> None:
+    """Commands use this ledger."""
+    made = ledger(staking, owner=owner)
+    monkeypatch.setattr(stake, "open_account", lambda *_: nullcontext(made))
+
+
+def test_delegating_tells_the_raise_that_is_announced(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "1000")
+    monkeypatch.setattr(stake, "moment", lambda time: f"<{time}>")
+    staking = Staking()
+    opened(monkeypatch, staking)
+    stake.delegate(GOOD, "2", home=tmp_path, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    raised = {"commission": 1_000, "raised": 2_000, "raised_at": NOW + 3 * DAY}
+    assert raised.items() <= told.items()
+    assert (told["waiting"], told["earns_from"]) == (30 * UNIT, NOW + DAY)
+    stake.delegate(GOOD, "2", home=tmp_path)
+    told = capsys.readouterr().out
+    assert f"its owner keeps 10.00 % now, 20.00 % from <{NOW + 3 * DAY}> on" in told
+    assert staking.sent == [("delegate", 2_000)] * 2
+    with pytest.raises(ConflictError, match="--most accepts 5 %"):
+        stake.delegate(GOOD, "2", most="5", home=tmp_path)
+    assert len(staking.sent) == 2
+
+
+def test_a_claim_tells_what_waits_and_until_when(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is sent while the epoch runs in which it came."""
+    staking = Staking()
+    opened(monkeypatch, staking)
+    stake.claim(GOOD, home=tmp_path, as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told == {
+        "transaction": None, "node": GOOD, "amount": 0, "admitted": False,
+        "waiting": 30 * UNIT, "earns_from": NOW + DAY,
+    }  # fmt: skip
+    assert staking.sent == []
+    stake.claim(GOOD, home=tmp_path)
+    assert "30 of your stake waits; it can earn from" in capsys.readouterr().out
 
 
 def test_claiming_lets_new_stake_earn(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(stake, "open_account", lambda *_: nullcontext(ledger()))
-    monkeypatch.setattr(stake, "admit_due", lambda *_: True)
+    staking = Staking(since=NOW - 1)
+    opened(monkeypatch, staking)
     stake.claim(GOOD, home=tmp_path, as_json=True)
     told = json.loads(capsys.readouterr().out)
-    assert told == {"transaction": None, "node": GOOD, "amount": 0, "admitted": True}
-    monkeypatch.setattr(stake, "admit_due", lambda *_: False)
-    with pytest.raises(ConflictError, match="has earned nothing"):
-        stake.claim(GOOD, home=tmp_path, as_json=True)
+    assert (told["admitted"], told["waiting"], told["earns_from"]) == (True, 0, None)
+    assert (told["transaction"], staking.sent) == (None, [("admit", 0)])
+    with pytest.raises(ConflictError, match=r"your 100 behind .* have earned nothing"):
+        stake.claim(GOOD, home=tmp_path)
+    with pytest.raises(NotFoundError, match="you have no stake behind"):
+        stake.claim(EMPTY, home=tmp_path)
 
 
-def test_when_new_stake_earns_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    stake.tell_waiting(Screen(as_json=False), 0)
-    assert capsys.readouterr().out == ""
-    stake.tell_waiting(Screen(as_json=False), 2 * UNIT)
-    assert "2 of it earns from the next epoch on" in capsys.readouterr().out
+def test_tiny_rewards_are_not_called_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened(monkeypatch, Staking())
+    stake.claim(POOR, home=tmp_path)
+    assert "claimed 55 pico" in capsys.readouterr().out
+
+
+def test_what_leaves_is_handed_its_rewards_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    staking = Staking()
+    opened(monkeypatch, staking)
+    monkeypatch.setattr(
+        settling, "before_leaving", lambda *_, yes: staking.sent.append(("hand out", yes))
+    )
+    stake.undelegate(GOOD, "40", yes=True, home=tmp_path)
+    assert staking.sent == [("hand out", True), ("unbond", 40 * UNIT)]
+    assert "is for those who stay" in capsys.readouterr().out.replace("\n", " ")
+    staking.sent.clear()
+    stake.remove(GOOD, "100", home=tmp_path, as_json=True)
+    assert staking.sent == [("hand out", False), ("unbond", 100 * UNIT)]
+    staking.sent.clear()
+    staking.locked = True
+    with pytest.raises(RefusedError) as caught:
+        stake.remove(GOOD, "100", home=tmp_path)
+    assert "stake undelegate" in caught.value.remedy
+    staking.sent.clear()
+    stake.undelegate(GOOD, home=tmp_path)
+    assert staking.sent == [("notice", 100 * UNIT)]
+    with pytest.raises(ConflictError, match="you have 100 behind"):
+        stake.undelegate(GOOD, "101", home=tmp_path)
+    opened(monkeypatch, staking, owner=ME)
+    with pytest.raises(ConflictError, match="your own node"):
+        stake.undelegate(GOOD, "1", home=tmp_path)
+    assert len(staking.sent) == 1
 
 
 def test_notice_is_given_once_and_not_begun_anew() -> None:
