@@ -20,6 +20,9 @@ from freehold.node.settings import Settings
 
 LOOK_AGAIN = 300
 """Seconds after which a quiet chain is asked again."""
+VAIN = 2
+"""Looks whose transactions all did nothing, after which the chain is not believed: one may have
+lost a race to another node."""
 MOST = 24
 """Transactions of one step."""
 EPOCHS = 8
@@ -68,6 +71,7 @@ class Rewarder:
         self._metrics = metrics
         self._times: tuple[int, int, int] | None = None
         self._next = 0
+        self._vain = 0
         self._told: Address | None = None
 
     def step(self) -> None:
@@ -83,10 +87,12 @@ class Rewarder:
         self._tell(found)
         useful = self._act(found, self._purse())
         if any(useful):
-            self._next = now
+            self._next, self._vain = now, 0
         elif useful:
-            # The chain told of what was not there: for the rest of the epoch it is not believed.
-            self._next = self._turn(now)
+            self._vain += 1
+        if self._vain >= VAIN:
+            # The chain tells of what is not there: for the rest of the epoch it is not believed.
+            self._next, self._vain = self._turn(now), 0
 
     def _purse(self) -> _Purse:
         wei, settings = max(self._chain.gas_price(), 1), self._settings

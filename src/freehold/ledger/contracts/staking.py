@@ -46,7 +46,7 @@ class Arrival:
     since: int
 
 
-EVALUATED = 1_600_000
+EVALUATED = 1_100_000
 """Gas for whatever makes stake come or go: more may be handed out by then than the estimate saw."""
 
 
