@@ -1,0 +1,1 @@
+"""What the network knows about itself: readings in, signed, checked, cleaned and scored."""
