@@ -22,6 +22,7 @@ from freehold.domain.errors import (
 )
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.economics.stake import MULTIPLIER_MAX, UNITS_MAX, WHOLE_BPS, Rule
+from freehold.ledger.contracts import registry
 
 if TYPE_CHECKING:
     from freehold.ledger.contracts.capacity import Declaration
@@ -30,7 +31,10 @@ if TYPE_CHECKING:
     from freehold.ledger.ledger import Ledger
     from freehold.ledger.values import Receipt
 
-ROLES = {"storage": 1, "watcher": 2, "compute": 4, "model": 8, "validator": 16, "operator": 32}
+ROLES = {
+    "storage": registry.STORAGE, "watcher": registry.WATCHER, "compute": registry.COMPUTE,
+    "model": registry.MODEL, "validator": registry.VALIDATOR, "operator": registry.OPERATOR,
+}  # fmt: skip
 """The registry's bits by name."""
 _ENDS = "It is released when what runs there ends; declare that many units, or more, until then."
 

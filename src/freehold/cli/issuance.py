@@ -12,7 +12,7 @@ from freehold.cli.emission import Emission, Vesting, show_holders, take, vesting
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.rewards import require_economy
 from freehold.cli.screen import Screen, cancellable
-from freehold.cli.session import open_account, open_ledger
+from freehold.cli.session import open_account, open_ledger, sender
 from freehold.domain import money
 from freehold.domain.errors import (
     AccessError,
@@ -144,7 +144,7 @@ def _last(found: Emission) -> str:
 
 def _own(ledger: Ledger) -> list[Vesting]:
     """The allocations of the wallet; NotFoundError without any."""
-    me = _me(ledger)
+    me = sender(ledger)
     found = [each for each in vestings(ledger, ledger.now()) if each.beneficiary == me]
     if not found:
         raise NotFoundError(
@@ -200,7 +200,7 @@ def _check_grant(ledger: Ledger, to: Address, amount: int) -> None:
         raise UsageError(f"{to} is {whose}", remedy="Name the account that gets the grant.")
     if not amount:
         raise UsageError("nothing would be granted", remedy="Give an amount above 0.")
-    me, allowed = _me(ledger), ledger.issuance.allocator(_me(ledger))
+    me, allowed = sender(ledger), ledger.issuance.allocator(sender(ledger))
     if not allowed.cap:
         raise AccessError(
             f"{me} is no allocator of this network",
@@ -220,14 +220,8 @@ def _check_grant(ledger: Ledger, to: Address, amount: int) -> None:
 
 
 def _left(ledger: Ledger) -> int:
-    allowed = ledger.issuance.allocator(_me(ledger))
+    allowed = ledger.issuance.allocator(sender(ledger))
     return allowed.cap - allowed.spent
-
-
-def _me(ledger: Ledger) -> Address:
-    from freehold.cli.stake import account_of
-
-    return account_of(ledger)
 
 
 def _percent(bps: int) -> str:

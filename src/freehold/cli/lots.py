@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from freehold.cli.sending import sender
+from freehold.cli.session import sender
 from freehold.domain import money
 from freehold.domain.errors import (
     ConflictError,

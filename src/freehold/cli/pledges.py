@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from freehold.cli.amounts import brief
-from freehold.cli.settling import holder
+from freehold.cli.session import sender
 from freehold.domain import money
 from freehold.domain.errors import (
     CapacityError,
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def check_own(ledger: Ledger, node: Address, called: str, amount: int) -> None:
     """Whether the wallet can put so much behind a node of its own."""
     _check_some(amount)
-    if owner_of(ledger, node, called) != holder(ledger):
+    if owner_of(ledger, node, called) != sender(ledger):
         raise ConflictError(
             f"{called} is not a node of yours",
             remedy=f"Stake behind others' nodes is delegated: `freehold stake delegate {called} "
@@ -43,7 +43,7 @@ def check_delegation(
     """Whether the wallet can put so much behind another's node, at a commission of at most
     ``most`` basis points."""
     _check_some(amount)
-    if owner_of(ledger, node, called) == holder(ledger):
+    if owner_of(ledger, node, called) == sender(ledger):
         raise ConflictError(
             f"{called} is your own node",
             remedy=f"Use `freehold stake add {called} {exact(amount)}`.",
@@ -55,7 +55,7 @@ def check_delegation(
 
 def check_leaving(ledger: Ledger, node: Address, called: str, amount: int | None) -> int:
     """What leaves, base units: ``amount``, or for None all that the wallet has there."""
-    held = ledger.staking.stake_of(holder(ledger), node)
+    held = ledger.staking.stake_of(sender(ledger), node)
     if not held:
         raise no_stake(ledger, node, called)
     if amount is None:
@@ -82,7 +82,7 @@ def owner_of(ledger: Ledger, node: Address, called: str) -> Address:
 
 def no_stake(ledger: Ledger, node: Address, called: str) -> NotFoundError:
     """The error of who has no stake behind a node."""
-    own = owner_of(ledger, node, called) == holder(ledger)
+    own = owner_of(ledger, node, called) == sender(ledger)
     command = "add" if own else "delegate"
     return NotFoundError(
         f"you have no stake behind {called}",
@@ -93,7 +93,7 @@ def no_stake(ledger: Ledger, node: Address, called: str) -> NotFoundError:
 
 def nothing_earned(ledger: Ledger, node: Address, called: str) -> FreeholdError:
     """The error of who claims where nothing is to be had."""
-    held = ledger.staking.stake_of(holder(ledger), node)
+    held = ledger.staking.stake_of(sender(ledger), node)
     if not held:
         return no_stake(ledger, node, called)
     return ConflictError(
@@ -110,7 +110,7 @@ def locked(ledger: Ledger, node: Address, called: str, error: RefusedError) -> R
         "capacity set NODE 0`), or `freehold node leave` first and wait until `freehold node "
         "status` shows no columns."
     )
-    if owner_of(ledger, node, called) != holder(ledger):
+    if owner_of(ledger, node, called) != sender(ledger):
         remedy = f"Give notice, which ends that: `freehold stake undelegate {called}`."
     return RefusedError(error.message, remedy=remedy)
 
@@ -126,7 +126,7 @@ def _check_some(amount: int) -> None:
 
 
 def _check_held(ledger: Ledger, amount: int) -> None:
-    account = holder(ledger)
+    account = sender(ledger)
     held = ledger.token.balance_of(account)
     if held < amount:
         raise InsufficientFundsError(

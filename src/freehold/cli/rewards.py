@@ -15,8 +15,8 @@ from freehold.cli.home import open_home
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
-from freehold.cli.session import open_account, open_ledger
-from freehold.cli.stake import account_of, countdown
+from freehold.cli.session import open_account, open_ledger, sender
+from freehold.cli.stake import countdown
 from freehold.domain import money
 from freehold.domain.errors import (
     ConflictError,
@@ -258,7 +258,7 @@ def weigh(ledger: Ledger, nodes: Sequence[Address]) -> Bargain:
     """What ``fetch`` would bring for these nodes, at the present price of gas."""
     from freehold.node import dues
 
-    me, sure, most, gas = account_of(ledger), 0, 0, 0
+    me, sure, most, gas = sender(ledger), 0, 0, 0
     for found in (look(ledger, node) for node in nodes):
         for trip in (dues.settling(found), dues.backing(found, me)):
             most, gas = most + trip.gain, gas + trip.gas
@@ -285,7 +285,7 @@ def fetch(ledger: Ledger, node: Address, screen: Screen) -> list[Step]:
     meanwhile is left out. RefusedError where the ledger refused and nothing could be done."""
     from freehold.node import dues
 
-    found, me = look(ledger, node), account_of(ledger)
+    found, me = look(ledger, node), sender(ledger)
     if found.bounds.backing(found.fresh) and not found.may_back(me):
         who = f"its owner {found.owner}" if found.agreed else f"its payout account {found.payee}"
         screen.say(f"[yellow]·[/] not: burned fees back work of {node}; that is for {who}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from freehold.domain.errors import AccessError, InsufficientFundsError, UsageError
+from freehold.cli.session import sender
+from freehold.domain.errors import InsufficientFundsError, UsageError
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.money import show
 from freehold.ledger.ledger import Ledger
@@ -90,13 +91,6 @@ class Coins:
     def send(self, to: Address, amount: int) -> Receipt:
         """Send them."""
         return self.ledger.transfer(to, amount)
-
-
-def sender(ledger: Ledger) -> Address:
-    """The account whose key the ledger holds."""
-    if ledger.key is None:
-        raise AccessError("the account's key is needed", remedy="Open its wallet.")
-    return ledger.key.address
 
 
 def _check(ledger: Ledger, to: Address, amount: int, account: Address) -> None:

@@ -15,6 +15,7 @@ from freehold.domain.errors import AccessError, UnavailableError
 if TYPE_CHECKING:
     from freehold.client.client import Client
     from freehold.client.options import Options
+    from freehold.domain.ids import Address
     from freehold.domain.keys import Key
     from freehold.ledger.ledger import Ledger
 
@@ -110,3 +111,10 @@ def open_account(root: Path | None, password_file: Path | None = None) -> Iterat
     folder.address()
     with open_ledger(root, key=folder.key(read_password(home, password_file))) as ledger:
         yield ledger
+
+
+def sender(ledger: Ledger) -> Address:
+    """The account whose key the ledger holds."""
+    if ledger.key is None:
+        raise AccessError("the account's key is needed", remedy="Open its wallet.")
+    return ledger.key.address

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from freehold.cli.amounts import brief, moment
+from freehold.cli.session import sender
 
 if TYPE_CHECKING:
     from freehold.cli.screen import Screen
@@ -61,16 +62,9 @@ class Wait:
         return {"waiting": self.amount, "earns_from": self.ends_at}
 
 
-def holder(ledger: Ledger) -> Address:
-    """The account of the wallet that the ledger was opened with."""
-    from freehold.cli.sending import sender
-
-    return sender(ledger)
-
-
 def wait_of(ledger: Ledger, node: Address) -> Wait:
     """What of the wallet's stake behind a node waits, and until when at least."""
-    amount, epochs = ledger.staking.waiting_of(holder(ledger), node), Epochs.of(ledger)
+    amount, epochs = ledger.staking.waiting_of(sender(ledger), node), Epochs.of(ledger)
     if not amount or epochs is None:
         return Wait(amount)
     ends_at = epochs.next(ledger.staking.arrival(node).since)

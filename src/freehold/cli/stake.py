@@ -14,7 +14,7 @@ from freehold.cli.handles import NODE_HELP, Handles, node_of
 from freehold.cli.home import open_home
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
-from freehold.cli.session import open_account, open_ledger
+from freehold.cli.session import open_account, open_ledger, sender
 from freehold.domain import money
 from freehold.domain.errors import ConflictError, RefusedError, UsageError
 from freehold.domain.ids import Address
@@ -112,7 +112,7 @@ def delegate(
         pledges.check_delegation(ledger, target, node, units, terms=terms, most=limit)
         ledger.token.approve(ledger.network.contracts["staking"], units)
         receipt = ledger.staking.delegate(target, units, most_bps=limit)
-        held = ledger.staking.stake_of(account_of(ledger), target)
+        held = ledger.staking.stake_of(sender(ledger), target)
         wait = settling.wait_of(ledger, target)
     screen.emit(
         {"transaction": receipt.hash, "node": target, "stake": held, **wait.to_json(),
@@ -138,11 +138,11 @@ def undelegate(
     with cancellable(), open_account(home, password_file) as ledger:
         wanted = None if amount is None else money.parse(amount)
         units = pledges.check_leaving(ledger, target, node, wanted)
-        if pledges.owner_of(ledger, target, node) == account_of(ledger):
+        if pledges.owner_of(ledger, target, node) == sender(ledger):
             raise ConflictError(
                 f"{node} is your own node", remedy=f"Use `freehold stake remove {node} AMOUNT`."
             )
-        if ledger.staking.can_unbond(account_of(ledger), target, units):
+        if ledger.staking.can_unbond(sender(ledger), target, units):
             settling.before_leaving(screen, ledger, target, yes=yes)
             units = pledges.check_leaving(ledger, target, node, wanted)
             _unbond(screen, ledger, target, units, node)
@@ -170,7 +170,7 @@ def claim(
         overdue = settling.wait_of(ledger, target).over
         admitted = overdue and settling.admit(ledger, target)
         wait = settling.wait_of(ledger, target)
-        due = ledger.staking.claimable(account_of(ledger), target)
+        due = ledger.staking.claimable(sender(ledger), target)
         if not (due or admitted or wait.amount):
             raise pledges.nothing_earned(ledger, target, node)
         receipt = ledger.staking.claim_rewards(target) if due else None
@@ -280,22 +280,13 @@ def countdown(seconds: int) -> str:
     return f"{days} d {hours} h" if days else f"{hours} h {seconds % 3_600 // 60} min"
 
 
-def account_of(ledger: Ledger) -> Address:
-    """The account whose key the ledger was opened with."""
-    from freehold.domain.keys import Key
-
-    if not isinstance(ledger.key, Key):
-        raise TypeError("a ledger with a key")
-    return ledger.key.address
-
-
 def give_notice(ledger: Ledger, node: Address, amount: int) -> int:
     """Give notice of so much stake; when it is over.
 
     ConflictError where a notice is over but covers less, or runs and covers as much: a new one
     would only begin the wait anew.
     """
-    account = account_of(ledger)
+    account = sender(ledger)
     running = ledger.staking.notice(account, node)
     if running.shares:
         held = ledger.staking.stake_of(account, node)
@@ -320,7 +311,7 @@ def withdraw_ready(ledger: Ledger, node: Address) -> int:
 
     ledger.index.sync()
     taken, waiting = 0, 0
-    for event in unbonding(ledger, account_of(ledger), node):
+    for event in unbonding(ledger, sender(ledger), node):
         if event.number("ready_at") > ledger.now():
             waiting = event.number("ready_at")
             continue

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from freehold.audit.verify import verify_live
 from freehold.cli import auction, lots
 from freehold.cli.lots import Kind
-from freehold.cli.sending import sender
+from freehold.cli.session import sender
 from freehold.domain.errors import (
     CancelledError,
     ConflictError,

@@ -13,9 +13,10 @@ from typing import cast
 import pytest
 
 from freehold.audit.verify import verify_live
-from freehold.cli import capacity, network, stake
+from freehold.cli import capacity, network
 from freehold.cli.capacity import Order, multiplier_of, rule_words
 from freehold.cli.enlist import Enlistment, enlist
+from freehold.cli.session import sender
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import (
     ConflictError,
@@ -144,7 +145,7 @@ def check_refusals(stage: Stage) -> None:
 
 def test_what_markets_use_keeps_its_stake(stage: Stage) -> None:
     ledger = stage.ledger
-    me = stake.account_of(ledger)
+    me = sender(ledger)
     stage.set(3, "2")
     name_a_market(ledger, me)
     ledger.capacity.hold(NODE, COMPUTE, 2)

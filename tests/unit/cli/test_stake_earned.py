@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from freehold.cli import earnings, stake
+from freehold.cli.session import sender
 from freehold.cli.settling import Epochs
 from freehold.domain.errors import CapacityError, ConflictError, InsufficientFundsError
 from freehold.domain.money import UNIT
@@ -55,7 +56,7 @@ def test_new_stake_earns_for_what_was_done_after_it_came(
     town: Town, told: Callable[..., Any]
 ) -> None:
     grown(town)
-    first, me = town.earners[0], stake.account_of(town.stranger)
+    first, me = town.earners[0], sender(town.stranger)
     node = first.key.address
     town.ledger.token.transfer(me, 600 * UNIT)
     check_refusals(town, told, first)
@@ -71,7 +72,7 @@ def test_new_stake_earns_for_what_was_done_after_it_came(
     worked(town)
     due = told(stake.claim, node)
     assert (due["admitted"], due["amount"], due["waiting"]) == (True, 0, 0)
-    owner = town.ledger.staking.claimable(stake.account_of(town.ledger), node)
+    owner = town.ledger.staking.claimable(sender(town.ledger), node)
     assert 0 <= town.due(first, range(came, came + 1)) - owner <= 1 < owner
 
     # Six epochs later, more than one transaction hands out, it leaves and has its part of all.

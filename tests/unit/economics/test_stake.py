@@ -4,56 +4,33 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from freehold.domain.errors import UsageError
-from freehold.domain.money import TIB, UNIT
-from freehold.economics.stake import COMPUTE, STORAGE, capacity, required, storage
+from freehold.domain.money import UNIT
+from freehold.economics.stake import COMPUTE, IONET, Rule
 
-stakes = st.integers(0, 10**30)
 multipliers = st.fractions(Fraction(1, 10), 100)
 
 
 def test_the_figures_of_ionet() -> None:
-    assert required(COMPUTE, 8, 10) == 16_000 * UNIT
-    assert required(COMPUTE, 1) == 200 * UNIT
-    assert required(COMPUTE, 3, Fraction(1, 2)) == 600 * UNIT
-    assert required(COMPUTE, 1, Fraction(5, 2)) == 500 * UNIT
-    assert required(COMPUTE, 0, 7) == 0
+    rule = IONET[COMPUTE]
+    assert rule.weighed
+    assert rule.stake(8, 10) == 16_000 * UNIT
+    assert rule.stake(1) == 200 * UNIT
+    assert rule.stake(3, Fraction(1, 2)) == 600 * UNIT
+    assert rule.stake(1, Fraction(5, 2)) == 500 * UNIT
+    assert rule.stake(0, 7) == 0
 
 
-def test_storage_locks_what_the_contract_locks() -> None:
-    rules = storage(7)
-    assert required(STORAGE, TIB, rules=rules) == 7
-    assert required(STORAGE, TIB + 1, rules=rules) == 8
-    assert required(STORAGE, 1, rules=rules) == 1
+def test_units_are_asked_for_by_the_batch_and_rounded_up() -> None:
+    rule = Rule(7, per=100)
+    assert [rule.stake(units) for units in (1, 14, 15, 100, 101)] == [1, 1, 2, 7, 8]
 
 
-@given(st.integers(1, 10**6), multipliers)
-def test_capacity_is_the_most_that_a_stake_covers(units: int, multiplier: Fraction) -> None:
-    stake = required(COMPUTE, units, multiplier)
-    assert capacity(COMPUTE, stake, multiplier) == units
-    assert capacity(COMPUTE, stake - 1, multiplier) == units - 1
-
-
-@given(st.integers(1, 10**20), st.integers(1, 10**24))
-def test_capacity_in_bytes_never_needs_more_than_the_stake(stake: int, per_tib: int) -> None:
-    rules = storage(per_tib)
-    units = capacity(STORAGE, stake, rules=rules)
-    assert required(STORAGE, units, rules=rules) <= stake
-    assert required(STORAGE, units + 1, rules=rules) > stake
-
-
-def test_what_no_rule_covers_is_refused() -> None:
-    with pytest.raises(UsageError, match="no stake is asked"):
-        required(STORAGE, 1)
-    with pytest.raises(UsageError, match="units"):
-        required(COMPUTE, -1)
-    with pytest.raises(UsageError, match="not weighed"):
-        required(STORAGE, 1, 2, rules=storage(1))
-    with pytest.raises(UsageError, match="no capacity"):
-        capacity(COMPUTE, -1)
-    with pytest.raises(UsageError, match="no capacity"):
-        capacity(STORAGE, 1, rules=storage(0))
+@given(st.integers(1, 10**20), st.integers(1, 10**24), st.integers(1, 2**48 - 1), multipliers)
+def test_no_less_than_a_unit_asks_and_less_than_one_more(
+    units: int, amount: int, per: int, multiplier: Fraction
+) -> None:
+    exact = Fraction(units * amount, per) * max(Fraction(1), multiplier)
+    assert 0 <= Rule(amount, per=per, weighed=True).stake(units, multiplier) - exact < 1
