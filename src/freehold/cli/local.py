@@ -173,8 +173,12 @@ class LocalNetwork:
     def _found(self, devnet: Devnet, parameters: Parameters) -> Network:
         if self.home.descriptor.exists():
             return self.home.network()
+        watcher = self.home.watcher
         plan = DeployPlan(
-            name="local", parameters=parameters, allocation={devnet.funder.address: GENESIS}
+            name="local",
+            parameters=parameters,
+            allocation={devnet.funder.address: GENESIS},
+            watchers=(node_key(watcher / "key.json", folder_password(watcher)).address,),
         )
         network = deploy(
             plan,
@@ -217,7 +221,7 @@ class LocalNetwork:
             return
         self.say("enlisting the watcher")
         self.home.watcher.mkdir(parents=True, exist_ok=True)
-        self._join(network, funder, self.home.watcher, roles=WATCHER, stake=0)
+        self._join(network, funder, self.home.watcher, roles=WATCHER, stake=STAKE)
 
     def _join(
         self, network: Network, funder: Ledger, folder: Path, *, roles: int, stake: int

@@ -95,3 +95,9 @@ ATTESTATION = Struct(
     "Attestation(uint256 epoch,bytes32 root,uint256 count,bytes32 data,bytes32 parent)"
 )
 """What watchers co-sign for a root of rewards; ``parent`` is the hash of the root before it."""
+ENROLMENT = Struct(
+    "Enrolment(address device,address owner,bytes32 key,uint64 generation,uint64 deadline)"
+)
+"""A device's consent to its owner; ``key`` is the keccak of its did:key in multicodec form."""
+RECEIPT = Struct("Receipt(uint256 command,address device,uint8 outcome,bytes32 detail,uint64 at)")
+"""A device's answer to a command; ``at`` in seconds by its own clock."""

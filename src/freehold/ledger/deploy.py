@@ -1,4 +1,4 @@
-"""Putting a network on a chain: fourteen contracts, their wiring, the genesis allocation.
+"""Putting a network on a chain: eighteen contracts, their wiring, the genesis allocation.
 
 Every transaction has a tag in the nonce book, so a deployment that was interrupted goes on where
 it stopped and never deploys a contract twice.
@@ -27,6 +27,7 @@ from freehold.ledger.plan import DeployPlan
 from freehold.ledger.probe import probe
 from freehold.ledger.rpc import RawReceipt, Rpc
 from freehold.ledger.sender import Patience, Sender
+from freehold.ledger.sensing import SENSING
 
 VERSION = 1
 _RECORD = "deploy.json"
@@ -128,6 +129,7 @@ class _Deployment:
         names = ("registry", "payments", "pdp", "beacon", "faults", "governor")
         self._create("storage", *(at[name] for name in names), salt)
         self._create_roots()
+        self._create_sensing()
 
     def _create_emission(self) -> None:
         plan, emission, at = self._plan, self._plan.emission, self._places
@@ -180,6 +182,15 @@ class _Deployment:
         told = (self._start.network_id, self._start.genesis, emission.epoch, emission.rules())
         self._create("roots", *(at[name] for name in names), *told)
 
+    def _create_sensing(self) -> None:
+        terms, at, salt = self._plan.senses, self._places, self._start.network_id
+        self._create("devices", salt, at["governor"], at["token"], terms.device_fee)
+        names = ("registry", "staking", "beacon", "governor")
+        told = (self._start.genesis, terms.round_length, terms.rules())
+        self._create("status", *(at[name] for name in names), *told)
+        self._create("automation", salt, at["governor"], at["devices"], at["status"])
+        self._create("streams", at["token"], at["roots"], at["governor"], terms.stream_fee_bps)
+
     def _create(self, name: str, *args: object, key: str = "") -> None:
         self._progress(f"deploying {name}")
         tag = f"create:{name}{key}"
@@ -217,6 +228,7 @@ class _Deployment:
         self._setup("storage", "set_parameters", storage)
         self._wire_capacity()
         self._wire_emission()
+        self._wire_sensing()
 
     def _wire_capacity(self) -> None:
         rule = self._plan.emission.device
@@ -240,6 +252,16 @@ class _Deployment:
             self._setup("issuance", "set_allocator", account, budget, key=account)
             power = (at["issuance"], ALLOCATOR, account)
             self._governed(f"power:{account}", "grant_power", power)
+
+    def _wire_sensing(self) -> None:
+        """List what no contract names, so that whoever knows the registry finds it."""
+        at = self._places
+        for name in SENSING:
+            power = (at["registry"], name, at[name])
+            self._governed(f"power:{name}", "grant_power", power)
+        if watchers := self._plan.watchers:
+            quorum = len(watchers) // 2 + 1
+            self._setup("roots", "set_watchers", list(watchers), quorum)
 
     def _allocate(self) -> None:
         if not self._plan.allocation:

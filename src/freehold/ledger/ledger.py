@@ -26,8 +26,10 @@ from freehold.ledger.abi import Artifact
 from freehold.ledger.book import FILE, Book
 from freehold.ledger.clock import ChainClock
 from freehold.ledger.contracts.auction import Auction
+from freehold.ledger.contracts.automation import Automation
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.capacity import Capacity
+from freehold.ledger.contracts.devices import Devices
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor
 from freehold.ledger.contracts.issuance import Issuance
@@ -37,7 +39,9 @@ from freehold.ledger.contracts.registry import Registry
 from freehold.ledger.contracts.rewards import Rewards
 from freehold.ledger.contracts.roots import Roots
 from freehold.ledger.contracts.staking import Staking
+from freehold.ledger.contracts.status import Status
 from freehold.ledger.contracts.storage import Storage
+from freehold.ledger.contracts.streams import Streams
 from freehold.ledger.contracts.token import Token
 from freehold.ledger.index import Index
 from freehold.ledger.look import Look, look
@@ -89,6 +93,10 @@ class Ledger(Closing):
         self.roots = Roots(self)
         self.auction = Auction(self)
         self.capacity = Capacity(self)
+        self.devices = Devices(self)
+        self.status = Status(self)
+        self.automation = Automation(self)
+        self.streams = Streams(self)
 
     @classmethod
     def open(

@@ -15,6 +15,7 @@ from freehold.economics.schedules.plan import AMOUNT_MAX, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.ledger.economy import Economy, economy
 from freehold.ledger.figures import misfit, outside, tokens, unfit
+from freehold.ledger.sensing import WATCHERS_MAX, Sensing
 
 DAY = 86_400
 CLIFF_MAX, PARTS_MAX = 240 * MONTH_SECONDS, 240
@@ -167,8 +168,8 @@ class DeployPlan:
     ``vesting`` later, to those who claim it; ``allocators`` may grant so many base units each, out
     of the economy's ``budget``. ``treasury`` receives fees, the deployer where None. ``cap`` bounds
     everything ever minted: the token model's where None. ``model`` is a token model, with a
-    ``schedule`` where it is ``own``; ``economy`` replaces the model's defaults for this network's
-    period."""
+    ``schedule`` where it is ``own``; ``economy`` and ``sensing`` replace the defaults for this
+    network's period. ``watchers`` co-sign roots from the start, more than half of them each."""
 
     name: str
     parameters: Parameters
@@ -182,6 +183,8 @@ class DeployPlan:
     economy: Economy | None = None
     vesting: tuple[Vesting, ...] = ()
     allocators: Mapping[Address, int] = field(default_factory=dict)
+    sensing: Sensing | None = None
+    watchers: tuple[Address, ...] = ()
 
     @property
     def genesis(self) -> int:
@@ -192,6 +195,12 @@ class DeployPlan:
     def emission(self) -> Economy:
         """The economy that is deployed."""
         return self.economy or economy(self.model, self.parameters.period, schedule=self.schedule)
+
+    @property
+    def senses(self) -> Sensing:
+        """What is asked of devices, buyers of readings and watchers."""
+        numbers = self.parameters
+        return self.sensing or Sensing.of(numbers.period, unbonding=numbers.unbonding)
 
     @property
     def minting_cap(self) -> int:
@@ -214,6 +223,7 @@ class DeployPlan:
         return {
             **self.parameters.numbers(),
             **self.emission.numbers(),
+            **self.senses.numbers(),
             "work_per_token": self.work_per_token,
             "cap": self.minting_cap,
         }
@@ -222,6 +232,8 @@ class DeployPlan:
         """UsageError naming what cannot be."""
         self.parameters.check()
         self._check_economy()
+        self.senses.check(unbonding=self.parameters.unbonding)
+        self._check_watchers()
         self._check_names()
         self._check_genesis()
         self._check_allocators()
@@ -267,6 +279,11 @@ class DeployPlan:
         together, reserve = sum(self.allocators.values()), self.emission.budget
         if together > reserve:
             raise misfit("budget", together, f"within the reserve of {tokens(reserve)}")
+
+    def _check_watchers(self) -> None:
+        if len(self.watchers) > WATCHERS_MAX or len(set(self.watchers)) < len(self.watchers):
+            need = f"{WATCHERS_MAX} at most, each once"
+            raise unfit("the watchers", f"{len(self.watchers)} accounts", need, "Name fewer.")
 
     def _check_cap(self) -> None:
         emission, genesis = self.emission, self.genesis

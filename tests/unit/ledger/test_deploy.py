@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.economics.stake import Rule
 from freehold.ledger.contracts.issuance import ALLOCATOR
 from freehold.ledger.contracts.registry import COMPUTE
+from freehold.ledger.contracts.status import Parameters
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.economy import STORAGE, UNSEEN, economy
@@ -26,6 +27,7 @@ from freehold.ledger.plan import JOURNEY, DeployPlan, Vesting
 from freehold.ledger.probe import probe
 from freehold.ledger.rpc import RawReceipt, Rpc
 from freehold.ledger.sender import Sender
+from freehold.ledger.sensing import SENSING
 from unit.ledger.fake_chain import CHAIN_ID, FakeChain, Refusal, address
 
 TEAM = Vesting(address(0xC), 7 * UNIT + 1, 2 * MONTH_SECONDS, 3)
@@ -40,6 +42,7 @@ PLAN = DeployPlan(
     ),
     vesting=(TEAM,),
     allocators={address(0xE): 60 * UNIT, address(0xF): 30 * UNIT},
+    watchers=(address(0x11), address(0x12), address(0x13)),
 )
 
 
@@ -74,7 +77,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     network = put(PLAN, devnet, tmp_path)
     assert put(PLAN, devnet, tmp_path) == network
     with Ledger.open(network, state=tmp_path, key=None) as ledger:
-        assert ledger.rpc.nonce(devnet.funder.address) - before == 14 + 11 + 8 + 4 + 4 + 2 + 1
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 18 + 11 + 8 + 5 + 4 + 4 + 2 + 1
         check_wiring(ledger)
     with pytest.raises(ConflictError, match="another plan"):
         put(replace(PLAN, name="other"), devnet, tmp_path)
@@ -118,7 +121,8 @@ def test_rewards_and_verifier_know_each_other_whoever_sends_in_between(
 def check_wiring(ledger: Ledger) -> None:
     """Every contract is there and knows the others."""
     places = ledger.network.contracts
-    assert {*CONTRACTS, "auction", "capacity", "issuance", "rewards", "roots"} == set(places)
+    later = {"auction", "capacity", "issuance", "rewards", "roots", *SENSING}
+    assert {*CONTRACTS, *later} == set(places)
     assert ledger.token.balance_of(address(0xA)) == 3 * UNIT
     assert ledger.token.minted() == 4 * UNIT
     assert ledger.token.cap() == ledger.network.parameters["cap"] == PLAN.minting_cap
@@ -137,6 +141,7 @@ def check_wiring(ledger: Ledger) -> None:
     check_auction(ledger)
     check_entry(ledger)
     check_capacity(ledger)
+    check_sensing(ledger)
     numbers = ledger.network.parameters
     assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
     assert ledger.beacon.genesis() == numbers["genesis"]
@@ -179,6 +184,27 @@ def check_capacity(ledger: Ledger) -> None:
     assert (found.amount, found.per, found.weighed) == (7 * UNIT, 2, True)
     assert ledger.capacity.required(COMPUTE, 3, multiplier=25_000) == 105 * UNIT // 4
     assert ledger.capacity.rule(1).amount == 0
+
+
+def check_sensing(ledger: Ledger) -> None:
+    """Devices, status and pay know each other and are listed; watchers sign from the start."""
+    places, senses = ledger.network.contracts, PLAN.senses
+    listed = {each.role: each for each in ledger.governor.powers() if each.role in SENSING}
+    assert {role: each.holder for role, each in listed.items()} == {n: places[n] for n in SENSING}
+    assert {each.contract for each in listed.values()} == {places["registry"]}
+    assert ledger.devices.fee() == senses.device_fee
+    assert ledger.status.round_length() == senses.round_length == numbers_of(ledger)["round_length"]
+    assert ledger.status.parameters() == Parameters(*senses.rules())
+    assert ledger.call("automation", "status", ()) == places["status"]
+    assert ledger.call("automation", "devices", ()) == places["devices"]
+    assert ledger.streams.fee_bps() == senses.stream_fee_bps
+    assert ledger.call("streams", "roots", ()) == places["roots"]
+    assert ledger.roots.quorum() == (2, len(PLAN.watchers))
+
+
+def numbers_of(ledger: Ledger) -> Mapping[str, int]:
+    """The numbers of the descriptor."""
+    return ledger.network.parameters
 
 
 def check_allocations(ledger: Ledger) -> None:
