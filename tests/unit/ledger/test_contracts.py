@@ -16,8 +16,10 @@ from freehold.ledger import abi
 from freehold.ledger.abi import Parameter
 from freehold.ledger.contracts import (
     auction,
+    automation,
     beacon,
     capacity,
+    devices,
     faults,
     issuance,
     payments,
@@ -26,12 +28,16 @@ from freehold.ledger.contracts import (
     rewards,
     roots,
     staking,
+    status,
     storage,
+    streams,
 )
 from freehold.ledger.contracts.auction import Auction
+from freehold.ledger.contracts.automation import Automation
 from freehold.ledger.contracts.base import Contract, convert
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.capacity import Capacity
+from freehold.ledger.contracts.devices import Devices
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor, Power, Proposal
 from freehold.ledger.contracts.issuance import Issuance
@@ -41,13 +47,15 @@ from freehold.ledger.contracts.registry import Registry
 from freehold.ledger.contracts.rewards import Rewards
 from freehold.ledger.contracts.roots import Roots
 from freehold.ledger.contracts.staking import Staking
+from freehold.ledger.contracts.status import Status
 from freehold.ledger.contracts.storage import Storage
+from freehold.ledger.contracts.streams import Streams
 from freehold.ledger.contracts.token import Permit, Token
 from freehold.ledger.values import Receipt, Value
 
 CLASSES: list[type[Contract]] = [
-    Auction, Beacon, Capacity, Faults, Governor, Issuance, Payments, Pdp, Registry, Rewards, Roots,
-    Staking, Storage, Token,
+    Auction, Automation, Beacon, Capacity, Devices, Faults, Governor, Issuance, Payments, Pdp,
+    Registry, Rewards, Roots, Staking, Status, Storage, Streams, Token,
 ]  # fmt: skip
 RECEIPT = Receipt("0x", 1, "0x", 1, 1, (), 1, 1)
 SAMPLES: dict[str, object] = {
@@ -58,9 +66,11 @@ SAMPLES: dict[str, object] = {
     "Address": ZERO_ADDRESS,
     "Permit": Permit(1, 2, 27, b"\x01" * 32, b"\x02" * 32),
     "Sequence[int]": (1, 2),
+    "Sequence[Address]": (ZERO_ADDRESS, ZERO_ADDRESS),
     "Sequence[bytes]": (b"\x01" * 65,),
     "Header": roots.Header(2, 0, 1, 3, 4, 5, b"\x01" * 32, ZERO_ADDRESS, 6, 7),
 }
+ASPECTS = (b"\x01" * 32, b"\x02" * 32)
 MANDATE = storage.Mandate(1, 2, 1, 3, 4, 5)
 SAMPLES["Acceptance"] = storage.Acceptance(ZERO_ADDRESS, 1, 2, 3, 4, b"\x01" * 65)
 SAMPLES["Sequence[Acceptance]"] = (SAMPLES["Acceptance"],)
@@ -124,6 +134,11 @@ def zero(parameter: Parameter) -> Value:
     return bytes(32) if parameter.kind.startswith("bytes") else 0
 
 
+def sample(parameter: inspect.Parameter) -> object:
+    """An argument that fits; bytes in sequences are signatures, but for aspects."""
+    return ASPECTS if parameter.name == "aspects" else SAMPLES[str(parameter.annotation)]
+
+
 def methods(kind: type[Contract]) -> list[str]:
     """The methods that talk to the contract."""
     skipped = {"address", "name", "sign_permit"}
@@ -138,8 +153,8 @@ def test_every_method_fits_the_abi(kind: type[Contract]) -> None:
         method = getattr(contract, name)
         parameters = inspect.signature(method).parameters.values()
         given = [p for p in parameters if p.default is p.empty]
-        plain = [SAMPLES[p.annotation] for p in given if p.kind is not p.KEYWORD_ONLY]
-        named = {p.name: SAMPLES[p.annotation] for p in given if p.kind is p.KEYWORD_ONLY}
+        plain = [sample(p) for p in given if p.kind is not p.KEYWORD_ONLY]
+        named = {p.name: sample(p) for p in given if p.kind is p.KEYWORD_ONLY}
         method(*plain, **named)
     assert door.called
 
@@ -147,9 +162,12 @@ def test_every_method_fits_the_abi(kind: type[Contract]) -> None:
 STRUCTS = [
     (auction.Lot, "auction", "lot", 1),
     (auction.Sale, "auction", "last_sale", 1),
+    (automation.Rule, "automation", "rule", 1),
+    (automation.Command, "automation", "command", 1),
     (beacon.Round, "beacon", "round", 1),
     (capacity.Rule, "capacity", "rule", 1),
     (capacity.Declaration, "capacity", "declaration", 2),
+    (devices.Device, "devices", "device", 1),
     (faults.Parameters, "faults", "parameters", 0),
     (faults.NodeState, "faults", "node_state", 1),
     (faults.SpotChallenge, "faults", "spot", 1),
@@ -171,9 +189,15 @@ STRUCTS = [
     (staking.Entry, "staking", "entry", 3),
     (staking.Notice, "staking", "notice", 2),
     (staking.Commission, "staking", "commission", 1),
+    (status.Parameters, "status", "parameters", 0),
+    (status.Tolerance, "status", "tolerance_of", 1),
+    (status.Agreed, "status", "status_of", 2),
+    (status.Member, "status", "member", 1),
+    (status.Told, "status", "told_of", 4),
     (storage.Parameters, "storage", "parameters", 0),
     (storage.Deal, "storage", "deal", 1),
     (storage.Column, "storage", "column", 2),
+    (streams.Purchase, "streams", "purchase", 1),
 ]
 
 
