@@ -230,7 +230,9 @@ class NodeServer(Server):
 def listen(host: str, port: int) -> socket.socket:
     """A bound socket; ConflictError when the port is taken. Port 0 takes any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns delays off only for sockets that name their protocol; with them a short
+    # answer on a connection that is kept waits 40 ms.
+    bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))

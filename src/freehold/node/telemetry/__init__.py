@@ -1,0 +1,1 @@
+"""The telemetry service: readings in, rows, findings and pay out."""
