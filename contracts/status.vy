@@ -33,7 +33,7 @@
      clipped is the distance of an outlier, at ten times the tolerance, when it is scored.
      Scores, 0 to 10^4, start at half. Where a value moved, telling it gains a fifth of what is
      missing, and telling the old one, be it with a small change, loses half of what one has; where
-     it did not move, agreeing gains a fiftieth. Other outliers lose up to three tenths, the silent a
+     it did not move, agreeing gains a hundredth. Other outliers lose up to three tenths, the silent a
      tenth. Below the floor
      a member sits without weight and is scored all the same, so it can come back; on the line of a
      draw a sixteenth of its stake stays, or it would never sit.
@@ -51,6 +51,9 @@
        lapsed or has no weight by its score goes first.
      - Coming and going to move the points of a draw: who leaves stays on the line, who comes back
        comes onto it anew.
+     - Filling the list with little stake, so that seats are drawn: the odds above depend on shares of
+       stake alone, but they are odds. A least stake that keeps the list short avoids them.
+     - Bribing a committee: who sits in a draw is known up to two beacon periods ahead. Not met.
      - Punishing watchers for a subject that none looks at: nobody is scored unless more than half of
        the weight told.
      - Silent majorities: what stood before stays as it is, with its time; readers look at the time.
@@ -121,7 +124,6 @@ struct Seating:
 
 struct Count:
     entries: DynArray[uint256, MAX_SEATS + 1]  # (value + MAX_VALUE) << 128 | weight, rising
-    whole: uint256
     told: uint256
 
 
@@ -168,9 +170,12 @@ event Settled:
     spread: uint256
 
 
+# Each word is a watcher << 16 | its new score, of those whose score changed.
 event Scored:
-    watcher: indexed(address)
-    score: uint256
+    round: indexed(uint256)
+    subject: indexed(address)
+    aspect: indexed(bytes32)
+    scores: DynArray[uint256, MAX_SEATS]
 
 
 event ParametersSet:
@@ -195,7 +200,7 @@ MAX_TOLERANCE: constant(uint256) = 5_000
 MAX_LEAST: constant(uint256) = 2**96
 FIRST_SCORE: constant(uint256) = 5_000
 GAIN_MOVED: constant(uint256) = 2_000
-GAIN_STILL: constant(uint256) = 200
+GAIN_STILL: constant(uint256) = 100
 LOSS_STALE: constant(uint256) = 5_000
 LOSS_FAR: constant(uint256) = 3_000
 LOSS_SILENT: constant(uint256) = 1_000
@@ -343,7 +348,7 @@ def commit(digest: bytes32):
     current: uint256 = self._round()
     assert self._is_first_half(), "status: not in the first half"
     row: Row = self._row(self._place(msg.sender))
-    assert row.since <= current, "status: not a member yet"
+    # Who joined did so in a second half, so that a first half finds members of this round alone.
     assert self._stays(row, self._start(current)), "status: left"
     assert self._commits[msg.sender] & M32 != current + 1, "status: committed already"
     self._commits[msg.sender] = convert(digest, uint256) >> 32 << 32 | current + 1
@@ -465,7 +470,7 @@ def committee(round_: uint256, subject: address) -> DynArray[Seat, MAX_SEATS]:
     """
     found: DynArray[Seat, MAX_SEATS] = []
     for seat: uint256 in self._seating(round_, subject).seats:
-        found.append(Seat(watcher=self._row(seat & M8).watcher, weight=seat >> 8))
+        found.append(Seat(watcher=self._watcher(seat & M8), weight=seat >> 8))
     return found
 
 
@@ -790,24 +795,26 @@ def _settle(round_: uint256, subject: address, aspect: bytes32) -> int256:
     before: Status = self._status(key)
     assert before.at == 0 or before.round != round_, "status: settled already"
     seating: Seating = self._seating(round_, subject)
-    count: Count = self._counted(round_, key, seating)
-    assert 2 * count.told > count.whole, "status: too few told"
-    silent: uint256 = count.whole - count.told
+    whole: uint256 = seating.whole
+    count: Count = self._counted(round_, key, seating, before)
+    assert 2 * count.told > whole, "status: too few told"
     tolerance: Tolerance = self._tolerance(aspect)
     value: int256 = 0
+    within: uint256 = 0
     if before.at == 0:
         value = self._at(count.entries, count.told, 0)
-        lowest: int256 = self._at(count.entries, count.whole, silent)
-        highest: int256 = self._at(count.entries, count.whole, 0)
-        within: uint256 = self._within(tolerance, value)
-        assert convert(highest - lowest, uint256) <= within, "status: too little agreed"
+        within = self._within(tolerance, value)
+        lowest: int256 = self._at(count.entries, whole, whole - count.told)
+        highest: int256 = self._at(count.entries, whole, 0)
+        assert self._apart(highest, lowest) <= within, "status: too little agreed"
     else:
-        if silent != 0:
-            count.entries = self._inserted(count.entries, self._entry(before.value, silent))
-        value = self._at(count.entries, count.whole, 0)
-    self._score(round_, key, seating, before, value, self._within(tolerance, value))
+        value = self._at(count.entries, whole, 0)
+        within = self._within(tolerance, value)
+    scores: DynArray[uint256, MAX_SEATS] = self._score(
+        round_, key, seating, before, value, within
+    )
     spread: uint256 = self._spread(count.entries)
-    told_bps: uint256 = count.told * BPS // count.whole
+    told_bps: uint256 = count.told * BPS // whole
     self._values[key] = (
         convert(value + MAX_VALUE, uint256) << 96 | told_bps << 80 | block.timestamp << 40 | round_
     )
@@ -820,45 +827,42 @@ def _settle(round_: uint256, subject: address, aspect: bytes32) -> int256:
         told_bps=told_bps,
         spread=spread,
     )
+    log Scored(round=round_, subject=subject, aspect=aspect, scores=scores)
     return value
 
 
 @internal
 @view
-def _counted(round_: uint256, key: bytes32, seating: Seating) -> Count:
-    count: Count = Count(entries=[], whole=seating.whole, told=0)
-    for seat: uint256 in seating.seats:
-        weight: uint256 = seat >> 8
-        if weight == 0:
-            continue
-        word: uint256 = self._told[key][self._row(seat & M8).watcher]
-        if word & M32 == round_ + 1:
-            count.told += weight
-            count.entries = self._inserted(count.entries, word >> 32 << 128 | weight)
-    return count
-
-
-@internal
-@pure
-def _entry(told: int256, weight: uint256) -> uint256:
-    return convert(told + MAX_VALUE, uint256) << 128 | weight
-
-
-@internal
-@pure
-def _inserted(
-    entries: DynArray[uint256, MAX_SEATS + 1], entry: uint256
-) -> DynArray[uint256, MAX_SEATS + 1]:
-    made: DynArray[uint256, MAX_SEATS + 1] = entries
-    made.append(entry)
-    i: uint256 = len(made) - 1
-    for _: uint256 in range(MAX_SEATS):
-        if i == 0 or made[i - 1] <= entry:
+def _counted(round_: uint256, key: bytes32, seating: Seating, before: Status) -> Count:
+    entries: DynArray[uint256, MAX_SEATS + 1] = []
+    told: uint256 = 0
+    for k: uint256 in range(len(seating.seats) + 1, bound=MAX_SEATS + 1):
+        entry: uint256 = 0
+        if k < len(seating.seats):
+            weight: uint256 = seating.seats[k] >> 8
+            if weight == 0:
+                continue
+            watcher: address = self._watcher(seating.seats[k] & M8)
+            word: uint256 = self._told[key][watcher]
+            if word & M32 != round_ + 1:
+                continue
+            told += weight
+            entry = word >> 32 << 128 | weight
+        elif before.at == 0 or told == seating.whole:
             break
-        made[i] = made[i - 1]
-        i -= 1
-    made[i] = entry
-    return made
+        else:
+            # Silent weight counts for what stood before.
+            entry = convert(before.value + MAX_VALUE, uint256) << 128 | (seating.whole - told)
+        # Into its place among the rising ones.
+        entries.append(entry)
+        i: uint256 = len(entries) - 1
+        for _: uint256 in range(MAX_SEATS):
+            if i == 0 or entries[i - 1] <= entry:
+                break
+            entries[i] = entries[i - 1]
+            i -= 1
+        entries[i] = entry
+    return Count(entries=entries, told=told)
 
 
 @internal
@@ -903,15 +907,18 @@ def _score(
     before: Status,
     median: int256,
     within: uint256,
-):
+) -> DynArray[uint256, MAX_SEATS]:
     moved: bool = before.at == 0 or self._apart(median, before.value) > within
     gain: uint256 = GAIN_MOVED if moved else GAIN_STILL
     clip: uint256 = max(CLIP * within, 1)
+    scores: DynArray[uint256, MAX_SEATS] = []
     for seat: uint256 in seating.seats:
         place: uint256 = seat & M8
-        row: Row = self._row(place)
-        word: uint256 = self._told[key][row.watcher]
-        score: uint256 = row.score
+        row: uint256 = self._rows[place]
+        watcher: address = convert(row >> 96, address)
+        word: uint256 = self._told[key][watcher]
+        last: uint256 = row >> 32 & M16
+        score: uint256 = last
         if word & M32 != round_ + 1:
             score -= score * LOSS_SILENT // BPS
         else:
@@ -923,10 +930,10 @@ def _score(
                 score -= score * LOSS_STALE // BPS
             else:
                 score -= score * LOSS_FAR * min(apart, clip) // (BPS * clip)
-        if score != row.score:
-            row.score = score
-            self._save_row(place, row)
-            log Scored(watcher=row.watcher, score=score)
+        if score != last:
+            self._rows[place] = row ^ (last ^ score) << 32
+            scores.append(row >> 96 << 16 | score)
+    return scores
 
 
 @internal
@@ -986,6 +993,12 @@ def _status(key: bytes32) -> Status:
         told_bps=word >> 80 & M16,
         spread=self._spreads[key],
     )
+
+
+@internal
+@view
+def _watcher(place: uint256) -> address:
+    return convert(self._rows[place] >> 96, address)
 
 
 @internal

@@ -6,30 +6,24 @@ from typing import Any
 
 import pytest
 
-from contracts.evm import ZERO, Chain, Signer, signer
+from contracts.evm import ZERO, Chain, Reverted, Signer, signer
 from contracts.watchers import (
     ASPECT,
-    BY_ADDRESS,
     FLOOR,
-    HOTS,
     LENGTH,
     OTHER,
     OWNERS,
     SALT,
-    SEATS,
     SPEED,
     STAKE,
     SUBJECT,
     TERMS,
     Watch,
-    checked,
     deploy_status,
     deploy_watch,
     seen,
 )
 from contracts.world import UNBONDING, guardian, mallory, refused
-from freehold.control.consensus import Seat, draw
-from freehold.domain.ids import address
 
 HALF = 5_000
 
@@ -229,7 +223,7 @@ def columns(told: Any) -> tuple[list[Any], list[Any], list[Any]]:
     return [t.subject for t in told], [t.aspect for t in told], [t.value for t in told]
 
 
-def test_strangers_and_newcomers_do_not_commit(watch: Watch) -> None:
+def test_strangers_do_not_commit_and_newcomers_do(watch: Watch) -> None:
     watch.members(STAKE)
     with refused("status: not a member"):
         watch.commit(mallory, [])
@@ -237,8 +231,36 @@ def test_strangers_and_newcomers_do_not_commit(watch: Watch) -> None:
     watch.join(late)
     watch.next_round()
     watch.commit(late, [])
-    # A member to come is refused: it can only be seen in the round that it joined in, whose first
-    # half is over by then.
+
+
+def test_a_contract_that_a_watcher_calls_is_not_the_watcher(watch: Watch) -> None:
+    (first,) = watch.members(STAKE)
+    late, puppet = watch.enter(1), watch.world.puppet()
+
+    def act(hot: Signer, name: str, *arguments: Any) -> None:
+        data = watch.status.data(name, *arguments)
+        puppet.contract.send("run", watch.status.address, data, sender=hot.address)
+
+    with pytest.raises(Reverted):
+        act(first, "commit", SALT)
+    told = [seen(1)]
+    watch.commit(first, told)
+    watch.second_half()
+    for hot, name, arguments in (
+        (late, "join", ()),
+        (first, "leave", ()),
+        (first, "reveal", (SALT, *columns(told))),
+    ):
+        with pytest.raises(Reverted):
+            act(hot, name, *arguments)
+    watch.reveal(first, told)
+
+
+def test_least_weights_are_told_apart(watch: Watch) -> None:
+    watch.world.setup(watch.status, "set_parameters", (0, 24, FLOOR, 500))
+    first, second = watch.members(0, 0)
+    assert watch.agree({first: 101, second: 100}) == 100
+    assert watch.found().spread == 1
 
 
 def test_what_is_told_must_fit(watch: Watch) -> None:
@@ -399,7 +421,11 @@ def test_score_arithmetic(watch: Watch) -> None:
     hots = watch.members(*[STAKE] * 7)
     first = hots[0]
     done = watch.tell(dict.fromkeys(hots[:5], 1_000) | {hots[5]: 1_051})
-    scored = {e.watcher: e.score for e in watch.settle(done).named("Scored")}
+    event = watch.settle(done).one("Scored")
+    assert (event.round, event.subject, event.aspect) == (done, SUBJECT, ASPECT)
+    scored = {f"0x{word >> 16:040x}": word & 0xFFFF for word in event.scores}
+    assert len(scored) == 7
+    assert scored == {hot.address: watch.score(hot) for hot in hots}
     assert scored[first.address] == 6_000
     assert scored[hots[5].address] == 5_000 - 5_000 * 3_000 * 51 // (10_000 * 500)
     assert scored[hots[6].address] == 4_500
@@ -407,7 +433,9 @@ def test_score_arithmetic(watch: Watch) -> None:
     assert watch.score(first) == 6_040
     assert watch.score(hots[5]) == 4_847 + 5_153 * 100 // 10_000
     assert watch.score(hots[6]) == 4_500 - 1_350
-    watch.agree(dict.fromkeys(hots[:5], 2_000) | {hots[5]: 1_000, hots[6]: 1_101})
+    late = {hots[4]: 1_100, hots[5]: 1_000, hots[6]: 1_101}
+    watch.agree(dict.fromkeys(hots[:4], 2_000) | late)
+    assert watch.score(hots[4]) == 6_040 // 2
     assert watch.score(hots[5]) == 4_898 - 4_898 // 2
     assert watch.score(hots[6]) == 3_150 - 3_150 * 3_000 * 899 // (10_000 * 1_000)
 
@@ -442,123 +470,3 @@ def test_the_governor_alone_sets_terms(watch: Watch) -> None:
             watch.status.send(name, *arguments, sender=guardian.address)
     event = watch.world.setup(watch.status, "set_parameters", (1, 5, 2, 3)).one("ParametersSet")
     assert tuple(event.parameters.values()) == (1, 5, 2, 3)
-
-
-# Many members
-
-
-def crowd(chain: Chain, count: int, seats: int) -> Watch:
-    """Members of unequal stake, from the beginning of a beacon period on."""
-    watch = deploy_watch(chain, terms=(1_000, seats, FLOOR, 500))
-    watch.members(*[1_000 * (1 + i % 5) for i in range(count)])
-    return watch
-
-
-def drawn(watch: Watch) -> tuple[list[Signer], bytes]:
-    """Let the beacon make a round of a later period, and move past it."""
-    watch.next_period()
-    seed = watch.seed()
-    watch.next_period()
-    watch.next_round(0)
-    return [BY_ADDRESS[each] for each in watch.committee(watch.round)], seed
-
-
-def test_a_larger_crowd_is_drawn(chain: Chain) -> None:
-    watch = crowd(chain, 9, 6)
-    assert watch.committee(watch.round) == {}, "no seed yet"
-    with refused("status: too few told"):
-        watch.settle(watch.tell(dict.fromkeys(HOTS[:9], 5)))
-    seated, seed = drawn(watch)
-    found = watch.committee(watch.round)
-    assert sum(found.values()) == 6
-    line = [Seat(checked(HOTS[i]), 1_000 * (1 + i % 5)) for i in range(9)]
-    mirror = draw(line, seed=seed, round_number=watch.round, subject=address(SUBJECT), seats=6)
-    assert [(s.watcher.lower(), s.weight) for s in mirror] == list(found.items())
-    others = {tuple(watch.committee(watch.round, f"0x{i:040x}")) for i in range(1, 9)}
-    assert len(others) > 3, "each subject has its own"
-    assert watch.agree(dict.fromkeys(seated, 5)) == 5
-    idle = next(hot for hot in HOTS[:9] if hot not in seated)
-    assert watch.score(idle) == HALF
-
-
-def test_points_that_are_known_cannot_be_met(chain: Chain) -> None:
-    watch = crowd(chain, 8, 6)
-    watch.next_period()
-    watch.seed()
-    watch.next_round(0)
-    before = watch.round
-    late = watch.enter(8, 10**9)
-    watch.join(late)
-    watch.stake(7, 10**9)
-    watch.status.send("refresh", HOTS[7].address, sender=mallory.address)
-    watch.status.send("leave", sender=HOTS[0].address)
-    watch.next_period()
-    watch.next_round(0)
-    assert watch.round > before + 5
-    line = [Seat(checked(HOTS[i]), 1_000 * (1 + i % 5)) for i in range(8)]
-    seed = bytes(watch.beacon.call("round", 0).seed)
-    for subject in (SUBJECT, OTHER):
-        mirror = draw(line, seed=seed, round_number=watch.round, subject=address(subject), seats=6)
-        found = watch.committee(watch.round, subject)
-        assert [(s.watcher.lower(), s.weight) for s in mirror] == list(found.items())
-    watch.second_half()
-    with refused("status: still leaving"):
-        watch.status.send("join", sender=HOTS[0].address)
-    watch.next_period()
-    watch.seed()
-    watch.next_period()
-    watch.next_round(0)
-    assert watch.committee(watch.round).get(HOTS[0].address) is None
-    assert watch.committee(watch.round)[late.address] >= 2, "half of all stake"
-    watch.join(HOTS[0])
-    watch.next_round()
-    assert HOTS[0].address not in watch.committee(watch.round), "comes onto the line anew"
-
-
-def test_a_low_score_keeps_a_sixteenth_of_the_line(chain: Chain) -> None:
-    watch = crowd(chain, 4, 3)
-    watch.world.setup(watch.status, "set_parameters", (1_000, 4, FLOOR, 500))
-    bad = HOTS[3]
-    while watch.score(bad) >= FLOOR:
-        watch.agree(dict.fromkeys(HOTS[:3], 10) | {bad: 10**6})
-    watch.next_period()
-    watch.seed()
-    watch.next_period()
-    watch.tell(dict.fromkeys(HOTS[:4], 10))
-    watch.next_period()
-    watch.seed()
-    watch.next_period()
-    watch.next_round(0)
-    watch.world.setup(watch.status, "set_parameters", (1_000, 3, FLOOR, 500))
-    seats = sum(
-        watch.committee(watch.round, f"0x{i:040x}").get(bad.address, 0) for i in range(1, 60)
-    )
-    assert 0 < seats < 15, "4000 of 10000 would be 70"
-
-
-def test_a_full_list_makes_room_for_more_stake(chain: Chain) -> None:
-    watch = deploy_watch(chain)
-    watch.members(*[5_000] * 40, 4_000, *[5_000] * 23)
-    poor, rich, richer = watch.enter(64, 4_000), watch.enter(65, 4_001), watch.enter(66, 9_000)
-    with refused("status: full"):
-        watch.join(poor)
-    done = watch.join(rich)
-    assert done.value is False
-    assert done.one("Displaced").args == {"watcher": HOTS[40].address, "by": rich.address}
-    with refused("status: a place becomes free"):
-        watch.join(richer)
-    watch.next_round()
-    assert watch.join(rich).one("Joined").place == 40
-    assert watch.status.call("rows") == 64
-    with refused("status: not a member"):
-        watch.status.call("member", HOTS[40].address)
-
-
-def test_settling_twenty_four_costs_what_it_should(chain: Chain) -> None:
-    watch = deploy_watch(chain)
-    hots = watch.members(*[STAKE + i for i in range(SEATS)])
-    watch.agree({hot: [seen(1_000 + i), seen(i, aspect=SPEED)] for i, hot in enumerate(hots)})
-    done = watch.tell(
-        {hot: [seen(2_000 - i), seen(9 - i, aspect=SPEED)] for i, hot in enumerate(hots)}
-    )
-    assert watch.settle(done).gas_used < 500_000

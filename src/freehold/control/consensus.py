@@ -20,7 +20,7 @@ TOLD_MAX = 128
 """Values that a watcher tells in one round."""
 SEATS_MAX = 24
 FIRST_SCORE = 5_000
-GAIN_MOVED, GAIN_STILL = 2_000, 200
+GAIN_MOVED, GAIN_STILL = 2_000, 100
 LOSS_STALE, LOSS_FAR, LOSS_SILENT = 5_000, 3_000, 1_000
 CLIP = 10
 """Tolerances at which an outlier's distance is clipped."""
