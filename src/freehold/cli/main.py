@@ -15,6 +15,7 @@ from freehold.cli import (
     account,
     auction,
     deals,
+    device,
     earnings,
     economics,
     issuance,
@@ -38,7 +39,7 @@ app = typer.Typer(
 for room in (run, objects, verify, earnings):
     room.register(app)
 for noun in (
-    account.wallet, stake.app, deals.app, nodes.app, rewards.app, network.app, issuance.app,
+    account.wallet, stake.app, deals.app, nodes.app, device.app, rewards.app, network.app, issuance.app,
     economics.app, auction.app,
 ):  # fmt: skip
     app.add_typer(noun)

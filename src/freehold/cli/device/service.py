@@ -1,0 +1,90 @@
+"""What a telemetry service says about devices, and directives handed to it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from freehold.cli.home import Home
+from freehold.domain.document import MalformedError, parse_document
+from freehold.domain.errors import AccessError, FreeholdError, NotFoundError, UnavailableError
+from freehold.domain.ids import Address
+from freehold.node.agent.door import Door
+from freehold.node.agent.settings import FILE, load
+from freehold.node.agent.transports import refusal
+
+TOKEN = "admin.token"  # noqa: S105  the file's name, not a secret
+PAGES_MAX = 100
+
+
+def service_of(home: Home, given: str = "") -> tuple[str, str]:
+    """URL and fingerprint of the service: the one given, or the one of this machine's devices;
+    empty where there is none."""
+    for file in sorted((home.root / "devices").glob(f"*/{FILE}")):
+        settings = load(file.parent)
+        if settings.api and given in ("", settings.api):
+            return settings.api, settings.fingerprint
+    return given, ""
+
+
+def seen(
+    home: Home, url: str, fingerprint: str, token_file: Path | None
+) -> dict[str, dict[str, object]]:
+    """What the service tells of each device, by its id; UnavailableError, AccessError."""
+    file = token_file or home.root / "telemetry" / TOKEN
+    if not file.is_file():
+        raise AccessError(
+            f"there is no administrator's token in {file}",
+            remedy="Name the service's admin.token with --token-file.",
+        )
+    headers = {"Authorization": f"Bearer {file.read_text().strip()[:256]}"}
+    found: dict[str, dict[str, object]] = {}
+    door, after = Door(url, fingerprint=fingerprint), ""
+    try:
+        for _ in range(PAGES_MAX):
+            page = _page(door, headers, after)
+            found |= {str(each.get("id")): each for each in page}
+            last = list(found)[-1:] if page else []
+            if not last or last[0] == after:
+                break
+            after = last[0]
+    finally:
+        door.close()
+    return found
+
+
+def hand_in(url: str, fingerprint: str, device: Address, directive: str) -> None:
+    """Give a signed directive to the service; AccessError or UnavailableError with its reason."""
+    door = Door(url, fingerprint=fingerprint)
+    try:
+        answer = door.ask(
+            "PUT",
+            f"/directives/{device}",
+            directive.encode(),
+            headers={"Content-Type": "application/json"},
+        )
+    finally:
+        door.close()
+    if answer.status >= 300:
+        raise _refused(answer.status, refusal(answer)[1], url)
+
+
+def _page(door: Door, headers: dict[str, str], after: str) -> list[dict[str, object]]:
+    answer = door.ask("GET", f"/devices?after={after}", headers=headers)
+    if answer.status != 200:
+        raise _refused(answer.status, refusal(answer)[1], door.url)
+    try:
+        page = parse_document(answer.body)
+    except MalformedError as error:
+        raise UnavailableError(
+            f"{door.url} answers oddly: {error}", remedy="Check the URL of the service."
+        ) from error
+    return [each for each in page if isinstance(each, dict)] if isinstance(page, list) else []
+
+
+def _refused(status: int, message: str, url: str) -> FreeholdError:
+    text = f"{url} refused: {message or f'status {status}'}"
+    if status in (401, 403):
+        return AccessError(text, remedy="Use the account that owns the device.")
+    if status == 404:
+        return NotFoundError(text, remedy="See that the device is enrolled.")
+    return UnavailableError(text, remedy="Check the request, or try again later.")
