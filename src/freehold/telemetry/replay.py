@@ -8,8 +8,8 @@ that was followed by another may still deliver what was under way, ``window`` ba
 a copy of the device that lives on in the old boot is refused soon.
 
 It is one SQLite file (WAL, synced at each commit) that one process owns. A turn is a transaction:
-store what is new *inside* it, so that a crash before the end makes the device send again, and a
-store that keeps one row for each (device, boot, sequence) then holds everything once.
+store what is new *inside* it (``Turn.write``, into tables that ``schema`` adds to the file), so
+that what is remembered and what is kept are one, whenever a crash comes.
 
 Threats: replay and rollback, across restarts of either side; a cloned device; a flood (only
 paired devices may reach the guard, since each costs a row of 0.6 to 2.3 kB). Not met here: a
@@ -22,7 +22,7 @@ import sqlite3
 import struct
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -43,6 +43,8 @@ BUSY_SECONDS = 5.0
 _SCHEMA = (
     "CREATE TABLE devices (device BLOB PRIMARY KEY, state BLOB NOT NULL) STRICT, WITHOUT ROWID"
 )
+Value = int | float | str | bytes | None
+"""What a column holds."""
 _FLOOR = struct.Struct("<q")
 _BOOT = struct.Struct(f"<5Q{WINDOW}Q")
 
@@ -201,8 +203,11 @@ def _name(batch: Batch) -> str:
 class Guard:
     """The file ``path``, which no other process may use at the same time."""
 
-    def __init__(self, path: Path, *, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self, path: Path, *, bounds: Bounds | None = None, schema: Sequence[str] = ()
+    ) -> None:
         self._path = path
+        self._schema = tuple(schema)
         self._bounds = bounds or Bounds()
         self._lock = threading.RLock()
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
@@ -227,6 +232,8 @@ class Guard:
         if version == 0:
             self._db.execute(_SCHEMA)
             self._db.execute(f"PRAGMA user_version={VERSION}")
+        for statement in self._schema:
+            self._db.execute(statement)
         self._db.execute("COMMIT")
         if version not in (0, VERSION):
             raise VersionError(
@@ -244,8 +251,7 @@ class Guard:
             try:
                 yield turn
                 rows = turn.rows()
-                with self._typed():
-                    self._db.executemany("REPLACE INTO devices VALUES (?, ?)", rows)
+                self.write("REPLACE INTO devices VALUES (?, ?)", rows)
                 self._run("COMMIT")
             except BaseException:
                 if self._db.in_transaction:
@@ -258,6 +264,17 @@ class Guard:
         with self._lock, self._typed():
             row = self._kept.get(device.raw) or self._row(device.raw)
             return Past.decode(row) if row else Past()
+
+    def write(self, statement: str, rows: Iterable[tuple[Value, ...]]) -> None:
+        """Run ``statement`` once for each of ``rows``: within a turn as part of it, outside of one
+        each row by itself."""
+        with self._lock, self._typed():
+            self._db.executemany(statement, rows)
+
+    def read(self, query: str, *values: Value) -> list[tuple[Value, ...]]:
+        """What ``query`` finds; bound it by a LIMIT."""
+        with self._lock, self._typed():
+            return self._db.execute(query, values).fetchall()
 
     def close(self) -> None:
         """Close the file."""
@@ -324,6 +341,10 @@ class Turn:
         if new:
             self._changed[batch.device] = after
         return Verdict(new, after.missing)
+
+    def write(self, statement: str, rows: Iterable[tuple[Value, ...]]) -> None:
+        """Run ``statement`` once for each of ``rows``, as part of the turn."""
+        self._guard.write(statement, rows)
 
     def rows(self) -> list[tuple[bytes, bytes]]:
         """What the turn changes in the file."""

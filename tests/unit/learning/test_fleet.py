@@ -111,3 +111,37 @@ def test_what_cannot_be_followed_is_refused() -> None:
         fleet.start(3, 0)
     with pytest.raises(UsageError, match="remember nothing"):
         fleet.start(0, 3)
+
+
+def test_some_devices_stepped_by_themselves_are_as_in_the_whole_fleet() -> None:
+    rng = np.random.default_rng(8)
+    whole, parted = fleet.start(4, 2, warm=8), fleet.start(2, 1, warm=8)
+    parted = fleet.grow(parted, 4, 2)
+    for _ in range(40):
+        row = rng.normal(size=(4, 2))
+        _, expected = fleet.step(whole, row)
+        for which in (np.array([2, 0]), np.array([3, 1])):
+            part, scores = fleet.step(fleet.at(parted, which), row[which])
+            fleet.put(parted, which, part)
+            assert np.array_equal(scores, expected[which])
+        parted = fleet.restore(fleet.arrays(parted), warm=8)
+    for name, array in fleet.arrays(whole).items():
+        assert np.array_equal(fleet.arrays(parted)[name], array, equal_nan=True)
+
+
+def test_growing_keeps_what_is_known_and_never_shrinks() -> None:
+    state = fleet.start(2, 1)
+    state, _ = fleet.step(state, np.array([[1.0], [2.0]]))
+    grown = fleet.grow(state, 3, 2)
+    assert grown.level.tolist() == [[1.0, 0.0], [2.0, 0.0], [0.0, 0.0]]
+    assert grown.past.count.tolist() == [0, 0, 0] or grown.past.count[:2].tolist() == [1, 1]
+    with pytest.raises(UsageError, match="cannot shrink"):
+        fleet.grow(grown, 2, 2)
+
+
+def test_a_kept_state_of_another_shape_is_refused() -> None:
+    kept = fleet.arrays(fleet.start(2, 2))
+    with pytest.raises(UsageError, match="wrong shape"):
+        fleet.restore(kept | {"spread": np.zeros((2, 3))})
+    with pytest.raises(UsageError, match="wrong shape"):
+        fleet.restore(kept | {"level": np.zeros(3)})

@@ -11,7 +11,7 @@ It sees a step, a spike and a change of spread; a wrong shape within the usual r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,6 +40,7 @@ _ABSOLUTE_TO_NORMAL = 1.2533
 _LEAST_SPREAD = 1e-6
 """Of the level: below it a spread is rounding."""
 _LARGEST = 1e30
+_KEPT = ("level", "spread", "count")
 _YOUNG = 8
 """Readings before a spread is known well enough to bound what is heard."""
 
@@ -74,6 +75,60 @@ def start(
     zero = np.zeros(shape)
     count = np.zeros(shape, dtype=np.int64)
     return State(rate, warm, zero, zero.copy(), count, zero, zero, zero, past)
+
+
+def grow(state: State, devices: int, metrics: int) -> State:
+    """The same with room for ``devices`` of ``metrics``, no fewer than it has; new ones unseen."""
+    held = state.level.shape
+    if devices < held[0] or metrics < held[1]:
+        raise UsageError(
+            f"a fleet of {held} cannot shrink to {(devices, metrics)}",
+            remedy="Give as many devices and metrics as it has, or more.",
+        )
+    after = start(
+        devices, metrics, rate=state.rate, warm=state.warm, memory=state.past.scores.shape[1]
+    )
+    for name in _KEPT:
+        getattr(after, name)[: held[0], : held[1]] = getattr(state, name)
+    after.past.scores[: held[0]], after.past.count[: held[0]] = state.past.scores, state.past.count
+    return after
+
+
+def at(state: State, which: Ints) -> State:
+    """The state of some devices, to be stepped by itself; no device comes twice."""
+    level, spread, count = (getattr(state, name)[which] for name in _KEPT)
+    past = Past(state.past.scores[which], state.past.count[which])
+    zero = np.zeros(level.shape)
+    return State(state.rate, state.warm, level, spread, count, zero, zero, zero, past)
+
+
+def put(state: State, which: Ints, part: State) -> None:
+    """Write back what ``at`` gave of ``which`` and was stepped."""
+    for name in _KEPT:
+        getattr(state, name)[which] = getattr(part, name)
+    state.past.scores[which], state.past.count[which] = part.past.scores, part.past.count
+
+
+def arrays(state: State) -> dict[str, npt.NDArray[np.generic]]:
+    """What a checkpoint must keep of a state, by name."""
+    kept = {name: getattr(state, name) for name in _KEPT}
+    return {**kept, "scores": state.past.scores, "seen": state.past.count}
+
+
+def restore(
+    kept: Mapping[str, npt.NDArray[np.generic]], *, rate: float = RATE, warm: int = 32
+) -> State:
+    """The state of which ``arrays`` gave ``kept``; UsageError where these do not fit together."""
+    level, scores = kept["level"], kept["scores"]
+    if level.ndim != 2 or scores.ndim != 2:
+        raise UsageError("a kept state has the wrong shape", remedy="Begin with a new state.")
+    state = start(*level.shape, rate=rate, warm=warm, memory=scores.shape[1])
+    into = arrays(state)
+    if any(kept[name].shape != array.shape for name, array in into.items()):
+        raise UsageError("a kept state has the wrong shape", remedy="Begin with a new state.")
+    for name, array in into.items():
+        array[...] = kept[name]
+    return state
 
 
 def step(state: State, values: Floats) -> tuple[State, Floats]:

@@ -1,0 +1,111 @@
+"""Who was found lying: spoofing over the recent readings of a partition, as findings and marks.
+
+Of two devices that move alike at the same time, readings do not show who copied whom; arrivals
+do: a copy cannot come before what it copies, so the one whose readings arrive soonest after their
+time is named but not marked, unless all have one owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from freehold.telemetry import recent, spoofing
+from freehold.telemetry.findings import Finding, Severity
+from freehold.telemetry.metrics import limits
+from freehold.telemetry.pipeline import State
+from freehold.telemetry.spoofing import Kind
+
+SURE = 0.75
+"""Score from which a device is marked and the finding critical."""
+GOES_ON = 3_600_000
+"""Milliseconds after which the same lie is a new incident."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Every ``every`` milliseconds of arrivals, on ticks of ``tick`` milliseconds or more."""
+
+    every: int = 60_000
+    tick: int = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a device beside its readings."""
+
+    owner: str = ""
+    cell: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lie:
+    """A finding about one device, and whether it is to be marked for it."""
+
+    finding: Finding
+    marked: bool
+
+
+Incidents = dict[str, tuple[int, int]]
+"""When each lie began and was seen last, by kind, device and metric."""
+
+
+def watch(
+    state: State, known: Callable[[str], Known], incidents: Incidents, *, now: int, tick: int
+) -> list[Lie]:
+    """All lies that the recent readings show at ``now``; ``incidents`` is kept up."""
+    for name in [name for name, (_, at) in incidents.items() if at < now - GOES_ON]:
+        del incidents[name]
+    labels = state.labels
+    count = min(labels.count, len(state.recent.count))
+    found: list[Lie] = []
+    for metric, series in recent.by_metric(labels.series.metric[:count]):
+        slots = labels.series.slot[series]
+        about = [known(labels.devices[slot]) for slot in slots]
+        window = recent.window(state.recent, series, [each.cell for each in about], tick=tick)
+        if window is None:
+            continue
+        shown, rows = window
+        name = labels.metrics[metric]
+        for each in spoofing.detect(shown, limits(name)):
+            places = rows[list(each.devices)]
+            found += _lies(
+                state, each, slots[places], [about[place].owner for place in places], name,
+                incidents, now,
+            )  # fmt: skip
+    return found
+
+
+def _lies(
+    state: State, seen: spoofing.Finding, slots: np.ndarray[tuple[int], np.dtype[np.int64]],
+    owners: Sequence[str], metric: str, incidents: Incidents, now: int,
+) -> list[Lie]:  # fmt: skip
+    ids = [state.labels.devices[slot] for slot in slots]
+    spared = -1
+    if seen.kind is Kind.COPIED and len(set(owners)) > 1:
+        spared = int(np.argmin(state.pulse.delay[slots]))
+    return [
+        _lie(seen, ids, row, metric, incidents, now, sure=seen.score >= SURE and row != spared)
+        for row in range(len(ids))
+    ]
+
+
+def _lie(
+    seen: spoofing.Finding, ids: list[str], row: int, metric: str, incidents: Incidents, now: int,
+    *, sure: bool,
+) -> Lie:  # fmt: skip
+    name = f"{seen.kind.value}/{ids[row]}/{metric}"
+    since, _ = incidents.get(name, (seen.since, 0))
+    incidents[name] = since, now
+    others = ", ".join(each for each in ids[:8] if each != ids[row])
+    reason = f"{metric}: {seen.reason}" + (f"; with {others}" if others else "")
+    severity = Severity.CRITICAL if sure else Severity.WARNING
+    return Lie(
+        Finding(
+            key=f"{name}/{since}", kind=seen.kind.value, subject=ids[row], metric=metric,
+            since=since, at=now, severity=severity, score=seen.score, reason=reason,
+        ),
+        sure,
+    )  # fmt: skip

@@ -1,0 +1,367 @@
+"""What is made of batches: cleaned rows, scores and findings, as a pure function of the log.
+
+``step`` takes the state and batches in the order of the log and gives what it would one by one,
+however they are cut, so that a state can be made again from the log at any time. The state is
+spent: its arrays are written in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from freehold.telemetry import cleaning, quality, recent, states
+from freehold.telemetry.cleaning import Cleaned, Flags, Floats, Marks, Whole
+from freehold.telemetry.columns import Columns
+from freehold.telemetry.drifting import Clocks, drift
+from freehold.telemetry.findings import Finding, Severity
+from freehold.telemetry.imputing import impute
+from freehold.telemetry.journal import COUNT, Counts
+from freehold.telemetry.labels import Labels, Series
+from freehold.telemetry.marks import UNSOUND, Mark
+from freehold.telemetry.recent import Recent
+from freehold.telemetry.rows import Rows
+from freehold.telemetry.units import UNITS
+
+COLUMNS = 64
+"""Metrics of a device, by first appearance, that the detector sees."""
+WATCHED = 32_768
+"""Series, by first appearance, that spoofing watches: 4 kB each."""
+_USUAL = 0.1
+_UNORDERED = np.uint8(Mark.DUPLICATE | Mark.LATE)
+_SCALES: Floats = np.array([unit.scale for unit in UNITS])
+_OFFSETS: Floats = np.array([unit.offset for unit in UNITS])
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What a detector saw in ``row``: the device's metric ``column`` has strayed since ``since``
+    (milliseconds), read ``value`` where ``low`` to ``high`` was expected, ``far`` spreads off."""
+
+    row: int
+    column: int
+    since: int
+    value: float
+    low: float
+    high: float
+    score: float
+    far: float
+
+
+class Detector(Protocol):
+    """Scores rows by the past of their devices alone."""
+
+    def step(self, devices: Whole, times: Whole, values: Floats) -> tuple[Floats, Sequence[Alert]]:
+        """Scores (n,), 0 to 1, of rows of ``devices`` (n,), which may repeat and of which new ones
+        count on from those before, at ``times`` (n,); ``values`` (n, columns), NaN where a metric
+        was not read."""
+        ...
+
+    def encode(self) -> bytes:
+        """The state, for ``decode`` of a new detector."""
+        ...
+
+    def decode(self, data: bytes) -> None:
+        """Go on from the state that ``encode`` gave."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pulse:
+    """Of devices (n,), milliseconds: arrival of the latest batch, the usual time between two and
+    from a reading to its arrival; batches so far; whether its clock is wrong."""
+
+    heard: Whole
+    period: Floats
+    delay: Floats
+    count: Whole
+    wrong: Flags
+
+    @classmethod
+    def empty(cls, devices: int) -> Pulse:
+        """Of devices that have not been heard of."""
+        whole, real = np.zeros((2, devices), np.int64), np.zeros((2, devices))
+        return cls(whole[0], real[0], real[1], whole[1], np.zeros(devices, np.bool_))
+
+
+@dataclass(slots=True)
+class State:
+    """Of a partition's devices and series, in the places that ``labels`` gives."""
+
+    detector: Detector
+    labels: Labels
+    series: cleaning.State
+    recent: Recent
+    clocks: Clocks
+    record: quality.Record
+    pulse: Pulse
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A batch of the log, opened; times in milliseconds."""
+
+    member: str
+    arrived: int
+    sealed: int
+    columns: Columns
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Output:
+    """What a step gives."""
+
+    rows: Rows
+    findings: tuple[Finding, ...]
+    counts: Counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Flat:
+    """Batches (m,): device and times; readings (n,): batch, device, series, time, SI value."""
+
+    slots: Whole
+    arrived: Whole
+    sealed: Whole
+    batch: Whole
+    slot: Whole
+    series: Whole
+    times: Whole
+    values: Floats
+
+
+def start(detector: Detector) -> State:
+    """Nothing seen."""
+    return State(
+        detector, Labels(), cleaning.State.empty(1), Recent.empty(1), Clocks.empty(1),
+        quality.Record.empty(1), Pulse.empty(1),
+    )  # fmt: skip
+
+
+def step(state: State, arrivals: Sequence[Arrival]) -> tuple[State, Output]:
+    """Take batches, one at least, in the order of the log."""
+    flat = _flat(state.labels, arrivals)
+    _fit(state)
+    cleaned = _clean(state, flat)
+    turned, wrong = _listen(state, flat)
+    marks = cleaned.marks | np.where(wrong[flat.batch], np.uint8(Mark.DRIFT), np.uint8(0))
+    noted = _judge(state, flat, marks, cleaned.missing)
+    scores, findings = _detect(state, flat, marks)
+    _remember(state, flat, marks)
+    rows = _rows(state.labels, flat, cleaned, marks, scores)
+    clocks = tuple(_clock(state, flat, batch) for batch in turned)
+    return state, Output(rows, findings + clocks, _counts(flat, marks, noted))
+
+
+def encode(state: State) -> bytes:
+    """The state, for ``decode``."""
+    labels = state.labels
+    devices, series = len(labels.devices), labels.count
+    arrays = {
+        **states.named("labels", labels.series, series),
+        **states.named("series", state.series, series),
+        **states.named("recent", state.recent, min(series, WATCHED)),
+        **states.named("clocks", state.clocks, devices),
+        **states.named("record", state.record, devices),
+        **states.named("pulse", state.pulse, devices),
+        "detector": np.frombuffer(state.detector.encode(), np.uint8),
+    }
+    return states.encode(labels.words(), arrays)
+
+
+def decode(detector: Detector, data: bytes) -> State:
+    """The state that ``encode`` gave; IntegrityError for other bytes."""
+    words, arrays = states.decode(data)
+    detector.decode(arrays.pop("detector").tobytes())
+    return State(
+        detector,
+        Labels.restore(words, states.unnamed("labels", arrays, Series.empty(1))),
+        states.unnamed("series", arrays, cleaning.State.empty(1)),
+        states.unnamed("recent", arrays, Recent.empty(1)),
+        states.unnamed("clocks", arrays, Clocks.empty(1)),
+        states.unnamed("record", arrays, quality.Record.empty(1)),
+        states.unnamed("pulse", arrays, Pulse.empty(1)),
+    )
+
+
+def _flat(labels: Labels, arrivals: Sequence[Arrival]) -> _Flat:
+    slots = np.array([labels.slot(each.member) for each in arrivals], np.int64)
+    own = [labels.of(s, each.columns.table) for s, each in zip(slots, arrivals, strict=True)]
+    columns = [each.columns for each in arrivals]
+    counts = np.array([len(each.times) for each in columns])
+    starts = np.cumsum([0, *(len(each) for each in own[:-1])])
+    batch = np.repeat(np.arange(len(arrivals)), counts)
+    which = np.concatenate([each.which for each in columns]) + starts[batch]
+    codes = np.concatenate([each.table.units for each in columns])[which]
+    values = np.concatenate([each.values for each in columns])
+    return _Flat(
+        slots,
+        np.array([each.arrived for each in arrivals], np.int64),
+        np.array([each.sealed for each in arrivals], np.int64),
+        batch,
+        slots[batch],
+        np.concatenate(own)[which],
+        np.concatenate([each.times for each in columns]),
+        values * _SCALES[codes] + _OFFSETS[codes],
+    )
+
+
+def _fit(state: State) -> None:
+    devices, series = len(state.labels.devices), state.labels.count
+    state.series = states.fitted(state.series, series, cleaning.State.empty(1))
+    state.recent = states.fitted(state.recent, min(series, WATCHED), Recent.empty(1))
+    state.clocks = states.fitted(state.clocks, devices, Clocks.empty(1))
+    state.record = states.fitted(state.record, devices, quality.Record.empty(1))
+    state.pulse = states.fitted(state.pulse, devices, Pulse.empty(1))
+
+
+def _clean(state: State, flat: _Flat) -> Cleaned:
+    touched, at = np.unique(flat.series, return_inverse=True)
+    rules = state.labels.rules.at(state.labels.series.metric[touched])
+    part, cleaned = cleaning.clean(
+        states.take(state.series, touched), rules, at, flat.times, flat.values
+    )
+    states.put(state.series, touched, part)
+    return cleaned
+
+
+def _listen(state: State, flat: _Flat) -> tuple[list[int], Flags]:
+    """Note when batches came. Those after which a clock is found wrong that was not before, and
+    whether each was sealed by a wrong clock."""
+    wrong, turned = np.zeros(len(flat.slots), np.bool_), np.zeros(len(flat.slots), np.bool_)
+    delays = flat.arrived - np.bincount(flat.batch, flat.times) / np.bincount(flat.batch)
+    for chosen in states.rounds(flat.slots):
+        slots, arrived = flat.slots[chosen], flat.arrived[chosen]
+        places = np.arange(len(slots))
+        clocks, wrong[chosen] = drift(
+            states.take(state.clocks, slots), places, flat.sealed[chosen], arrived
+        )
+        states.put(state.clocks, slots, clocks)
+        before = states.take(state.pulse, slots)
+        turned[chosen] = wrong[chosen] & ~before.wrong
+        states.put(state.pulse, slots, _heard(before, arrived, delays[chosen], wrong[chosen]))
+    return np.flatnonzero(turned).tolist(), wrong
+
+
+def _heard(pulse: Pulse, arrived: Whole, delays: Floats, wrong: Flags) -> Pulse:
+    share = np.maximum(_USUAL, 1.0 / np.maximum(pulse.count, 1))
+    passed = np.where(pulse.count > 0, arrived - pulse.heard, 0)
+    late = np.where(pulse.count > 0, delays - pulse.delay, 0.0)
+    return Pulse(
+        arrived,
+        pulse.period + np.where(pulse.count > 0, share * (passed - pulse.period), 0.0),
+        np.where(pulse.count > 0, pulse.delay + share * late, delays),
+        pulse.count + 1,
+        wrong,
+    )
+
+
+def _judge(state: State, flat: _Flat, marks: Marks, missing: Whole) -> Floats:
+    """Note the quality of devices; what each batch's is then. All that arrived at one time is
+    noted at once, as it was acknowledged."""
+    noted = np.empty(len(flat.slots))
+    cuts = np.flatnonzero(np.diff(flat.arrived)) + 1
+    for batches in np.split(np.arange(len(flat.slots)), cuts):
+        now = int(flat.arrived[batches[0]])
+        first, end = np.searchsorted(flat.batch, (batches[0], batches[-1] + 1))
+        touched, at = np.unique(flat.slots[batches], return_inverse=True)
+        part = quality.note(
+            states.take(state.record, touched),
+            at[flat.batch[first:end] - batches[0]], marks[first:end], missing[first:end], now=now,
+        )  # fmt: skip
+        states.put(state.record, touched, part)
+        noted[batches] = quality.score(part, now=now)[at]
+    return noted
+
+
+def _detect(state: State, flat: _Flat, marks: Marks) -> tuple[Floats, tuple[Finding, ...]]:
+    """Score readings by the row of their time; what the detector alerts to."""
+    columns = state.labels.series.column[flat.series]
+    seen = np.flatnonzero((marks & _UNORDERED == 0) & (columns < COLUMNS))
+    scores = np.zeros(len(flat.times))
+    if not len(seen):
+        return scores, ()
+    batch, times = flat.batch[seen], flat.times[seen]
+    first = np.r_[True, (np.diff(batch) != 0) | (np.diff(times) != 0)]
+    row = np.cumsum(first) - 1
+    values = np.full((int(row[-1]) + 1, int(columns[seen].max()) + 1), np.nan)
+    values[row, columns[seen]] = flat.values[seen]
+    slots, when = flat.slot[seen][first], times[first]
+    found, alerts = state.detector.step(slots, when, values)
+    scores[seen] = found[row]
+    return scores, tuple(
+        _anomaly(state.labels, int(slots[each.row]), int(when[each.row]), each) for each in alerts
+    )
+
+
+CRITICAL = 12.0
+"""Spreads from which an anomaly is critical."""
+
+
+def _anomaly(labels: Labels, slot: int, at: int, alert: Alert) -> Finding:
+    metric, subject = labels.name(slot, alert.column), labels.devices[slot]
+    return Finding(
+        key=f"anomaly/{subject}/{metric}/{alert.since}",
+        kind="anomaly",
+        subject=subject,
+        metric=metric,
+        since=alert.since,
+        at=at,
+        severity=Severity.CRITICAL if alert.far >= CRITICAL else Severity.WARNING,
+        score=alert.score,
+        reason=f"{metric} is {alert.value:g}, expected {alert.low:g} to {alert.high:g}",
+        value=alert.value,
+        low=alert.low,
+        high=alert.high,
+    )
+
+
+def _clock(state: State, flat: _Flat, batch: int) -> Finding:
+    subject, at = state.labels.devices[flat.slots[batch]], int(flat.arrived[batch])
+    ahead = (int(flat.sealed[batch]) - at) / 1000
+    return Finding(
+        key=f"clock/{subject}/{at}", kind="clock", subject=subject, metric="", since=at, at=at,
+        severity=Severity.WARNING, score=1.0,
+        reason=f"its clock is {abs(ahead):.0f} seconds {'ahead' if ahead > 0 else 'behind'}",
+    )  # fmt: skip
+
+
+def _remember(state: State, flat: _Flat, marks: Marks) -> None:
+    kept = (marks & _UNORDERED == 0) & (flat.series < WATCHED)
+    recent.note(state.recent, flat.series[kept], flat.times[kept], flat.values[kept])
+
+
+def _rows(labels: Labels, flat: _Flat, cleaned: Cleaned, marks: Marks, scores: Floats) -> Rows:
+    """Readings in the order of arrival, estimates before the reading that ended their gap."""
+    made = impute(flat.times, flat.values, cleaned)
+    size = len(flat.times)
+    source = np.concatenate((np.arange(size), made.after))
+    order = np.argsort(np.concatenate((2 * np.arange(size) + 1, 2 * made.after)), kind="stable")
+    series = flat.series[source]
+    slots, device = np.unique(labels.series.slot[series], return_inverse=True)
+    places, metric = np.unique(labels.series.metric[series], return_inverse=True)
+    none = np.zeros(len(made.after))
+    return Rows(
+        tuple(labels.devices[slot] for slot in slots),
+        tuple(labels.metrics[place] for place in places),
+        device.astype(np.int32)[order],
+        metric.astype(np.int32)[order],
+        np.concatenate((flat.times, made.times))[order],
+        np.concatenate((flat.values, made.values))[order],
+        np.concatenate((marks, none.astype(np.uint8)))[order],
+        np.concatenate((np.zeros(size), made.std))[order],
+        np.concatenate((scores, none)).astype(np.float32)[order],
+    )
+
+
+def _counts(flat: _Flat, marks: Marks, noted: Floats) -> Counts:
+    counts = np.zeros(len(flat.slots), COUNT)
+    sound = marks & np.uint8(UNSOUND) == 0
+    counts["slot"] = flat.slots
+    counts["sound"] = np.bincount(flat.batch[sound], minlength=len(flat.slots))
+    counts["arrived"] = flat.arrived
+    counts["quality"] = noted
+    return counts
