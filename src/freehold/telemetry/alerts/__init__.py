@@ -1,0 +1,1 @@
+"""Findings as alerts: told at once, once, acknowledged, silenced, delivered."""
