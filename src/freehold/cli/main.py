@@ -25,6 +25,7 @@ from freehold.cli import (
     rewards,
     run,
     stake,
+    standing,
     verify,
 )
 from freehold.domain.errors import FreeholdError
@@ -39,8 +40,8 @@ app = typer.Typer(
 for room in (run, objects, verify, earnings):
     room.register(app)
 for noun in (
-    account.wallet, stake.app, deals.app, nodes.app, device.app, rewards.app, network.app, issuance.app,
-    economics.app, auction.app,
+    account.wallet, stake.app, deals.app, nodes.app, device.app, standing.app, rewards.app,
+    network.app, issuance.app, economics.app, auction.app,
 ):  # fmt: skip
     app.add_typer(noun)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from freehold.client.connection import Peer
+from freehold.control.placement import MILLION
 from freehold.domain.ids import Address
 from freehold.domain.network import Network
 from freehold.ledger.contracts.storage import Acceptance, Column, Deal, OpenRequest
@@ -17,7 +18,7 @@ class NodeRecord:
     """A storage node as the chain knows it.
 
     ``stake_free`` in base units, ``proven`` and ``missed`` in rounds; ``barred`` says why it may
-    take nothing new (empty when it may).
+    take nothing new (empty when it may); ``status`` is what watchers agreed on, 0 to a million.
     """
 
     peer: Peer
@@ -26,6 +27,7 @@ class NodeRecord:
     proven: int
     missed: int
     barred: str
+    status: int = MILLION
 
 
 @dataclass(frozen=True, slots=True)

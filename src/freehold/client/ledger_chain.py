@@ -10,6 +10,7 @@ from threading import Lock
 
 from freehold.client.chain import Cheque, Funds, NodeRecord, Opened, Terms
 from freehold.client.connection import Peer
+from freehold.client.steering import steered
 from freehold.domain.errors import AccessError, NotFoundError
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.keys import Key
@@ -79,7 +80,8 @@ class LedgerChain:
         with ThreadPoolExecutor(READERS) as pool:
             addresses = pool.map(registry.at, range(registry.count()))
             records = pool.map(self._record, addresses)
-            return [record for record in records if record is not None]
+            known = [record for record in records if record is not None]
+        return steered(self._ledger, known)
 
     def peer(self, node: Address) -> Peer:
         """Where a node answers, at most some seconds old."""

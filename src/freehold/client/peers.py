@@ -192,4 +192,5 @@ def _candidate(record: NodeRecord, offer: Offer | None, barred: str) -> Candidat
         min_term=offer.min_term if offer else 0,
         max_term=offer.max_term if offer else 0,
         barred=barred,
+        status=record.status,
     )

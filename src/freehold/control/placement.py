@@ -1,12 +1,13 @@
 """Which nodes should hold an object's columns: n nodes of n owners, best first, by a seed.
 
-A node's score is a weighted mean of four parts, each in millionths: how cheap it is beside the
-cheapest, how seldom it missed a proof, how much free stake it has beside who has most, and how
-much room. A newcomer that never missed is the equal of a veteran that never did, or nobody new
-would ever hold anything; its stake answers for it. Scores count in hundredths below the best one,
-and nodes with the same count are equals: the seed, which is the object's id, decides between them,
-so that load spreads and a put that is resumed comes to the same nodes. Among otherwise fitting
-nodes, machines that share a place are taken apart as far as possible.
+A node's score is a weighted mean of five parts, each in millionths: how cheap it is beside the
+cheapest, how seldom it missed a proof, what watchers agreed on of it, how much free stake it has
+beside who has most, and how much room. A newcomer that never missed is the equal of a veteran that
+never did, or nobody new would ever hold anything; its stake answers for it. Scores count in
+hundredths below the best one, and nodes with the same count are equals: the seed, which is the
+object's id, decides between them, so that load spreads and a put that is resumed comes to the same
+nodes. Among otherwise fitting nodes, machines that share a place are taken apart as far as
+possible.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _EQUAL = MILLION // 100
 _SHARED_PLACE = MILLION // 5
 _TRUST = 2
 """Rounds that a newcomer is taken to have proved: one miss early weighs more than one later."""
-_WEIGHT_PRICE, _WEIGHT_HISTORY, _WEIGHT_STAKE, _WEIGHT_ROOM = 4, 4, 1, 1
+_WEIGHT_PRICE, _WEIGHT_HISTORY, _WEIGHT_STATUS, _WEIGHT_STAKE, _WEIGHT_ROOM = 4, 4, 2, 1, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,8 @@ class Candidate:
 
     ``price`` and ``stake_free`` in base units (price per TiB-month), ``capacity_free`` in bytes,
     terms in seconds, ``proven`` and ``missed`` in rounds; ``place`` names what fails together
-    (a host, a network), empty when unknown; ``barred`` is a reason to take it for nothing new.
+    (a host, a network), empty when unknown; ``barred`` is a reason to take it for nothing new;
+    ``status`` is what watchers agreed on, 0 to a million, all of it where they did not.
     """
 
     node: Address
@@ -49,6 +51,7 @@ class Candidate:
     max_term: int = 2**63
     place: str = ""
     barred: str = ""
+    status: int = MILLION
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +160,12 @@ def _scores(candidates: Sequence[Candidate]) -> dict[Address, int]:
     cheapest = min((c.price for c in candidates), default=0)
     stake = max((c.stake_free for c in candidates), default=0)
     room = max((c.capacity_free for c in candidates), default=0)
-    total = _WEIGHT_PRICE + _WEIGHT_HISTORY + _WEIGHT_STAKE + _WEIGHT_ROOM
+    total = _WEIGHT_PRICE + _WEIGHT_HISTORY + _WEIGHT_STATUS + _WEIGHT_STAKE + _WEIGHT_ROOM
     return {
         c.node: (
             _WEIGHT_PRICE * _share(cheapest + 1, c.price + 1)
             + _WEIGHT_HISTORY * _share(c.proven + _TRUST, c.proven + c.missed + _TRUST)
+            + _WEIGHT_STATUS * max(0, min(c.status, MILLION))
             + _WEIGHT_STAKE * _share(c.stake_free, stake)
             + _WEIGHT_ROOM * _share(c.capacity_free, room)
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from freehold.domain.aspects import HONEST, REACHABLE, SPEED, name_of
 from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, IntegrityError, VersionError
 from freehold.domain.files import write_whole
@@ -33,6 +34,9 @@ VERSION = 1
 _RECORD = "deploy.json"
 _PAIRINGS, _PAIRINGS_EVER = 4, 64
 """Tries to deploy two contracts with neighbouring nonces, of one run and of all."""
+
+_TOLERANCES = ((REACHABLE, 2_500), (SPEED, 1), (HONEST, 500))
+"""What watchers may differ by: a missed probe of four, twice the speed, a twentieth of honesty."""
 
 Progress = Callable[[str], None]
 
@@ -259,6 +263,8 @@ class _Deployment:
         for name in SENSING:
             power = (at["registry"], name, at[name])
             self._governed(f"power:{name}", "grant_power", power)
+        for aspect, least in _TOLERANCES:
+            self._setup("status", "set_tolerance", aspect, (0, least), key=name_of(aspect))
         if watchers := self._plan.watchers:
             quorum = len(watchers) // 2 + 1
             self._setup("roots", "set_watchers", list(watchers), quorum)

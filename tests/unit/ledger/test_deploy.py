@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from freehold.domain.aspects import REACHABLE
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import ConflictError, IntegrityError, UsageError, VersionError
 from freehold.domain.money import UNIT
@@ -18,7 +19,7 @@ from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.economics.stake import Rule
 from freehold.ledger.contracts.issuance import ALLOCATOR
 from freehold.ledger.contracts.registry import COMPUTE
-from freehold.ledger.contracts.status import Parameters
+from freehold.ledger.contracts.status import Parameters, Tolerance
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.economy import STORAGE, UNSEEN, economy
@@ -77,7 +78,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     network = put(PLAN, devnet, tmp_path)
     assert put(PLAN, devnet, tmp_path) == network
     with Ledger.open(network, state=tmp_path, key=None) as ledger:
-        assert ledger.rpc.nonce(devnet.funder.address) - before == 18 + 11 + 8 + 5 + 4 + 4 + 2 + 1
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 18 + 11 + 8 + 8 + 4 + 4 + 2 + 1
         check_wiring(ledger)
     with pytest.raises(ConflictError, match="another plan"):
         put(replace(PLAN, name="other"), devnet, tmp_path)
@@ -195,6 +196,7 @@ def check_sensing(ledger: Ledger) -> None:
     assert ledger.devices.fee() == senses.device_fee
     assert ledger.status.round_length() == senses.round_length == numbers_of(ledger)["round_length"]
     assert ledger.status.parameters() == Parameters(*senses.rules())
+    assert ledger.status.tolerance_of(REACHABLE) == Tolerance(0, 2_500)
     assert ledger.call("automation", "status", ()) == places["status"]
     assert ledger.call("automation", "devices", ()) == places["devices"]
     assert ledger.streams.fee_bps() == senses.stream_fee_bps

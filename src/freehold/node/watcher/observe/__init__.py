@@ -1,0 +1,1 @@
+"""What a watcher sees of nodes and devices, and how it agrees on that with the others."""
