@@ -13,7 +13,7 @@ more that departs together is its median.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +53,7 @@ _ABSOLUTE_TO_NORMAL = 1.2533
 _LEAST_SPREAD = 1e-6
 """Of the reading: below it a spread is rounding."""
 _LARGEST = 1e30
+_KEPT = ("offset", "spread", "recent", "count")
 _YOUNG = 8
 """Readings before a spread is known well enough to bound what is heard."""
 
@@ -131,13 +132,41 @@ def regroup(state: State, cohorts: Ints) -> State:
         )
     memory = state.now.past.scores.shape[1]
     fresh = start(cohorts, state.offset.shape[1], rate=state.rate, memory=memory)
-    for name in ("offset", "spread", "recent", "count"):
+    for name in _KEPT:
         getattr(fresh, name)[:held] = getattr(state, name)
     return replace(
         fresh,
         now=evidence.grown(state.now, len(cohorts)),
         lately=evidence.grown(state.lately, len(cohorts)),
     )
+
+
+def arrays(state: State) -> dict[str, npt.NDArray[np.generic]]:
+    """What a checkpoint must keep of a state, by name; who is in which cohort is not among it."""
+    kept = {name: getattr(state, name) for name in _KEPT}
+    kept |= {f"now.{name}": each for name, each in evidence.arrays(state.now).items()}
+    kept |= {f"lately.{name}": each for name, each in evidence.arrays(state.lately).items()}
+    return {**kept, "row": np.array([state.lately.row])}
+
+
+def restore(
+    kept: Mapping[str, npt.NDArray[np.generic]], cohorts: Ints, *, rate: float = RATE
+) -> State:
+    """The state of which ``arrays`` gave ``kept``; UsageError where these do not fit together."""
+    parts = {
+        part: {name.partition(".")[2]: kept[name] for name in kept if name.startswith(f"{part}.")}
+        for part in ("now", "lately")
+    }
+    now = evidence.restore(parts["now"])
+    lately = evidence.restore(parts["lately"], width=WIDTH, row=int(kept["row"].item()))
+    shape = kept["offset"].shape
+    held = {len(cohorts), len(now.total), len(lately.total), shape[0]}
+    if len(held) != 1 or len(shape) != 2 or any(kept[name].shape != shape for name in _KEPT):
+        raise UsageError("a kept state has the wrong shape", remedy="Begin with a new state.")
+    state = start(cohorts, shape[1], rate=rate)
+    for name in _KEPT:
+        getattr(state, name)[...] = kept[name]
+    return replace(state, now=now, lately=lately)
 
 
 def step(state: State, values: Floats) -> tuple[State, Floats]:

@@ -11,6 +11,7 @@ is judged while it fills: no alert waits for its end.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,6 +114,32 @@ def grown(state: Evidence, series: int) -> Evidence:
     fresh.total[:held], fresh.peak[:held], fresh.row = state.total, state.peak, state.row
     fresh.past.scores[:held], fresh.past.count[:held] = state.past.scores, state.past.count
     return fresh
+
+
+def arrays(state: Evidence) -> dict[str, npt.NDArray[np.generic]]:
+    """What a checkpoint must keep of a state, beside its width and row, by name."""
+    past = state.past
+    return {"total": state.total, "peak": state.peak, "past": past.scores, "seen": past.count}
+
+
+def restore(
+    kept: Mapping[str, npt.NDArray[np.generic]], *, width: int = 1, row: int = 0
+) -> Evidence:
+    """The state of which ``arrays`` gave ``kept``; UsageError where these do not fit together."""
+    past = kept["past"]
+    if past.ndim != 2 or not 0 <= row < width:
+        raise _misshapen()
+    state = start(len(past), width=width, memory=past.shape[1])
+    state.row = row
+    for name, into in arrays(state).items():
+        if kept[name].shape != into.shape:
+            raise _misshapen()
+        into[...] = kept[name]
+    return state
+
+
+def _misshapen() -> UsageError:
+    return UsageError("kept evidence has the wrong shape", remedy="Begin with a new state.")
 
 
 def score(nats: Floats) -> Floats:

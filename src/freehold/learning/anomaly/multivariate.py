@@ -9,7 +9,7 @@ and takes one that holds only now and then for none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,8 @@ SHRUNK = 0.002
 """Share of each relation that is not believed."""
 HEARD = 4.0
 """Spreads beyond which a reading is not heard any louder."""
+WARM = 128
+"""Readings before a metric is held against others: what they have in common is not known before."""
 SPREADS = 4.0
 """Spreads on either side of what the other metrics let expect."""
 _LEAST_SPREAD = 1e-6
@@ -76,7 +78,7 @@ def start(
     followed = evidence.start(devices, memory=memory)
     zero, square = np.zeros((metrics, devices)), np.zeros((metrics, metrics, devices))
     none = np.zeros(zero.shape, dtype=np.int64)
-    return State(rate, zero, square, none, zero, zero, square.copy(), followed)
+    return State(rate, zero.copy(), square, none, zero, zero, square.copy(), followed)
 
 
 def step(state: State, values: Floats) -> tuple[State, Floats]:
@@ -88,14 +90,16 @@ def step(state: State, values: Floats) -> tuple[State, Floats]:
     row = np.ascontiguousarray(values.T, dtype=np.float64)
     here = np.isfinite(row)
     held = np.clip(np.where(here, row, state.mean), -_LARGEST, _LARGEST)
-    known = here & (state.count > 1)
+    known = here & (state.count > WARM)
     variance = np.einsum("iid->id", state.covariance)
     state.width = np.maximum(np.sqrt(variance), _LEAST_SPREAD * (1e-3 + np.abs(state.mean)))
     off = np.clip((held - state.mean) / state.width, -_FARTHEST, _FARTHEST)
     state.off = np.where(known, off, 0.0)
     _relate(state, known)
-    left = _left(state)
-    distance = np.einsum("md,md->d", left, left) / np.maximum(known.sum(axis=0), 1)
+    distance = np.zeros(row.shape[1])
+    for left in _left(state):  # in this order for one device or many, to the last bit
+        distance += left * left
+    distance /= np.maximum(known.sum(axis=0), 1)
     _learn(state, held, here)
     state.evidence, nats = evidence.step(state.evidence, distance, np.asarray(known.any(axis=0)))
     return state, evidence.score(nats)
@@ -112,13 +116,9 @@ def explain(
 def _finding(
     state: State, values: Floats, device: int, incidents: Open, names: Sequence[str]
 ) -> Finding:
-    lower = state.relation[:, :, device]
-    precision = np.linalg.pinv(lower + np.tril(lower, -1).T, hermitian=True)
-    spread = 1 / np.sqrt(np.maximum(np.diag(precision), 1.0))
-    apart = (precision @ state.off[:, device]) * spread**2
-    metric = int(np.argmax(np.abs(apart) / spread))
-    value, width = float(values[device, metric]), float(state.width[metric, device])
-    expected, margin = value - width * apart[metric], SPREADS * width * spread[metric]
+    metric, far, spread = farthest(state, device)
+    value = float(values[device, metric])
+    expected, margin = value - far * spread, SPREADS * spread
     return Finding(
         series=device,
         metric=names[metric],
@@ -129,32 +129,98 @@ def _finding(
     )
 
 
+def farthest(state: State, device: int) -> tuple[int, float, float]:
+    """The metric that is farthest from what the others let expect in the row just taken: which,
+    how many spreads above, and one spread in its own unit."""
+    lower = state.relation[:, :, device]
+    precision = np.linalg.pinv(lower + np.tril(lower, -1).T, hermitian=True)
+    spread = 1 / np.sqrt(np.maximum(np.diag(precision), 1.0))
+    apart = (precision @ state.off[:, device]) * spread
+    metric = int(np.argmax(np.abs(apart)))
+    return metric, float(apart[metric]), float(state.width[metric, device] * spread[metric])
+
+
+def grow(state: State, devices: int, metrics: int) -> State:
+    """The same with room for ``devices`` of ``metrics``, no fewer than it has; new ones unseen."""
+    wide, held = state.mean.shape
+    if devices < held or metrics < wide:
+        raise UsageError(
+            f"{held} devices of {wide} metrics cannot shrink to {devices} of {metrics}",
+            remedy="Give as many devices and metrics as there are, or more.",
+        )
+    memory = state.evidence.past.scores.shape[1]
+    after = start(devices, metrics, rate=state.rate, memory=memory)
+    after.mean[:wide, :held], after.count[:wide, :held] = state.mean, state.count
+    after.covariance[:wide, :wide, :held] = state.covariance
+    after.evidence = evidence.grown(state.evidence, devices)
+    return after
+
+
+def at(state: State, which: Ints, metrics: int) -> State:
+    """The first ``metrics`` of some devices, to be stepped by themselves; no device comes twice."""
+    mean, count = state.mean[:metrics, which], state.count[:metrics, which]
+    covariance, zero = state.covariance[:metrics, :metrics, which], np.zeros(mean.shape)
+    relation, followed = np.zeros(covariance.shape), evidence.at(state.evidence, which)
+    return State(state.rate, mean, covariance, count, zero, zero, relation, followed)
+
+
+def put(state: State, which: Ints, part: State) -> None:
+    """Write back what ``at`` gave of ``which`` and was stepped."""
+    metrics = len(part.mean)
+    state.mean[:metrics, which], state.count[:metrics, which] = part.mean, part.count
+    state.covariance[:metrics, :metrics, which] = part.covariance
+    evidence.put(state.evidence, which, part.evidence)
+
+
+def arrays(state: State) -> dict[str, npt.NDArray[np.generic]]:
+    """What a checkpoint must keep of a state, by name; of the covariance its triangle."""
+    triangle = state.covariance[np.tril_indices(len(state.mean))]
+    kept = {"mean": state.mean, "count": state.count, "covariance": triangle}
+    return kept | evidence.arrays(state.evidence)
+
+
+def restore(kept: Mapping[str, npt.NDArray[np.generic]], *, rate: float = RATE) -> State:
+    """The state of which ``arrays`` gave ``kept``; UsageError where these do not fit together."""
+    mean, followed = kept["mean"], evidence.restore(kept)
+    if mean.ndim != 2 or mean.shape[1] != len(followed.total):
+        raise _misshapen()
+    state = start(mean.shape[1], len(mean), rate=rate)
+    triangle = np.tril_indices(len(mean))
+    shapes = {"count": mean.shape, "covariance": (len(triangle[0]), mean.shape[1])}
+    if any(kept[name].shape != shape for name, shape in shapes.items()):
+        raise _misshapen()
+    state.mean[...], state.count[...] = mean, kept["count"]
+    state.covariance[triangle], state.evidence = kept["covariance"], followed
+    return state
+
+
+def _misshapen() -> UsageError:
+    return UsageError("a kept state has the wrong shape", remedy="Begin with a new state.")
+
+
 def _relate(state: State, known: Bools) -> None:
     """Set the shrunk correlations of what is ``known`` (metrics, devices)."""
-    for one, _ in enumerate(state.mean):
+    for one, width in enumerate(state.width):
+        share = np.clip(state.covariance[one, :one] / (width * state.width[:one]), -1.0, 1.0)
+        both = known[one] & known[:one]
+        state.relation[one, :one] = np.where(both, (1 - SHRUNK) * share, 0.0)
         state.relation[one, one] = 1.0
-        for two in range(one):
-            widths = state.width[one] * state.width[two]
-            share = np.clip(state.covariance[one, two] / widths, -1.0, 1.0)
-            both = known[one] & known[two]
-            state.relation[one, two] = np.where(both, (1 - SHRUNK) * share, 0.0)
 
 
 def _left(state: State) -> Floats:
     """What the metrics before it leave of each, in spreads (metrics, devices): Cholesky's factor
-    and the row divided by it, side by side."""
-    metrics = len(state.mean)
-    factor, left = np.empty_like(state.relation), np.empty_like(state.off)
-    for one in range(metrics):
-        for two in range(one + 1):
-            inner = np.einsum("kd,kd->d", factor[one, :two], factor[two, :two])
-            rest = state.relation[one, two] - inner
-            # Gaps make shares of different rows, whose matrix need not have a root; of one that
-            # has, no term is above 1.
-            root = np.sqrt(np.maximum(rest, SHRUNK / 2)) if one == two else factor[two, two]
-            factor[one, two] = root if one == two else np.clip(rest / root, -1.0, 1.0)
-        inner = np.einsum("kd,kd->d", factor[one, :one], left[:one])
-        left[one] = (state.off[one] - inner) / factor[one, one]
+    and the row divided by it, column by column."""
+    rest, left = state.relation.copy(), state.off.copy()
+    for one in range(len(left)):
+        # Gaps make shares of different rows, whose matrix need not have a root; of one that has,
+        # no term is above 1.
+        root = np.sqrt(np.maximum(rest[one, one], SHRUNK / 2))
+        left[one] /= root
+        after = one + 1
+        factor = np.clip(rest[after:, one] / root, -1.0, 1.0)
+        left[after:] -= factor * left[one]
+        for row, mine in enumerate(factor):
+            rest[after + row, after : after + row + 1] -= mine * factor[: row + 1]
     return left
 
 
@@ -165,8 +231,9 @@ def _learn(state: State, held: Floats, here: Bools) -> None:
     bound = np.where(state.count > _YOUNG, HEARD * state.width, np.inf)
     heard = np.clip(held - state.mean, -bound, bound)
     for one, mine in enumerate(heard):
-        for two in range(one + 1):
-            share = np.where(here[one] & here[two], np.maximum(weight[one], weight[two]), 0.0)
-            before = state.covariance[one, two]
-            state.covariance[one, two] = (1 - share) * (before + share * mine * heard[two])
+        upto = one + 1
+        both = here[one] & here[:upto]
+        share = np.where(both, np.maximum(weight[one], weight[:upto]), 0.0)
+        before = state.covariance[one, :upto]
+        state.covariance[one, :upto] = (1 - share) * (before + share * mine * heard[:upto])
     state.mean = state.mean + weight * heard

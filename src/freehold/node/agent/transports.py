@@ -1,4 +1,4 @@
-"""How batches leave a device: one request each over HTTP, or MQTT with acknowledged publishing."""
+"""How batches leave a device: one request each over HTTP, or MQTT with receipts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from freehold.node.agent.buffer import Sealed
 from freehold.node.agent.door import Answer, Door
 
 Settle = Callable[[Sealed, str], None]
-"""Told of each batch that is done with: why it was refused for good, "" where it was taken."""
+"""Told of each batch that is done with: why it was refused for good, "" where it counts."""
 NEVER = frozenset(
     {
         "MalformedError", "NotAReadingError", "WrongUnitError", "BackwardsError", "ForeignError",
@@ -37,8 +37,8 @@ class Transport(Protocol):
     window: int
 
     def send(self, batches: Sequence[Sealed], settle: Settle) -> None:
-        """Send at most ``window`` batches in order; UnavailableError or AccessError when the rest
-        must wait."""
+        """Send at most ``window`` batches in order and settle those that are durable where they
+        count; UnavailableError or AccessError when the rest must wait."""
 
     def close(self) -> None:
         """Close connections."""

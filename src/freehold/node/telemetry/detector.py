@@ -1,38 +1,43 @@
-"""The fleet detector of ``learning``, for the rows of a partition as they come.
+"""The fleet and multivariate detectors of ``learning``, for the rows of a partition as they come.
 
-A row is scored by how rare its most deviant metric is among the device's own rows; it opens an
-incident only where that metric is also ``FAR`` spreads off, or every device would have one in so
-many rows by chance. What follows an incident within ``QUIET`` rows is the same incident.
+Each device is held against its own past twice: its metrics one by one, and together. What is odd
+adds to the evidence against it, and evidence worth an alert, by whichever of the two, opens an
+incident; what follows within ``QUIET`` rows of its last odd row is the same incident. A row's
+score is how rare its most deviant metric is among the device's own rows.
+
+Relations are followed among a device's first ``multivariate.METRICS`` metrics, in rows that have
+two of them, and for the first ``RELATED`` devices of a partition.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from freehold.domain.errors import IntegrityError, UsageError
-from freehold.learning.anomaly import fleet, incidents
+from freehold.learning.anomaly import evidence, fleet, incidents, multivariate
 from freehold.telemetry import states
 from freehold.telemetry.pipeline import Alert
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
 
-FAR = 6.0
-"""Spreads from the level at which a row can open an incident."""
-RARE = 0.9
-"""Score from which it does."""
+ASKS = evidence.ALERT / evidence.MOST
+"""Share of the most evidence that opens an incident."""
 QUIET = 64
+"""Rows without anything odd after which what comes is a new incident."""
+RELATED = 16_384
+"""Devices whose metrics are related among themselves, by first appearance: 2 kB each, at most."""
 _LEAST = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Incidents:
-    """Of devices (n,): rows so far, row and time of the incident's latest news and of its first,
-    and its highest score."""
+    """Of devices (n,): rows so far, the incident's first row and its latest odd one, and its
+    highest score."""
 
     rows: Whole
     last: Whole
@@ -46,12 +51,26 @@ class Incidents:
         return cls(np.zeros(devices, np.int64), never, never.copy(), np.zeros(devices))
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """Of rows of different devices: the states as stepped; ``alone`` and ``within`` (n,), what
+    each detector asks, 0 to 1; ``place`` (n,), a row's place in ``related``, -1 without one."""
+
+    fleet: fleet.State
+    related: multivariate.State | None
+    alone: Floats
+    within: Floats
+    place: Whole
+
+
 class FleetDetector:
-    """A ``Detector``; a device scores after ``warm`` rows."""
+    """A ``Detector``; a device's rows are scored after ``warm`` of them."""
 
     def __init__(self, *, warm: int = 32) -> None:
         self._warm = warm
         self._fleet = fleet.start(1, 1, warm=warm)
+        self._nats = evidence.start(1)
+        self._related = multivariate.start(1, 1)
         self._incidents = Incidents.empty(1)
 
     def step(self, devices: Whole, times: Whole, values: Floats) -> tuple[Floats, Sequence[Alert]]:
@@ -59,88 +78,133 @@ class FleetDetector:
         self._fit(int(devices.max()) + 1, values.shape[1])
         scores, alerts = np.zeros(len(devices)), list[Alert]()
         for chosen in states.rounds(devices):
-            part = self._score(devices[chosen], values[chosen], scores, chosen)
-            alerts += self._merge(devices[chosen], times, values, scores, chosen, part)
+            told, scores[chosen] = self._judge(devices[chosen], values[chosen])
+            alerts += self._merge(devices[chosen], times, values, chosen, told)
         return scores, alerts
 
     def encode(self) -> bytes:
         """See ``Detector``."""
-        size = len(self._incidents.rows)
-        held = {f"fleet.{name}": each for name, each in fleet.arrays(self._fleet).items()}
-        return states.encode(None, held | states.named("open", self._incidents, size))
+        held = _named("fleet", fleet.arrays(self._fleet))
+        held |= _named("nats", evidence.arrays(self._nats))
+        held |= _named("related", multivariate.arrays(self._related))
+        return states.encode(
+            None, held | states.named("open", self._incidents, len(self._incidents.rows))
+        )
 
     def decode(self, data: bytes) -> None:
         """See ``Detector``; IntegrityError for other bytes."""
         _, arrays = states.decode(data)
-        named = {
-            name.removeprefix("fleet."): each
-            for name, each in arrays.items()
-            if name.startswith("fleet.")
-        }
         try:
-            self._fleet = fleet.restore(named, warm=self._warm)
+            self._fleet = fleet.restore(_unnamed("fleet", arrays), warm=self._warm)
+            self._nats = evidence.restore(_unnamed("nats", arrays))
+            self._related = multivariate.restore(_unnamed("related", arrays))
         except (UsageError, KeyError) as error:
             raise IntegrityError("a checkpoint is damaged", remedy="Delete it.") from error
         self._incidents = states.unnamed("open", arrays, Incidents.empty(1))
 
     def _fit(self, devices: int, columns: int) -> None:
         have, wide = self._fleet.level.shape
-        if devices > have or columns > wide:
-            room = max(_LEAST, 2 * have, devices) if devices > have else have
-            self._fleet = fleet.grow(self._fleet, room, max(columns, wide))
-            self._incidents = states.fitted(self._incidents, room, Incidents.empty(1))
+        if devices <= have and columns <= wide:
+            return
+        room = max(_LEAST, 2 * have, devices) if devices > have else have
+        columns = max(columns, wide)
+        self._fleet = fleet.grow(self._fleet, room, columns)
+        self._nats = evidence.grown(self._nats, room)
+        self._related = multivariate.grow(
+            self._related, min(room, RELATED), min(columns, multivariate.METRICS)
+        )
+        self._incidents = states.fitted(self._incidents, room, Incidents.empty(1))
 
-    def _score(self, devices: Whole, values: Floats, scores: Floats, chosen: Whole) -> fleet.State:
-        """Score rows of different devices, into their places of ``scores``."""
+    def _judge(self, devices: Whole, values: Floats) -> tuple[_Told, Floats]:
+        """What both detectors make of rows of different devices, and the rows' scores."""
         part = fleet.at(self._fleet, devices)
         missing = part.level.shape[1] - values.shape[1]
         whole = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
-        part, found = fleet.step(part, whole)
+        part, scores = fleet.step(part, whole)
         fleet.put(self._fleet, devices, part)
-        scores[chosen] = found
-        return part
+        # The spread of a metric that has just begun is not known: all would be far off.
+        part.deviation = np.where(part.count > self._warm, part.deviation, 0.0)
+        nats = self._weigh(devices, part)
+        place, related, within = self._relate(devices, values)
+        return _Told(part, related, evidence.score(nats), within, place), scores
+
+    def _weigh(self, devices: Whole, stepped: fleet.State) -> Floats:
+        present = np.asarray((stepped.deviation != 0).any(axis=1))
+        part = evidence.at(self._nats, devices)
+        part, nats = evidence.step(part, fleet.deviations(stepped), present)
+        evidence.put(self._nats, devices, part)
+        return nats
+
+    def _relate(
+        self, devices: Whole, values: Floats
+    ) -> tuple[Whole, multivariate.State | None, Floats]:
+        """Each row's place among those that are related, their state, and what it asks."""
+        place, within = np.full(len(devices), -1), np.zeros(len(devices))
+        here = np.isfinite(values[:, : multivariate.METRICS])
+        rows = np.flatnonzero((here.sum(axis=1) > 1) & (devices < RELATED))
+        if not len(rows):
+            return place, None, within
+        wide = int(np.flatnonzero(here[rows].any(axis=0))[-1]) + 1
+        part = multivariate.at(self._related, devices[rows], wide)
+        part, within[rows] = multivariate.step(part, values[rows, :wide])
+        multivariate.put(self._related, devices[rows], part)
+        place[rows] = np.arange(len(rows))
+        return place, part, within
 
     def _merge(
-        self, devices: Whole, times: Whole, values: Floats, scores: Floats, chosen: Whole,
-        part: fleet.State,
-    ) -> list[Alert]:  # fmt: skip
+        self, devices: Whole, times: Whole, values: Floats, chosen: Whole, told: _Told
+    ) -> list[Alert]:
         """Alerts of rows that open an incident; rows are counted device by device."""
         before = states.take(self._incidents, devices)
-        far = fleet.deviations(part)
-        odd = np.where((far >= FAR) & (scores[chosen] >= RARE), scores[chosen], 0.0)
-        if not odd.any() and not before.level.any():
+        asked = np.maximum(told.alone, told.within)
+        odd = np.where(asked >= ASKS, asked, 0.0)
+        if not odd.any():
             self._incidents.rows[devices] += 1
             return []
         opened = incidents.Open(
             0, before.last - before.rows, before.since - before.rows, before.level, before.level
         )
         opened, _ = incidents.step(opened, odd, QUIET)
-        fresh = opened.last == 0
         states.put(
             self._incidents, devices,
             Incidents(
                 before.rows + 1,
-                np.where(fresh, before.rows, before.last),
+                np.where(odd > 0, before.rows, before.last),
                 np.where(opened.since == 0, before.rows, before.since),
                 opened.level,
             ),
         )  # fmt: skip
-        told = np.flatnonzero(incidents.alerts(opened, RARE)).tolist()
-        return [self._alert(part, row, values, times, int(chosen[row]), far[row]) for row in told]
+        rows = np.flatnonzero(incidents.alerts(opened, ASKS)).tolist()
+        return [_alert(told, row, values, times, int(chosen[row])) for row in rows]
 
-    def _alert(
-        self, part: fleet.State, row: int, values: Floats, times: Whole, at: int, far: float
-    ) -> Alert:
-        column = int(np.argmax(np.abs(part.deviation[row])))
-        expected = float(part.expected[row, column])
-        margin = fleet.SPREADS * float(part.width[row, column])
-        return Alert(
-            row=at,
-            column=column,
-            since=int(times[at]),
-            value=float(values[at, column]),
-            low=expected - margin,
-            high=expected + margin,
-            score=min(1.0, 1.0 - (1.0 - RARE) * FAR / max(float(far), FAR)),
-            far=float(far),
-        )
+
+def _alert(told: _Told, row: int, values: Floats, times: Whole, at: int) -> Alert:
+    """By the detector that asks the more: which metric, what it read and what was expected."""
+    if told.related is not None and told.within[row] > told.alone[row]:
+        column, far, spread = multivariate.farthest(told.related, int(told.place[row]))
+        score, spreads = told.within[row], multivariate.SPREADS
+    else:
+        column = int(np.argmax(np.abs(told.fleet.deviation[row])))
+        far, spread = told.fleet.deviation[row, column], told.fleet.width[row, column]
+        score, spreads = told.alone[row], fleet.SPREADS
+    value = float(values[at, column])
+    expected, margin = value - float(far * spread), float(spreads * spread)
+    return Alert(
+        row=at,
+        column=column,
+        since=int(times[at]),
+        value=value,
+        low=expected - margin,
+        high=expected + margin,
+        score=float(score),
+        far=abs(float(far)),
+    )
+
+
+def _named(prefix: str, arrays: Mapping[str, states.Array]) -> dict[str, states.Array]:
+    return {f"{prefix}.{name}": each for name, each in arrays.items()}
+
+
+def _unnamed(prefix: str, arrays: Mapping[str, states.Array]) -> dict[str, states.Array]:
+    start = f"{prefix}."
+    return {name.removeprefix(start): a for name, a in arrays.items() if name.startswith(start)}

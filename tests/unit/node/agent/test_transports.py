@@ -24,7 +24,7 @@ from freehold.domain.keys import Key
 from freehold.node.agent.buffer import Sealed
 from freehold.node.agent.directives import Directives, devices_domain
 from freehold.node.agent.door import BODY_MAX, Answer, Door
-from freehold.node.agent.mqtt import Mqtt
+from freehold.node.agent.mqtt import RECEIPT, REFUSED, Mqtt
 from freehold.node.agent.rounds import Rounds
 from freehold.node.agent.settings import Settings
 from freehold.node.agent.transports import Http, LaterError, open_transport
@@ -230,7 +230,12 @@ def test_batches_are_delivered_over_a_real_broker(tmp_path: Path, broker: tuple[
     def heard(_client: Client, _data: object, message: MQTTMessage) -> None:
         got.append((message.topic, bytes(message.payload)))
 
-    listener.on_message = heard
+    def count(client: Client, data: object, message: MQTTMessage) -> None:
+        heard(client, data, message)
+        number = len(got)
+        client.publish("fh/ack/" + "05" * 20, RECEIPT.pack(1, number, number != 7))
+
+    listener.on_message = count
     listener.on_subscribe = lambda *_: ready.set()
     listener.connect("127.0.0.1", port)
     listener.loop_start()
@@ -243,7 +248,7 @@ def test_batches_are_delivered_over_a_real_broker(tmp_path: Path, broker: tuple[
     until(lambda: len(got) == 20, "the listener has all")
     listener.disconnect()
     listener.loop_stop()
-    assert settled == [(n, "") for n in range(1, 21)]
+    assert sorted(settled) == [(n, REFUSED if n == 7 else "") for n in range(1, 21)]
     assert {topic for topic, _ in got} == {"fh/dev/" + "05" * 20}
     assert [data for _, data in got] == [batch.data for batch in batches]
     way.close()
@@ -273,7 +278,9 @@ def test_a_broker_that_never_acknowledges_settles_nothing() -> None:
             connection, _ = server.accept()
             with connection:
                 connection.recv(1_000)
-                connection.sendall(b"\x20\x02\x00\x00")  # CONNACK, and then nothing
+                connection.sendall(b"\x20\x02\x00\x00")  # CONNACK
+                connection.recv(1_000)
+                connection.sendall(b"\x90\x03\x00\x01\x00")  # SUBACK, and then nothing
                 while connection.recv(1_000):
                     pass
 

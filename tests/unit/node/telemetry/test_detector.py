@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from freehold.domain.errors import IntegrityError
-from freehold.node.telemetry.detector import QUIET, FleetDetector
+from freehold.learning.anomaly import multivariate
+from freehold.node.telemetry.detector import ASKS, QUIET, FleetDetector
 from freehold.telemetry import states
 from freehold.telemetry.cleaning import Floats, Whole
 from freehold.telemetry.pipeline import Alert
@@ -32,11 +33,40 @@ def run(detector: FleetDetector, rows: tuple[Whole, Whole, Floats], cut: int) ->
 
 def test_a_step_is_one_alert_with_its_metric_time_and_range() -> None:
     devices, times, values = fleet()
-    values[(devices == 3) & (times >= 150_000), 1] = 90.0
+    values[(devices == 3) & (times >= 150_000), 1] += 300.0
     (alert,) = run(FleetDetector(), (devices, times, values), 100)
-    assert (alert.column, alert.since, alert.value) == (1, 150_000, 90.0)
-    assert 40 < alert.low < 50 < alert.high < 60
-    assert 0.9 < alert.score < 1
+    assert (alert.row % DEVICES, alert.column, alert.since) == (3, 1, 150_000)
+    assert 40 < alert.low < 50 < alert.high < 60 < 340 < alert.value
+    assert ASKS <= alert.score <= 1
+    assert alert.far > 20
+
+
+def related(seed: int = 1, rows: int = 400) -> tuple[Whole, Whole, Floats]:
+    """Rows of devices in turn, the second metric twice the first."""
+    rng = np.random.default_rng(seed)
+    devices = np.tile(np.arange(DEVICES), rows)
+    first = rng.normal(50.0, 5.0, len(devices))
+    values = np.stack([first, 2 * first + rng.normal(0.0, 0.1, len(devices))], axis=1)
+    return devices, np.repeat(np.arange(rows) * 1_000, DEVICES), values
+
+
+def test_a_relation_that_breaks_is_one_alert_of_the_metric_that_left_the_other() -> None:
+    devices, times, values = related()
+    broken = (devices == 2) & (times >= 300_000)
+    values[broken, 1] = values[np.roll(broken, -40 * DEVICES), 1]
+    found = run(FleetDetector(), (devices, times, values), 100)
+    assert len(found) == 1
+    assert 300_000 <= found[0].since < 310_000
+    assert found[0].far > multivariate.SPREADS
+    assert not found[0].low < found[0].value < found[0].high
+
+
+def test_readings_of_one_metric_a_row_are_not_related() -> None:
+    devices, times, values = related()
+    values[::2, 0], values[1::2, 1] = np.nan, np.nan
+    detector = FleetDetector()
+    assert run(detector, (devices, times, values), 100) == []
+    assert not detector._related.count.any()
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -62,9 +92,9 @@ def test_cuts_and_restarts_change_nothing() -> None:
 
 def test_an_incident_after_a_quiet_time_is_a_new_one() -> None:
     devices, times, values = fleet()
-    values[0 * DEVICES + 60 * DEVICES, 0] = 400.0
+    values[60 * DEVICES, 0] = 400.0
     values[62 * DEVICES, 0] = 400.0
-    values[(62 + QUIET + 20) * DEVICES, 0] = 400.0
+    values[(62 + QUIET + 20) * DEVICES, 0] = 1e5
     found = run(FleetDetector(), (devices, times, values), 50)
     assert [each.since for each in found] == [60_000, (82 + QUIET) * 1_000]
 
@@ -74,7 +104,7 @@ def test_devices_and_metrics_may_come_later() -> None:
     for at in range(100):
         detector.step(np.array([0]), np.array([at]), np.array([[float(at % 7)]]))
     _, alerts = detector.step(
-        np.array([0, 500]), np.array([100, 100]), np.array([[1e4, 5.0, 2.0], [1.0, 1.0, 1.0]])
+        np.array([0, 500]), np.array([100, 100]), np.array([[1e6, 5.0, 2.0], [1.0, 1.0, 1.0]])
     )
     assert [(each.row, each.column) for each in alerts] == [(0, 0)]
 
