@@ -1,7 +1,7 @@
 """A network's contracts on a benchmark's chain: in process, or by the ledger's own deployment.
 
 Both put the same contracts at the same addresses with the same settings: the deployer's first
-fourteen transactions create them in the order of ``freehold.ledger.deploy``.
+eighteen transactions create them in the order of ``freehold.ledger.deploy``.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from freehold.domain.ids import ZERO_ADDRESS, Address, address, keccak
 from freehold.domain.money import UNIT
 from freehold.ledger.abi import artifact
 from freehold.ledger.contracts.token import VESTING
-from freehold.ledger.deploy import deploy
+from freehold.ledger.deploy import TOLERANCES, deploy
 from freehold.ledger.economy import STORAGE, UNSEEN
 from freehold.ledger.plan import PRODUCTION, DeployPlan
+from freehold.ledger.sensing import SENSING
 from freehold.ledger.transaction import created_address
 
 NETWORK_ID = keccak(b"freehold benchmark network")
 NAMES = (
     "governor", "token", "auction", "registry", "staking", "capacity", "payments", "beacon",
-    "issuance", "rewards", "pdp", "faults", "storage", "roots",
+    "issuance", "rewards", "pdp", "faults", "storage", "roots", "devices", "status", "automation",
+    "streams",
 )  # fmt: skip
 deployer = account("deployer")
 PLAN = DeployPlan(
@@ -38,7 +40,7 @@ PLAN = DeployPlan(
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The fourteen contracts, and what deploying each cost."""
+    """The eighteen contracts, and what deploying each cost."""
 
     governor: Contract
     token: Contract
@@ -54,6 +56,10 @@ class Contracts:
     issuance: Contract
     rewards: Contract
     roots: Contract
+    devices: Contract
+    status: Contract
+    automation: Contract
+    streams: Contract
     deployed: tuple[tuple[str, Receipt], ...]
 
 
@@ -117,7 +123,13 @@ def in_process(chain: Chain, *, counting: bool = True) -> Contracts:
     faults = put("faults", token, registry, staking, pdp, beacon, governor)
     put("storage", registry, payments, pdp, beacon, faults, governor, salt)
     rules = PLAN.emission.rules()
-    put("roots", token, payments, issuance, registry, governor, salt, *since, rules)
+    roots = put("roots", token, payments, issuance, registry, governor, salt, *since, rules)
+    senses = PLAN.senses
+    devices = put("devices", salt, governor, token, senses.device_fee)
+    told = (GENESIS, senses.round_length, senses.rules())
+    status = put("status", registry, staking, beacon, governor, *told)
+    put("automation", salt, governor, devices, status)
+    put("streams", token, roots, governor, senses.stream_fee_bps)
     contracts = {name: contract for name, (contract, _) in made.items()}
     deployed = tuple((name, receipt) for name, (_, receipt) in made.items())
     on = Contracts(**contracts, deployed=deployed)
@@ -140,6 +152,7 @@ def _wire(on: Contracts) -> None:
     setup(on, on.storage, "set_parameters", storage)
     setup(on, on.staking, "set_locker", on.capacity.address, True)
     _wire_emission(on)
+    _wire_sensing(on)
     setup(on, on.token, "set_minter", on.governor.address, True)
     for owner, amount in PLAN.allocation.items():
         setup(on, on.token, "mint", owner, amount, VESTING)
@@ -156,6 +169,14 @@ def _wire_emission(on: Contracts) -> None:
         setup(on, on.issuance, "set_distributor", market, distributor.address)
         power = (on.issuance.address, "distributor", distributor.address)
         on.governor.send("grant_power", *power, by=deployer.address)
+
+
+def _wire_sensing(on: Contracts) -> None:
+    for name in SENSING:
+        power = (on.registry.address, name, getattr(on, name).address)
+        on.governor.send("grant_power", *power, by=deployer.address)
+    for aspect, least in TOLERANCES:
+        setup(on, on.status, "set_tolerance", aspect, (0, least))
 
 
 def _of_faults() -> tuple[int, ...]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from freehold.cli.main import app
-from freehold.node.settings import NAMES, PREFIX, Settings
+from freehold.node import settings as node
+from freehold.node.telemetry import settings as service
 
 PAGES = Path(__file__).parent / "reference"
 
@@ -51,32 +52,50 @@ def _place(argument: TyperArgument) -> str:
     return name if argument.required else f"[{name}]"
 
 
-def settings() -> str:
-    """The page of a node's settings, from their defaults."""
-    defaults = {f.name: f.default for f in dataclasses.fields(Settings)}
-    lines = [
-        "# Settings of a node",
-        "",
-        "Written by `uv run python docs/reference.py`. A flag of `python -m freehold.node` wins "
-        f"over the environment (`{PREFIX}<NAME>`), that over `node.toml` in the node's folder. "
-        "Sizes are bytes (`64GiB`), spans seconds (`90d`), prices tokens.",
-        "",
-        "| setting | default |",
-        "|---|---|",
-    ]
-    for name in NAMES:
+def node_settings() -> str:
+    """The page of a node's settings."""
+    place = f"A flag of `python -m freehold.node` wins over the environment (`{node.PREFIX}<NAME>`)"
+    sizes = "Sizes are bytes (`64GiB`), spans seconds (`90d`), prices tokens."
+    text = f"{place}, that over `{node.FILE}` in the node's folder. {sizes}"
+    return _settings("Settings of a node", text, node.Settings, node.NAMES)
+
+
+def telemetry_settings() -> str:
+    """The page of a telemetry service's settings."""
+    place = "A flag of `python -m freehold.node.telemetry` wins over the environment"
+    sizes = "Sizes are bytes (`64GiB`), spans seconds (`90d`)."
+    text = f"{place} (`{service.PREFIX}<NAME>`), that over `{service.FILE}` in its folder. {sizes}"
+    return _settings("Settings of a telemetry service", text, service.Settings, service.NAMES)
+
+
+def _settings(
+    title: str,
+    text: str,
+    kind: type[node.Settings] | type[service.Settings],
+    names: tuple[str, ...],
+) -> str:
+    defaults = {f.name: f.default for f in dataclasses.fields(kind)}
+    written = f"Written by `uv run python docs/reference.py`. {text}"
+    lines = [f"# {title}", "", written, "", "| setting | default |", "|---|---|"]
+    for name in names:
         default = defaults[name]
-        shown = "in the node's folder" if default is dataclasses.MISSING else f"`{default}`"
+        home = default is dataclasses.MISSING
+        value = f"`{default}`" if default != "" else "empty"
+        shown = f"in the {title.split(maxsplit=3)[-1]}'s folder" if home else value
         lines.append(f"| `{name}` | {shown} |")
-    return "\n".join([*lines, "", *_meaning()]) + "\n"
+    return "\n".join([*lines, "", *_meaning(kind)]) + "\n"
 
 
-def _meaning() -> Iterator[str]:
-    text = (Settings.__doc__ or "").strip()
+def _meaning(kind: type[object]) -> Iterator[str]:
+    text = (kind.__doc__ or "").strip()
     yield from ("", *(line.strip() for line in text.splitlines())) if text else ()
 
 
-PAGES_OF = {"commands.md": commands, "node-settings.md": settings}
+PAGES_OF: dict[str, Callable[[], str]] = {
+    "commands.md": commands,
+    "node-settings.md": node_settings,
+    "telemetry-settings.md": telemetry_settings,
+}
 
 
 def main() -> None:

@@ -82,8 +82,9 @@ def plain(value: object) -> object:
 class Keys:
     """The accounts, nodes and deals that have appeared in events so far.
 
-    Of what grows with time (rails, rounds, pieces, deals, columns, entries) only the newest are
-    kept: the older ones show in the accounts that they moved.
+    Of what grows with time (rails, rounds, pieces, deals, columns, entries, devices, values that
+    were agreed on, commands, purchases) only the newest are kept: the older ones show in the
+    accounts that they moved.
     """
 
     def __init__(self, *, newest: int = NEWEST) -> None:
@@ -167,11 +168,24 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "position": (("roots", "headers"),),
     "root": (("roots", "final_root"),),
     "earner": (("roots", "claimed"),),
+    "list": tuple(("devices", view) for view in ("count", "fee", "paused")),
+    "device": (("devices", "device"),),
+    "ruled": (("automation", "rules_of"), ("automation", "open_of")),
+    "watching": (("status", "parameters"), ("status", "rows")),
+    "watcher": (("status", "score_of"),),
+    "aspect": (("status", "tolerance_of"),),
+    "agreed": (("status", "value_of"), ("status", "status_of")),
+    "rules": tuple(("automation", view) for view in ("rules", "commands", "paused")),
+    "rule": (("automation", "rule"),),
+    "command": (("automation", "command"),),
+    "sales": (("streams", "count"), ("streams", "fee_bps")),
+    "purchase": (("streams", "purchase"),),
+    "sold": (("streams", "bought_of"), ("streams", "burned_of")),
 }  # fmt: skip
 _GROWING = frozenset(
     {
         "entry", "rail", "round", "piece", "deal", "column", "budget", "draw", "wait", "rate",
-        "position", "root",
+        "position", "root", "device", "agreed", "rule", "ruled", "command", "purchase", "sold",
     }
 )  # fmt: skip
 _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
@@ -218,4 +232,18 @@ _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("roots", "BondPosted"): (("proposer", ("proposer",)),),
     ("roots", "Finalized"): (("position", ("position",)), ("root", ("epoch",))),
     ("roots", "PaidElsewhere"): (("earner", ("account",)),),
-}
+    ("devices", "Enrolled"): (("list", ()), ("device", ("device",))),
+    ("devices", "FeeSet"): (("list", ()),),
+    ("devices", "PausedSet"): (("list", ()),),
+    ("status", "ParametersSet"): (("watching", ()),),
+    ("status", "ToleranceSet"): (("aspect", ("aspect",)),),
+    ("status", "Joined"): (("watcher", ("watcher",)),),
+    ("status", "Settled"): (("agreed", ("subject", "aspect")),),
+    ("automation", "PausedSet"): (("rules", ()),),
+    ("automation", "Approved"): (("rules", ()), ("rule", ("rule",))),
+    ("automation", "Commanded"): (
+        ("rules", ()), ("command", ("id",)), ("ruled", ("device",)),
+    ),
+    ("streams", "FeeSet"): (("sales", ()),),
+    ("streams", "Bought"): (("purchase", ("id",)), ("sold", ("epoch",))),
+}  # fmt: skip

@@ -31,6 +31,12 @@ def calls(transaction: Transaction, contract: str, function: str, count: int) ->
         at += 4
 
 
+def shown(transaction: Transaction, contract: str, function: str, told: Fields) -> bool:
+    """Whether a call with those arguments, all of them by name, stands in an input."""
+    found = calls(transaction, contract, function, len(told))
+    return any(all(call[name] == value for name, value in told.items()) for call in found)
+
+
 def number(fields: Fields, name: str) -> int:
     """A field that is a number; TypeError where it is none."""
     value = fields[name]

@@ -23,6 +23,7 @@ from freehold.audit.proofs import Proofs
 from freehold.audit.rails import Arbiter
 from freehold.audit.registry import Registry
 from freehold.audit.report import Place, Spot
+from freehold.audit.sensing import Sensing
 from freehold.audit.stakes import Stakes
 from freehold.domain.ids import Address, raw_address
 from freehold.domain.network import Network
@@ -114,6 +115,7 @@ class World:
             "bytes held": sum(node.size for node in models.faults.nodes.values()),
             "rounds": len(models.beacon.rounds),
             **models.economy.figures(),
+            **models.sensing.figures(),
         }
 
     def notes(self) -> list[str]:
@@ -123,14 +125,14 @@ class World:
             return []
         hidden = {
             "proofs": models.proofs.hidden, "requests or acceptances": models.deals.hidden,
-            **models.economy.hidden(),
+            **models.economy.hidden(), **models.sensing.hidden(),
         }  # fmt: skip
         found = [
             f"{count} {what} were passed on by other contracts in a form that cannot be read"
             for what, count in hidden.items()
             if count
         ]
-        return [*found, *models.economy.notes()]
+        return [*found, *models.economy.notes(), *models.sensing.notes()]
 
 
 class Answers(Protocol):
@@ -186,6 +188,10 @@ class Models:
             registry=self.registry, stakes=self.stakes, burns=self.burns, counts=counts,
             set_of=self._set_of,
         )  # fmt: skip
+        self.sensing = Sensing(
+            network, made, beacon=self.beacon, registry=self.registry, stakes=self.stakes,
+            economy=self.economy, burns=self.burns, counts=counts,
+        )  # fmt: skip
         self._routes: dict[str, Callable[[Event], None]] = {
             "token": self._token, "registry": self.registry.apply, "staking": self._staking,
             "payments": self._payments, "beacon": self.beacon.apply, "pdp": self._pdp,
@@ -203,6 +209,7 @@ class Models:
             if route is not None:
                 route(event)
             self.economy.apply(event)
+            self.sensing.apply(event)
             observer(event)
             if following is None or following.place.transaction != event.place.transaction:
                 self._finish(event)
@@ -236,7 +243,9 @@ class Models:
             "storage": self.deals,
         }  # fmt: skip
         found = models.get(contract)
-        return self.economy.answer(question) if found is None else found.answer(view, arguments)
+        if found is not None:
+            return found.answer(view, arguments)
+        return self.economy.answer(question) or self.sensing.answer(question)
 
     def _set_of(self, node: Address) -> int:
         found = self.faults.nodes.get(node)
@@ -248,6 +257,7 @@ class Models:
         self.faults.finish(event)
         self.deals.finish(event)
         self.economy.finish(event)
+        self.sensing.finish(event)
         self.burns.clear()
 
     def _token(self, event: Event) -> None:

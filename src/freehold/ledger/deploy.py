@@ -35,7 +35,7 @@ _RECORD = "deploy.json"
 _PAIRINGS, _PAIRINGS_EVER = 4, 64
 """Tries to deploy two contracts with neighbouring nonces, of one run and of all."""
 
-_TOLERANCES = ((REACHABLE, 2_500), (SPEED, 1), (HONEST, 500))
+TOLERANCES = ((REACHABLE, 2_500), (SPEED, 1), (HONEST, 500))
 """What watchers may differ by: a missed probe of four, twice the speed, a twentieth of honesty."""
 
 Progress = Callable[[str], None]
@@ -263,7 +263,7 @@ class _Deployment:
         for name in SENSING:
             power = (at["registry"], name, at[name])
             self._governed(f"power:{name}", "grant_power", power)
-        for aspect, least in _TOLERANCES:
+        for aspect, least in TOLERANCES:
             self._setup("status", "set_tolerance", aspect, (0, least), key=name_of(aspect))
         if watchers := self._plan.watchers:
             quorum = len(watchers) // 2 + 1

@@ -16,6 +16,7 @@ from freehold.ledger.contracts.issuance import Plan
 from freehold.ledger.contracts.registry import COMPUTE
 from freehold.ledger.economy import UNSEEN
 from freehold.ledger.rpc import Rpc
+from freehold.ledger.sensing import SENSING
 from freehold.ledger.values import Value
 from freehold.ledger.wire import RpcRefusal
 
@@ -39,12 +40,20 @@ _ECONOMY = (
     ("share_bps", "rewards", "share_bps"),
     ("work_per_token", "rewards", "work_per_token"),
 )
+_SENSING = (
+    ("round_length", "status", "round_length"),
+    ("stream_fee_bps", "streams", "fee_bps"),
+)
 _KNOWN = {
     "rewards": ("token", "payments", "registry", "staking", "governor"),
     "issuance": ("token", "governor"),
     "roots": ("token", "payments", "registry", "governor"),
     "auction": ("token",),
     "capacity": ("registry", "staking", "governor"),
+    "devices": ("token", "governor"),
+    "status": ("registry", "staking", "beacon", "governor"),
+    "automation": ("devices", "status", "governor"),
+    "streams": ("token", "roots", "governor"),
 }
 _CALLED = {("auction", "token"): "network_token"}
 """Where a contract's view of another is not called as that one is."""
@@ -85,6 +94,7 @@ def locate(
         contracts = _contracts(reader, registry)
         contracts |= _auction(reader, contracts) | _economy(reader, contracts)
         contracts |= _capacity(reader, contracts)
+        contracts |= _sensing(reader, contracts, network_id)
         return Network(
             name=convert(str, reader.read("token", contracts["token"], "name")).lower(),
             chain_id=chain_id,
@@ -137,6 +147,39 @@ def _has_rules(reader: _Reader, at: Address, contracts: dict[str, Address]) -> b
     return True
 
 
+def _sensing(
+    reader: _Reader, contracts: dict[str, Address], network_id: bytes
+) -> dict[str, Address]:
+    """Devices, status, automation and streams, which the governor lists beside the registry.
+
+    One that does not know this network, or stands on one that does not, is left out.
+    """
+    powers = convert_list(Power, reader.read("governor", contracts["governor"], "powers"))
+    found: dict[str, Address] = {}
+    for name in SENSING:
+        at = contracts | found
+        for power in powers:
+            listed = power.role == name and power.contract == contracts["registry"]
+            if listed and _senses(reader, name, power.holder, at, network_id):
+                found[name] = power.holder
+                break
+    return found
+
+
+def _senses(
+    reader: _Reader, name: str, at: Address, contracts: dict[str, Address], network_id: bytes
+) -> bool:
+    """Whether a contract that the governor lists is this network's, as far as it says."""
+    if not contracts.keys() >= set(_KNOWN[name]) or not _knows(reader, name, at, contracts, {}):
+        return False
+    if ("network_id", 0) not in artifact(name).functions:
+        return True
+    try:
+        return reader.read(name, at, "network_id") == network_id
+    except (IntegrityError, RpcRefusal):
+        return False
+
+
 def _economy(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Address]:
     """Rewards, issuance and roots, as far as each knows the network that leads to it.
 
@@ -177,7 +220,8 @@ def _knows(
 
 
 def _numbers(reader: _Reader, contracts: dict[str, Address]) -> dict[str, int]:
-    wanted = (*_NUMBERS, *(_ECONOMY if "issuance" in contracts else ()))
+    sensing = [each for each in _SENSING if each[1] in contracts]
+    wanted = (*_NUMBERS, *(_ECONOMY if "issuance" in contracts else ()), *sensing)
     found = {
         name: convert(int, reader.read(contract, contracts[contract], function))
         for name, contract, function in wanted

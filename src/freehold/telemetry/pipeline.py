@@ -293,16 +293,20 @@ def _detect(state: State, flat: _Flat, marks: Marks) -> tuple[Floats, tuple[Find
     found, alerts = state.detector.step(slots, when, values)
     scores[seen] = found[row]
     return scores, tuple(
-        _anomaly(state.labels, int(slots[each.row]), int(when[each.row]), each) for each in alerts
+        _named(state.labels, int(slots[each.row]), int(when[each.row]), each) for each in alerts
     )
+
+
+def _named(labels: Labels, slot: int, at: int, alert: Alert) -> Finding:
+    return anomaly(labels.devices[slot], labels.name(slot, alert.column), at, alert)
 
 
 CRITICAL = 12.0
 """Spreads from which an anomaly is critical."""
 
 
-def _anomaly(labels: Labels, slot: int, at: int, alert: Alert) -> Finding:
-    metric, subject = labels.name(slot, alert.column), labels.devices[slot]
+def anomaly(subject: str, metric: str, at: int, alert: Alert) -> Finding:
+    """What an alert says of ``metric`` of the device ``subject``; ``at`` is the row's time."""
     return Finding(
         key=f"anomaly/{subject}/{metric}/{alert.since}",
         kind="anomaly",

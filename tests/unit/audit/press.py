@@ -27,9 +27,15 @@ GENESIS = 1_800_000_000
 PERIOD, GRACE, WINDOW, UNBONDING, CAP = 1_000, 200, 300, 86_400, 10**27
 FIRST = 5
 EPOCH = 900
-ECONOMY = ("issuance", "rewards", "roots", "auction", "capacity")
+ECONOMY = (
+    "issuance", "rewards", "roots", "auction", "capacity", "devices", "status", "automation",
+    "streams",
+)  # fmt: skip
 FOREIGN = checksum(b"\x11" * 20)
 LOTS = [100, 1_000, 600, 15_000]
+ROUND = 100
+WATCHING = {"least_stake": 0, "seats": 24, "floor": 1_000, "tolerance_bps": 500}
+SPEED = b"speed".ljust(32, b"\0")
 PLAN = Plan(kind=GEOMETRIC, limit=10**9, amount=1_000, step=EPOCH, factor=10**18, steps=1_000)
 TERMS = PLAN.terms(budget=0, window=9)
 SHARES = [(b"storage".ljust(32, b"\0"), 6_001)]
@@ -88,6 +94,8 @@ class Press:
             shares = [{"market": market, "bps": bps} for market, bps in SHARES]
             logs["issuance"] = [Log("issuance", "SplitSet", [1, 0, shares])]
             logs["roots"] = [Log("roots", "ParametersSet", [RULES])]
+            logs["status"] = [Log("status", "ParametersSet", [WATCHING])]
+            logs["streams"] = [Log("streams", "FeeSet", [500])]
         self.block(
             [
                 (None, abi.interface(name).artifact.initcode(arguments[name]), logs.get(name, []))
@@ -107,6 +115,11 @@ class Press:
                       GENESIS, EPOCH, rules],
             "auction": [at["token"], *LOTS],
             "capacity": [at["registry"], at["staking"], at["governor"]],
+            "devices": [NETWORK_ID, at["governor"], at["token"], 0],
+            "status": [*(at[n] for n in ("registry", "staking", "beacon", "governor")), GENESIS,
+                       ROUND, list(WATCHING.values())],
+            "automation": [NETWORK_ID, *(at[n] for n in ("governor", "devices", "status"))],
+            "streams": [at["token"], at["roots"], at["governor"], 500],
         }  # fmt: skip
 
     def block(
@@ -240,6 +253,7 @@ def earning() -> Press:
     press.call("rewards", "close", [0], [Log("rewards", "EpochClosed", [0, 0, 0, 0])])
     _sell(press)
     _ask(press)
+    _sense(press)
     return press
 
 
@@ -264,6 +278,18 @@ def _ask(press: Press) -> None:
                [Log("capacity", "RuleSet", [4, 200, 3, True])])  # fmt: skip
 
 
+def _sense(press: Press) -> None:
+    """The terms of devices, watchers, rules and sales change."""
+    for contract, event, told in (
+        ("devices", "FeeSet", [7]),
+        ("status", "ToleranceSet", [SPEED, [0, 3]]),
+        ("automation", "PausedSet", [True]),
+        ("streams", "FeeSet", [333]),
+    ):
+        press.call("governor", "setup_call", [press.contracts[contract], b"1234"],
+                   [Log(contract, event, told)])  # fmt: skip
+
+
 EARNED: list[tuple[Question, list[Value]]] = [
     (("issuance", "closed", ()), [2]),
     (("issuance", "scheduled_total", ()), [2_000]),
@@ -285,6 +311,19 @@ EARNED: list[tuple[Question, list[Value]]] = [
     (("roots", "state", ()),
      [{"final": 1, "tip": 1, "next_epoch": 0, "tip_total": 0, "final_total": 0}]),
     (("roots", "parameters", ()), [dict(RULES)]),
+    (("devices", "fee", ()), [7]),
+    (("devices", "device", (FOREIGN,)), [{
+        "owner": ZERO_ADDRESS, "payout": ZERO_ADDRESS, "generation": 0, "enrolled_at": 0,
+        "retired": False, "key": b"", "binding": b"", "place": bytes(32), "firmware": "",
+    }]),
+    (("status", "parameters", ()), [dict(WATCHING)]),
+    (("status", "tolerance_of", ("0x" + SPEED.hex(),)), [{"bps": 0, "least": 3}]),
+    (("status", "value_of", (FOREIGN, "0x" + SPEED.hex())), [0, 0]),
+    (("status", "score_of", (FOREIGN,)), [5_000]),
+    (("automation", "paused", ()), [True]),
+    (("automation", "rules_of", (FOREIGN,)), [[]]),
+    (("streams", "fee_bps", ()), [333]),
+    (("streams", "burned_of", (3,)), [0]),
 ]  # fmt: skip
 """What the contracts of the earning history say at its head."""
 

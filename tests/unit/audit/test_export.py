@@ -235,6 +235,10 @@ def test_draws_and_waiting_work_are_asked_for_by_market_and_epoch() -> None:
         ("capacity", "Declared", {"node": SENDER, "role": 4}),
         ("payments", "AuctionSet", {"auction": press.contracts["auction"]}),
         ("payments", "TokenSet", {"token": FOREIGN}),
+        ("devices", "Enrolled", {"device": FOREIGN}),
+        ("status", "Settled", {"subject": FOREIGN, "aspect": SHARES[0][0]}),
+        ("automation", "Commanded", {"id": 2, "device": FOREIGN}),
+        ("streams", "Bought", {"id": 3, "epoch": 4}),
     ]
     for contract, name, args in told:
         keys.see(Event(contract, name, args, 0, 0, place, transaction))
@@ -250,6 +254,12 @@ def test_draws_and_waiting_work_are_asked_for_by_market_and_epoch() -> None:
         ("capacity", "declaration", (SENDER, 4)),
         ("payments", "auction", ()),
         ("payments", "fees", (FOREIGN,)),
+        ("devices", "device", (FOREIGN,)),
+        ("status", "status_of", (FOREIGN, market)),
+        ("automation", "command", (2,)),
+        ("automation", "open_of", (FOREIGN,)),
+        ("streams", "purchase", (3,)),
+        ("streams", "burned_of", (4,)),
     ):
         assert question in asked
     calldata = abi.interface("issuance").call_data("drawn", [3, market])

@@ -38,7 +38,7 @@ def economic() -> tuple[bytes, ...]:
 def test_the_untouched_export_of_an_economy_passes() -> None:
     report = verify(b"".join(economic()))
     assert report.passed, report.difference
-    assert report.counts["contracts"] == 14
+    assert report.counts["contracts"] == 18
     assert (report.figures["emitted"], report.figures["burned by sales"]) == (600, 499)
 
 

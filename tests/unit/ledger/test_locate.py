@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 import pytest
@@ -14,7 +15,9 @@ from freehold.ledger.values import Value
 from freehold.ledger.wire import RpcRefusal
 from unit.ledger.fake_chain import address
 
-NAMES = ("token", "payments", "registry", "staking", "governor", "pdp", "storage")
+NAMES = (
+    "token", "payments", "registry", "staking", "governor", "pdp", "storage", "beacon",
+)  # fmt: skip
 CONTRACTS = {name: address(0xA0 + number) for number, name in enumerate(NAMES)}
 REWARDS, ISSUANCE, ROOTS, OTHER = (address(number) for number in (1, 2, 3, 4))
 ALL = {"rewards": REWARDS, "issuance": ISSUANCE, "roots": ROOTS}
@@ -47,17 +50,25 @@ def answers(**changes: Address | Exception) -> Answers:
     return found
 
 
+Kind = tuple[str, Address]
+NO_IDS: Mapping[Kind, bytes] = {}
+
+
 class Reader:
     """Answers from a table; a contract of another kind reverts."""
 
-    def __init__(self, told: Answers, powers: Sequence[Value] = ()) -> None:
-        self.told, self.powers = told, powers
+    def __init__(
+        self, told: Answers, powers: Sequence[Value] = (), ids: Mapping[Kind, bytes] = NO_IDS
+    ) -> None:
+        self.told, self.powers, self.ids = told, powers, ids
 
     def read(self, contract: str, at: Address, function: str, *_: object) -> Value:
         if (contract, at, function) == ("governor", CONTRACTS["governor"], "powers"):
             return list(self.powers)
         if (contract, at, function) == ("capacity", CAPACITY, "rule"):
             return {"amount": 0, "per": 0, "weighed": False}
+        if function == "network_id" and (contract, at) in self.ids:
+            return self.ids[contract, at]
         raise RpcRefusal("execution reverted", remedy="-")
 
     def address(self, contract: str, at: Address, function: str, *_: object) -> Address:
@@ -112,6 +123,85 @@ def test_the_capacity_is_a_locker_that_knows_the_network(
     ]
     reader = cast("locate._Reader", Reader(told, powers))
     assert locate._capacity(reader, CONTRACTS) == expected
+
+
+SALT = bytes(range(32))
+DEVICES, STATUS, AUTOMATION, STREAMS = (address(number) for number in (7, 8, 9, 10))
+SENSED = {"devices": DEVICES, "status": STATUS, "automation": AUTOMATION, "streams": STREAMS}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What the governor and the contracts of sensing say."""
+
+    told: Answers
+    powers: tuple[Value, ...]
+    ids: Mapping[Kind, bytes]
+
+    def find(self, *without: str) -> dict[str, Address]:
+        at = {n: c for n, c in {**CONTRACTS, "roots": ROOTS}.items() if n not in without}
+        reader = cast("locate._Reader", Reader(self.told, self.powers, self.ids))
+        return locate._sensing(reader, at, SALT)
+
+    def but(self, contract: str, function: str, answer: Address | Exception) -> Listed:
+        changed = {(contract, SENSED[contract], function): answer}
+        return replace(self, told={**self.told, **changed})
+
+
+def listed(*, contract: str = "registry", before: bool = False) -> Listed:
+    told: Answers = {
+        **known("devices", DEVICES, "token", "governor"),
+        **known("status", STATUS, "registry", "staking", "beacon", "governor"),
+        **known("automation", AUTOMATION, "governor"),
+        ("automation", AUTOMATION, "devices"): DEVICES,
+        ("automation", AUTOMATION, "status"): STATUS,
+        **known("streams", STREAMS, "token", "governor"),
+        ("streams", STREAMS, "roots"): ROOTS,
+    }
+    powers: list[Value] = [
+        {"contract": CONTRACTS[contract], "role": role, "holder": holder, "delay": 1}
+        for role, place in SENSED.items()
+        for holder in ([OTHER, place] if before else [place])
+    ]
+    ids = {("devices", DEVICES): SALT, ("automation", AUTOMATION): SALT}
+    return Listed(told, tuple(powers), ids)
+
+
+def test_what_senses_is_listed_beside_the_registry() -> None:
+    assert listed().find() == SENSED
+    assert listed(before=True).find() == SENSED
+    assert listed(contract="staking").find() == NONE
+    assert replace(listed(), powers=()).find() == NONE
+
+
+@pytest.mark.parametrize(
+    ("changes", "left_out"),
+    [
+        (("devices", "token", OTHER), {"devices", "automation"}),
+        (("devices", "token", IntegrityError("no data", remedy="-")), {"devices", "automation"}),
+        (("status", "staking", OTHER), {"status", "automation"}),
+        (("status", "beacon", OTHER), {"status", "automation"}),
+        (("automation", "status", OTHER), {"automation"}),
+        (("automation", "devices", OTHER), {"automation"}),
+        (("streams", "roots", OTHER), {"streams"}),
+        (("streams", "governor", OTHER), {"streams"}),
+    ],
+)
+def test_what_senses_elsewhere_is_left_out(
+    changes: tuple[str, str, Address | Exception], left_out: set[str]
+) -> None:
+    found = listed().but(*changes).find()
+    assert found == {name: at for name, at in SENSED.items() if name not in left_out}
+
+
+@pytest.mark.parametrize("ids", [{("devices", DEVICES): bytes(32)}, NO_IDS])
+def test_what_senses_for_another_network_is_left_out(ids: Mapping[Kind, bytes]) -> None:
+    found = replace(listed(), ids=ids).find()
+    assert found == {"status": STATUS, "streams": STREAMS}
+
+
+def test_streams_without_roots_are_left_out() -> None:
+    assert "streams" not in listed().find("roots")
 
 
 @pytest.mark.parametrize(
