@@ -10,13 +10,17 @@ import typer
 
 from freehold.cli.amounts import brief
 from freehold.cli.handles import Handles
+from freehold.cli.measuring import DeviceIncome, Measured, look
 from freehold.cli.options import HomeOption, JsonOption
 from freehold.cli.rewards import NodeOption, chosen
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger
+from freehold.domain.errors import NotFoundError
 from freehold.economics.earnings import Stream, Taking, flow, forecast
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from freehold.domain.ids import Address
     from freehold.ledger.ledger import Ledger
     from freehold.ledger.values import Event
@@ -34,11 +38,18 @@ def register(app: typer.Typer) -> None:
 def earnings(
     *, node: NodeOption = None, home: HomeOption = None, as_json: JsonOption = False
 ) -> None:
-    """Show what nodes have earned, by kind and deal, and what thirty days will bring."""
+    """Show what nodes and devices have earned, by kind and deal, and what thirty days bring."""
     screen = Screen(as_json)
     with cancellable(), open_ledger(home) as ledger:
-        nodes = chosen(ledger, home, node)
-        found = take(ledger, nodes)
+        ledger.index.sync()
+        measured = None if node is not None else _measured(ledger, home)
+        try:
+            nodes = chosen(ledger, home, node)
+        except NotFoundError:
+            if measured is None:
+                raise
+            nodes = []
+        found = take(ledger, nodes, measured)
         symbol, token = ledger.token.symbol(), ledger.token.address
     screen.emit(found.to_json())
     show(screen, found, symbol, token=token, called=Handles.of(home))
@@ -80,6 +91,8 @@ class Earnings:
     now: int
     incomes: tuple[Income, ...]
     deals: tuple[DealIncome, ...]
+    devices: tuple[DeviceIncome, ...] = ()
+    silent: str = ""
 
     @property
     def earned(self) -> int:
@@ -97,11 +110,12 @@ class Earnings:
             "now": self.now, "earned": self.earned, "forecast": self.month,
             "days": AHEAD // 86_400, "incomes": [asdict(each) for each in self.incomes],
             "deals": [asdict(each) for each in self.deals],
+            "devices": [asdict(each) for each in self.devices],
         }  # fmt: skip
 
 
-def take(ledger: Ledger, nodes: Iterable[Address]) -> Earnings:
-    """Add up the events of the index."""
+def take(ledger: Ledger, nodes: Iterable[Address], measured: Measured | None = None) -> Earnings:
+    """Add up the events of the index, and what devices measured."""
     ledger.index.sync()
     now, incomes, deals = ledger.now(), list[Income](), list[DealIncome]()
     payees: dict[Address, None] = {}
@@ -115,7 +129,20 @@ def take(ledger: Ledger, nodes: Iterable[Address]) -> Earnings:
         payees[ledger.registry.payout_of(node)] = None
     for payee in payees:
         incomes.append(_income(payee, "retrieval", _retrieval(ledger, payee), now))
-    return Earnings(now, tuple(incomes), tuple(deals))
+    if measured is None:
+        return Earnings(now, tuple(incomes), tuple(deals))
+    readings = _income(measured.owner, "readings", list(measured.takings), now)
+    incomes.append(replace(readings, earned=measured.earned))
+    return Earnings(now, tuple(incomes), tuple(deals), measured.devices, measured.silent)
+
+
+def _measured(ledger: Ledger, root: Path | None) -> Measured | None:
+    """What the wallet's devices earned; None where it has none."""
+    from freehold.cli.home import open_home
+    from freehold.cli.wallets import WalletFolder
+
+    wallet = WalletFolder(open_home(root).wallet)
+    return look(ledger, wallet.address()) if wallet.exists() else None
 
 
 def show(screen: Screen, found: Earnings, symbol: str, *, token: Address, called: Handles) -> None:
@@ -128,6 +155,8 @@ def show(screen: Screen, found: Earnings, symbol: str, *, token: Address, called
     screen.table(f"earnings in {symbol}", columns, rows)
     if found.deals:
         _show_deals(screen, found.deals, symbol, token, called)
+    if found.devices:
+        _show_devices(screen, found, called)
     screen.tell(
         "[dim]Storage goes on at the rates of its live deals if every round is proven; rewards "
         "and retrieval as in the last 30 days, but no rewards of nodes that leave.[/]"
@@ -153,6 +182,29 @@ def _show_deals(
         rows.append((*row, unit) if foreign else row)
     columns = ("deal", "node", "paid", "state", *(("in token",) if foreign else ()))
     screen.table("storage by deal", columns, rows)
+
+
+def _show_devices(screen: Screen, found: Earnings, called: Handles) -> None:
+    epochs = max(each.epochs for each in found.devices)
+    columns = ("device", f"last {epochs} epochs", "this epoch", "readings", "counted", "quality",
+               "honest", "")  # fmt: skip
+    screen.table(
+        "readings by device",
+        columns,
+        [
+            (
+                called(d.device), brief(d.earned), brief(d.expected), d.readings, d.counted,
+                f"{d.quality / 10_000:.1f} %", f"{d.honesty / 100:.0f} %", d.marked,
+            )
+            for d in found.devices
+        ],
+    )  # fmt: skip
+    screen.tell(
+        f"[dim]No service could be asked: {found.silent}[/]"
+        if found.silent
+        else "[dim]A device is paid by readings that counted, times quality, times honesty, of "
+        "what its epoch's purchases ask for.[/]"
+    )
 
 
 def _income(account: Address, kind: str, takings: list[Taking], now: int) -> Income:

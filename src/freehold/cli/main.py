@@ -14,6 +14,7 @@ from freehold import __version__
 from freehold.cli import (
     account,
     auction,
+    data,
     deals,
     device,
     earnings,
@@ -40,8 +41,8 @@ app = typer.Typer(
 for room in (run, objects, verify, earnings):
     room.register(app)
 for noun in (
-    account.wallet, stake.app, deals.app, nodes.app, device.app, standing.app, rewards.app,
-    network.app, issuance.app, economics.app, auction.app,
+    account.wallet, stake.app, deals.app, nodes.app, device.app, data.app, standing.app,
+    rewards.app, network.app, issuance.app, economics.app, auction.app,
 ):  # fmt: skip
     app.add_typer(noun)
 

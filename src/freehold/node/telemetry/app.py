@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -31,7 +31,15 @@ from freehold.node.answers import problem
 from freehold.node.logs import fields
 from freehold.node.streams import small_body
 from freehold.node.telemetry import views
-from freehold.node.telemetry.access import Access, Caller, Limiter, bearer, peer, subject
+from freehold.node.telemetry.access import (
+    Access,
+    Caller,
+    Limiter,
+    Want,
+    bearer,
+    peer,
+    subject,
+)
 from freehold.node.telemetry.directives import Directives
 from freehold.node.telemetry.intake import Door
 from freehold.node.telemetry.live import Hub, LiveResponse
@@ -49,6 +57,8 @@ SLACK = 1_024
 T = TypeVar("T")
 B = TypeVar("B", bound=BaseModel)
 Handler = Callable[[Request], Awaitable[Response]]
+Route = tuple[str, str, Handler]
+"""Method, path and handler."""
 _log = logging.getLogger(__name__)
 
 
@@ -95,15 +105,16 @@ class Api:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
 
-    def build(self) -> FastAPI:
-        """The application, without documentation pages and with JSON errors throughout."""
+    def build(self, more: Sequence[Route] = ()) -> FastAPI:
+        """The application, without documentation pages and with JSON errors throughout; ``more``
+        routes see to their own access."""
         app = FastAPI(title="Freehold telemetry", docs_url=None, redoc_url=None, openapi_url=None)
-        for method, path, handler in self.routes():
+        for method, path, handler in (*self.routes(), *more):
             app.add_route(path, self._guarded(path, handler), methods=[method])
         app.add_exception_handler(HTTPException, unrouted)
         return app
 
-    def routes(self) -> tuple[tuple[str, str, Handler], ...]:
+    def routes(self) -> tuple[Route, ...]:
         """Method, path and handler of everything there is."""
         return (
             ("POST", "/readings", self.take),
@@ -122,6 +133,7 @@ class Api:
             ("GET", "/epochs", self.epochs),
             ("GET", "/epochs/{epoch}", self.epoch),
             ("GET", "/epochs/{epoch}/leaves", self.leaves),
+            ("POST", "/epochs/{epoch}/signatures", self.sign),
             ("GET", "/epochs/{epoch}/evidence/{device}", self.evidence),
             ("GET", "/health", self.health),
             ("GET", "/metrics", self.metrics),
@@ -239,8 +251,9 @@ class Api:
         """Readings of one device as JSON or, with ``format=csv``, as CSV."""
         caller, given = await self._caller(request), request.query_params
         device = _device(given)
-        self._parts.access.check_reader(caller, device)
         query = views.query_of(device, given, now=self._parts.now())
+        want = Want(query.metrics, query.since, query.until)
+        await self._work(partial(self._parts.access.check_reader, caller, device, want))
         rows = await self._read(partial(views.ask, self._parts.reads, query))
         if given.get("format", "json") == "csv":
             return await self._stream(views.csv(rows), "text/csv")
@@ -282,7 +295,7 @@ class Api:
     async def silence(self, request: Request) -> Response:
         """No alerts for a while: the administrator of anything, owners of one of their devices."""
         body = await _body(request, SMALL_BODY)
-        caller, hush = await self._caller(request, body), _model(body, Hush)
+        caller, hush = await self._caller(request, body), model(body, Hush)
         of = subject(hush.subject) if hush.subject else ""
         self._parts.access.check_owner(caller, of)
         until = self._parts.now() + hush.seconds * 1000
@@ -315,6 +328,12 @@ class Api:
         leaves = await self._read(partial(self._parts.evidence.leaves, number))
         return await self._stream(leaves, "application/json")
 
+    async def sign(self, request: Request) -> Response:
+        """A watcher co-signs the statement of an epoch."""
+        number, letter = _epoch(request), await _body(request, SMALL_BODY)
+        taken = await self._work(partial(self._parts.evidence.sign, number, letter))
+        return JSONResponse(dict(taken))
+
     async def evidence(self, request: Request) -> Response:
         """The signed batches that a device is paid for."""
         number, device = _epoch(request), subject(request.path_params["device"])
@@ -346,9 +365,10 @@ async def _body(request: Request, limit: int) -> bytes:
     return await small_body(request, limit=limit, seconds=BODY_SECONDS)
 
 
-def _model(body: bytes, model: type[B]) -> B:
+def model(body: bytes, kind: type[B]) -> B:
+    """What the JSON of a request says; UsageError."""
     try:
-        return model.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         first = error.errors()[0]
         raise UsageError(

@@ -124,6 +124,12 @@ class Evidence(Protocol):
         """The batches of a device that counted, as they came, each after its length (4 bytes,
         little-endian); NotFoundError."""
 
+    def sign(self, number: int, letter: bytes) -> Mapping[str, object]:
+        """Take a watcher's signature under the statement of an epoch; the answer in JSON.
+
+        It checks who signed before it keeps anything.
+        """
+
 
 def ask(reads: Reads, query: Query) -> Iterator[Answer]:
     """The answer of the store."""

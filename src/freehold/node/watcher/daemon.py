@@ -31,7 +31,7 @@ from freehold.node.files import make_folder, replace_file
 from freehold.node.keeper import Keeper
 from freehold.node.logs import fields
 from freehold.node.loops import Chore, Crew
-from freehold.node.watcher import observing
+from freehold.node.watcher import cosigner, observing
 from freehold.node.watcher.checker import Checker
 from freehold.node.watcher.columns import Columns
 from freehold.node.watcher.judge import Judge
@@ -114,6 +114,8 @@ def _crew(watch: Watch, ledger: Ledger, metrics: Metrics) -> Crew:
     ):
         crew.add(Chore(name, step, seconds))
     for chore in observing.chores(watch.state, ledger, watch.name, library):
+        crew.add(chore)
+    for chore in cosigner.chores(ledger, watch.key):
         crew.add(chore)
     return crew
 

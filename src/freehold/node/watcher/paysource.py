@@ -9,6 +9,7 @@ from http.client import HTTPException
 from typing import Protocol
 
 from freehold.client.connection import Peer, PinnedConnection, Timeouts
+from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.registry import OPERATOR, Node
@@ -59,8 +60,8 @@ class HttpSource:
     def epochs(self) -> Sequence[int]:
         """The epochs of which there is something; IntegrityError for another answer."""
         try:
-            told = json.loads(self._get("/epochs", LIST_MAX))
-        except (ValueError, RecursionError) as error:
+            told = parse_document(self._get("/epochs", LIST_MAX), size=LIST_MAX)
+        except MalformedError as error:
             raise self._odd("tells no epochs") from error
         if not isinstance(told, list) or not all(type(each) is int for each in told):
             raise self._odd("tells no epochs")

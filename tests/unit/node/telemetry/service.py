@@ -19,7 +19,7 @@ from freehold.domain.typed import Domain
 from freehold.node.database import Database
 from freehold.node.delegates import Delegates
 from freehold.node.telemetry import views
-from freehold.node.telemetry.access import Access, Limiter
+from freehold.node.telemetry.access import Access, Limiter, Want
 from freehold.node.telemetry.app import Api, Parts
 from freehold.node.telemetry.directives import Directives
 from freehold.node.telemetry.intake import Door, Everyone, Intake
@@ -76,7 +76,7 @@ class FakeRights:
     def owner_of(self, device: str) -> Address | None:
         return OWNER.address if device == DEVICE else None
 
-    def may_read(self, account: Address, device: str) -> bool:
+    def may_read(self, account: Address, device: str, want: Want) -> bool:
         return device == DEVICE and account in (OWNER.address, BUYER.address)
 
 
@@ -174,6 +174,10 @@ class FakeEvidence:
         self._check(number)
         yield b"\1\0\0\0x"
 
+    def sign(self, number: int, letter: bytes) -> Mapping[str, object]:
+        self._check(number)
+        return {"epoch": number, "signatures": len(letter)}
+
     def _check(self, number: int) -> None:
         if number != 3:
             raise NotFoundError(f"there is no epoch {number}", remedy="-")
@@ -190,6 +194,7 @@ class Clockwork:
 @dataclass
 class World:
     app: FastAPI
+    parts: Parts
     hub: Hub
     door: Door
     intake: FakeIntake
@@ -265,8 +270,8 @@ def world(
             now=lambda: NOW * 1000,
         )  # fmt: skip
         yield World(
-            Api(parts).build(), hub, door, intake, members, sources, reads, alerts, letters, meters,
-            ticks, token,
+            Api(parts).build(), parts, hub, door, intake, members, sources, reads, alerts, letters,
+            meters, ticks, token,
         )  # fmt: skip
     nonces.close()
     known.close()

@@ -98,6 +98,7 @@ MATRIX: tuple[Row, ...] = (
     ("GET", "/epochs", b"", EVERYBODY),
     ("GET", "/epochs/3", b"", EVERYBODY),
     ("GET", "/epochs/3/leaves", b"", EVERYBODY),
+    ("POST", "/epochs/3/signatures", b"{}", EVERYBODY),
     ("GET", f"/epochs/3/evidence/{DEVICE}", b"", EVERYBODY),
     ("GET", "/health", b"", EVERYBODY),
     ("GET", "/metrics", b"", EVERYBODY),
