@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from freehold.ledger.ledger import Ledger
 
 FREE_BYTES = 2 * 2**30
-WATCHER = "watcher"
+WATCHER, TELEMETRY = "watcher", "telemetry"
 RUNS, FAILED, LEFT = "runs", "failed", "left"
 
 
@@ -104,6 +104,8 @@ def _home(home: Home) -> Iterator[Finding]:
         yield examine_node(home, folder, fates)
     if home.watcher.exists():
         yield _member(home, WATCHER, "freehold up")
+    if (home.telemetry / "enlisted").exists():
+        yield _member(home, TELEMETRY, "freehold up")
 
 
 def _ledger(home: Home, fates: dict[Address, str]) -> Finding:

@@ -52,6 +52,10 @@ class Home:
         return self.root / "watcher"
 
     @property
+    def telemetry(self) -> Path:
+        return self.root / "telemetry"
+
+    @property
     def run(self) -> Path:
         return self.root / "run"
 

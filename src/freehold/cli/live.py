@@ -89,7 +89,9 @@ def draw(view: View, *, footer: str = "") -> RenderableType:
     )
     lines = "\n".join(view.lines) or "nothing yet"
     told = f"[bold]what happened[/]\n{lines}"
-    return Group(title, "", _table(view), "", told, *(["", footer] if footer else []))
+    others = sorted(view.alive - set(view.names.values()))
+    beside = [f"[dim]also running: {', '.join(others)}[/]"] if others else []
+    return Group(title, "", _table(view), *beside, "", told, *(["", footer] if footer else []))
 
 
 def _table(view: View) -> RenderableType:

@@ -9,6 +9,7 @@ import socket
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol
 
@@ -25,7 +26,7 @@ from freehold.domain.keys import Key, new_phrase
 from freehold.domain.money import UNIT
 from freehold.domain.network import Network
 from freehold.ledger import keystore
-from freehold.ledger.contracts.registry import STORAGE
+from freehold.ledger.contracts.registry import OPERATOR, STORAGE
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
@@ -34,11 +35,18 @@ from freehold.node.settings import load
 
 READY = "ready.json"
 WATCHER_NAME = "watcher"
+TELEMETRY_NAME = "telemetry"
+OPS = ("duckdb", "nats", "google.protobuf", "opentelemetry.proto", "cramjam")
+"""What the extra `ops` installs, and the telemetry service needs."""
+SENSING = {"devices", "roots"}
+"""Contracts that it needs."""
 LEDGER_NAME = "ledger"
 DOWN = "stopped with the network"
 GENESIS = 100_000_000 * UNIT
 STAKE = 1_000 * UNIT
 ALLOWANCE = 10_000 * UNIT
+BOND = 1_000 * UNIT
+"""Tokens of the telemetry service: the bond behind the roots by which it pays devices."""
 DEPOSIT = 1_000 * UNIT
 COINS = 1_000 * UNIT
 CAPACITY = "16GiB"
@@ -73,6 +81,7 @@ class LocalNetwork:
     say: Say
     environment: Mapping[str, str] | None = None
     launch: Launch = processes.start
+    telemetry: bool = False
 
     def start(self, *, nodes: int, parameters: Parameters, admin: bool = False) -> Network:
         """Bring everything up, founding what is not there yet; returns once all answer."""
@@ -99,11 +108,13 @@ class LocalNetwork:
             )
 
     def start_members(self) -> list[Child]:
-        """Start every node, then the watcher, those that do not run; wait until all are ready.
+        """Start every node, the telemetry service, then the watcher, those that do not run; wait
+        until all are ready.
 
         The watcher comes last, for it begins the next round: whoever must answer is there then.
         """
         self.say("starting the nodes and the watcher")
+        self._move_telemetry()
         for folder in self.home.nodes():
             if processes.find(self.home, folder.name) is None and keep_port(folder):
                 self.say(f"{folder.name} moves to another port: its own is taken")
@@ -111,9 +122,26 @@ class LocalNetwork:
         for ready, child in enumerate(started, start=1):
             self.await_ready(child)
             self.say(f"{child.name} is ready ({ready} of {len(started)})")
+        if self._has_telemetry():
+            started.append(self.start_telemetry())
+            self.await_ready(started[-1])
         watcher = self.start_watcher()
         self.await_ready(watcher)
         return [*started, watcher]
+
+    def start_telemetry(self) -> Child:
+        """Start the telemetry service, unless it runs."""
+        folder = self.home.telemetry
+        arguments = ["freehold.node.telemetry", "--home", str(folder)]
+        return self._start(TELEMETRY_NAME, [*arguments, "--network", str(self.home.descriptor)])
+
+    def _move_telemetry(self) -> None:
+        moves = self._has_telemetry() and processes.find(self.home, TELEMETRY_NAME) is None
+        if moves and keep_telemetry_port(self.home.telemetry):
+            self.say("telemetry moves to another port: its own is taken")
+
+    def _has_telemetry(self) -> bool:
+        return self.telemetry and (self.home.telemetry / "enlisted").exists() and not lacking()
 
     def start_node(self, name: str) -> Child:
         """Start one node, unless it runs."""
@@ -128,7 +156,8 @@ class LocalNetwork:
 
     def await_ready(self, child: Child) -> None:
         """Wait until a node or the watcher says that it serves; UnavailableError otherwise."""
-        folder = self.home.watcher if child.name == WATCHER_NAME else self.home.node(child.name)
+        others = {WATCHER_NAME: self.home.watcher, TELEMETRY_NAME: self.home.telemetry}
+        folder = others.get(child.name) or self.home.node(child.name)
         processes.wait_until(
             lambda: _ready_pid(folder / READY) == child.pid, child=child, home=self.home
         )
@@ -205,6 +234,7 @@ class LocalNetwork:
             for folder in self.home.nodes():
                 self._enlist(network, funder, folder, folder.name)
             self._enlist_watcher(network, funder)
+            self._enlist_telemetry(network, funder)
             self._fund_wallet(network, funder)
 
     def _enlist(self, network: Network, funder: Ledger, folder: Path, name: str) -> None:
@@ -223,13 +253,28 @@ class LocalNetwork:
         self.home.watcher.mkdir(parents=True, exist_ok=True)
         self._join(network, funder, self.home.watcher, roles=WATCHER, stake=STAKE)
 
+    def _enlist_telemetry(self, network: Network, funder: Ledger) -> None:
+        folder = self.home.telemetry
+        if not self.telemetry or not set(network.contracts) >= SENSING:
+            return
+        if missing := lacking():
+            self.say(f"no telemetry: {missing} is not installed (`pip install 'freehold[ops]'`)")
+            return
+        if (folder / "enlisted").exists():
+            return
+        self.say("enlisting the telemetry service")
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_whole(folder / "telemetry.toml", f'port = "{_free_port()}"\n'.encode())
+        self._join(network, funder, folder, roles=OPERATOR, stake=0, tokens=BOND)
+
     def _join(
-        self, network: Network, funder: Ledger, folder: Path, *, roles: int, stake: int
-    ) -> None:
+        self, network: Network, funder: Ledger, folder: Path, *, roles: int, stake: int,
+        tokens: int = 0,
+    ) -> None:  # fmt: skip
         password = folder_password(folder)
         node = node_key(folder / "key.json", password)
         owner = node_key(folder / "owner.json", password)
-        _fund(funder, node.address, tokens=0)
+        _fund(funder, node.address, tokens=tokens)
         _fund(funder, owner.address, tokens=stake + due(funder, node.address))
         with Ledger.open(network, state=folder / "owner", key=owner) as ledger:
             enlist(ledger, node, Enlistment(roles=roles, stake=stake))
@@ -255,6 +300,18 @@ class LocalNetwork:
         with Client.open(network, wallet, folder.state) as client:
             if not client.chain.funds().deposited:
                 client.deposit(DEPOSIT)
+
+
+def lacking() -> str:
+    """What the telemetry service needs and is not installed; empty where all is there."""
+    return next((name for name in OPS if not _installed(name)), "")
+
+
+def _installed(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package above it
+        return False
 
 
 def is_down(home: Home) -> bool:
@@ -291,6 +348,20 @@ def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     write_whole(folder / "node.toml", lines.encode())
+
+
+def keep_telemetry_port(folder: Path) -> bool:
+    """As ``keep_port``, of the telemetry service."""
+    from freehold.node.telemetry.settings import FILE
+    from freehold.node.telemetry.settings import load as load_telemetry
+
+    mine = load_telemetry(folder, flags={}, environment={})
+    if mine.port == 0 or _is_free(mine.host, mine.port):
+        return False
+    written = tomllib.loads((folder / FILE).read_text()) | {"port": _free_port()}
+    lines = "".join(f"{name} = {json.dumps(str(value))}\n" for name, value in written.items())
+    write_whole(folder / FILE, lines.encode())
+    return True
 
 
 def keep_port(folder: Path) -> bool:

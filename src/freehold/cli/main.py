@@ -13,6 +13,7 @@ import typer
 from freehold import __version__
 from freehold.cli import (
     account,
+    alerts,
     auction,
     data,
     deals,
@@ -27,6 +28,7 @@ from freehold.cli import (
     run,
     stake,
     standing,
+    telemetry,
     verify,
 )
 from freehold.domain.errors import FreeholdError
@@ -42,7 +44,7 @@ for room in (run, objects, verify, earnings):
     room.register(app)
 for noun in (
     account.wallet, stake.app, deals.app, nodes.app, device.app, data.app, standing.app,
-    rewards.app, network.app, issuance.app, economics.app, auction.app,
+    telemetry.app, alerts.app, rewards.app, network.app, issuance.app, economics.app, auction.app,
 ):  # fmt: skip
     app.add_typer(noun)
 

@@ -39,14 +39,17 @@ def up(
         int, typer.Option("--period", help="Seconds between proofs.", min=8, max=86_400)
     ] = 60,
     detach: Annotated[bool, typer.Option("--detach", help="Return, and leave it running.")] = False,
+    telemetry: Annotated[
+        bool, typer.Option("--telemetry/--no-telemetry", help="Run the telemetry service as well.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Run a whole network here: ledger, nodes of different owners, a watcher, an account."""
+    """Run a whole network here: ledger, nodes of different owners, telemetry, watcher, account."""
     screen, target = Screen(as_json), find_home(home)
     target.claim()
     with target.lock(), cancellable():
         _refuse_running(target)
-        network = _local(target, screen)
+        network = _local(target, screen, telemetry=telemetry)
         try:
             network.start(nodes=nodes, parameters=_parameters(period))
             _store_readme(home, screen)
@@ -62,10 +65,13 @@ def up(
             raise
 
 
-def _local(target: Home, screen: Screen) -> LocalNetwork:
+def _local(target: Home, screen: Screen, *, telemetry: bool = True) -> LocalNetwork:
     from freehold.cli.local import LocalNetwork
 
-    return LocalNetwork(target, lambda text: screen.say(f"[dim]·[/] {text}"))
+    def say(text: str) -> None:
+        screen.say(f"[dim]·[/] {text}")
+
+    return LocalNetwork(target, say, telemetry=telemetry)
 
 
 def _parameters(period: int) -> Parameters:

@@ -49,6 +49,11 @@ class Screen:
         """A sentence for people, broken between words where the terminal ends."""
         self._print(text, whole=False)
 
+    def plain(self, text: str) -> None:
+        """Lines for people to copy, as they are: brackets in them are no colours."""
+        if not self.as_json:
+            sys.stdout.write(text + "\n")
+
     def _print(self, text: str, *, whole: bool) -> None:
         if self.as_json:
             return

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import logging
+from typing import Protocol
 
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.domain.keys import Key
 from freehold.node import logs
-from freehold.node.ports import Chain
-from freehold.node.tls import Certificate
+from freehold.node.ports import RegistryPort
 
 _log = logging.getLogger(__name__)
 
 
-class Announcer:
-    """Keeps the node's entry in the registry true to where it really listens."""
+class Listed(Protocol):
+    """A ledger with a registry."""
 
-    def __init__(self, chain: Chain, key: Key, *, endpoint: str, certificate: Certificate) -> None:
-        self._chain = chain
+    @property
+    def registry(self) -> RegistryPort: ...
+
+
+class Announcer:
+    """Keeps the node's entry in the registry true to where it really listens; ``fingerprint`` has
+    32 bytes, zeros where it speaks plain HTTP."""
+
+    def __init__(self, chain: Listed, key: Key, *, endpoint: str, fingerprint: bytes) -> None:
+        self._registry = chain.registry
         self._key = key
         self._endpoint = endpoint
-        self._certificate = certificate
+        self._fingerprint = fingerprint
         self._warned = False
 
     def step(self) -> None:
         """Announce a changed endpoint or certificate; warn once while unregistered."""
-        entry = self._chain.registry.node(self._key.address)
+        entry = self._registry.node(self._key.address)
         if entry.owner == ZERO_ADDRESS:
             if not self._warned:
                 _log.warning(
@@ -37,9 +45,9 @@ class Announcer:
             self._warned = True
         elif not entry.retired and (entry.endpoint, entry.tls) != (
             self._endpoint,
-            self._certificate.fingerprint,
+            self._fingerprint,
         ):
-            self._chain.registry.announce(
-                self._key.address, endpoint=self._endpoint, tls=self._certificate.fingerprint
+            self._registry.announce(
+                self._key.address, endpoint=self._endpoint, tls=self._fingerprint
             )
             _log.info("announced", extra=logs.fields(endpoint=self._endpoint))

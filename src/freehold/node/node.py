@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -26,10 +27,12 @@ from freehold.node.health import Health
 from freehold.node.keeper import Keeper
 from freehold.node.leaving import LEFT, Leaver
 from freehold.node.loops import Chore, Crew
+from freehold.node.market import Market
 from freehold.node.metrics import Metrics
 from freehold.node.offers import Offerer
 from freehold.node.ports import Chain
 from freehold.node.prover import Answerer
+from freehold.node.reporter import Reporter
 from freehold.node.rewarder import Rewarder
 from freehold.node.scrubber import Scrubber
 from freehold.node.settings import Settings
@@ -167,6 +170,11 @@ class Node:
         self.rewarder: Rewarder | None = None
         if set(network.contracts) >= REWARDING:
             self.rewarder = Rewarder(chain, node, settings=settings, metrics=metrics)
+        self.reporter = Reporter(
+            settings.home, network, self.key, chain=chain, report=settings.report,
+            sensors=[Market(metrics.registry, self._lag)], random=secrets.token_bytes,
+            millis=lambda: time.time_ns() // 1_000_000,
+        )  # fmt: skip
 
     def api(self) -> Api:
         """The HTTP API over these parts."""
@@ -244,7 +252,13 @@ class Node:
             self.crew.add(Chore(name, step, seconds))
         if self.rewarder is not None:
             self.crew.add(Chore("rewarder", self.rewarder.step, quick))
+        for chore in self.reporter.chores():
+            self.crew.add(chore)
         self.crew.start()
+
+    def _lag(self) -> float:
+        """Seconds by which what the node knows of the chain is behind."""
+        return float(self.ledger_time.now() - self.follower.seen_until)
 
     def _follow(self) -> None:
         self.ledger_time.learn()
@@ -262,6 +276,7 @@ class Node:
         if busy:
             _log.warning("stopped while busy", extra=logs.fields(loops=busy))
         self._last_round()
+        self.reporter.close()
         self.pools.stop()
         self.uploads.close()
         self.nonces.close()

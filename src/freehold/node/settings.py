@@ -10,11 +10,14 @@ from pathlib import Path
 
 from freehold.domain import money
 from freehold.domain.errors import UsageError
+from freehold.domain.ids import address
 
 FILE = "node.toml"
 PREFIX = "FREEHOLD_NODE_"
 KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 MINUTE, HOUR, DAY = 60, 3600, 86_400
+
+AUTO, OFF = "auto", "off"
 
 Setting = int | str | Path
 _UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
@@ -68,6 +71,11 @@ def level(value: str) -> str:
     return value.lower()
 
 
+def report(value: str) -> str:
+    """Whom a node tells of itself: ``auto``, ``off`` or an operator's address."""
+    return value.lower() if value.lower() in (AUTO, OFF) else address(value.strip())
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Settings of one node.
@@ -86,6 +94,8 @@ class Settings:
     ends its request. Below ``gas_reserve`` native coins the node warns. ``coin`` is what a
     native coin is worth, in base units: what a contract wallet pays at once must be worth its gas.
     Rewards are fetched once they are worth ``reward_worth`` times their gas; 0 leaves them alone.
+    ``report``: what the machine and the node do is told to the network's telemetry service (auto),
+    to that of one operator (its address), or to nobody (off).
     """
 
     home: Path
@@ -120,6 +130,7 @@ class Settings:
     gas_reserve: int = money.UNIT // 20
     coin: int = money.UNIT
     reward_worth: int = 4
+    report: str = "auto"
     log_level: str = "info"
 
     def public_endpoint(self, port: int) -> str:
@@ -159,6 +170,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
     "gas_reserve": money.parse,
     "coin": money.parse,
     "reward_worth": count,
+    "report": report,
     "log_level": level,
 }
 NAMES = tuple(_PARSERS)
@@ -171,28 +183,45 @@ def load(home: Path, *, flags: Mapping[str, str], environment: Mapping[str, str]
     ``flags`` are texts by setting name; the environment gives ``FREEHOLD_NODE_<NAME>``; the file
     is ``home/node.toml``. UsageError names an unknown or malformed setting and where it stands.
     """
+    given = gather(home / FILE, _PARSERS, prefix=PREFIX, flags=flags, environment=environment)
+    return _checked(_build(home, given))
+
+
+def gather(
+    file: Path,
+    parsers: Mapping[str, Callable[[str], Setting]],
+    *,
+    prefix: str,
+    flags: Mapping[str, str],
+    environment: Mapping[str, str],
+) -> dict[str, Setting]:
+    """What is set, by name, of the settings that ``parsers`` read: flag before environment
+    (``prefix`` and the name in capitals) before ``file``; the files of a home by default."""
+    home = file.parent
     given: dict[str, Setting] = {
         "network": home / "network.json",
         "key": home / "key.json",
         "password": home / "password",
     }
     sources = (
-        (FILE, _read_file(home / FILE)),
-        ("the environment", _from_environment(environment)),
+        (file.name, _read_file(file)),
+        ("the environment", _from_environment(environment, prefix)),
         ("the command line", dict(flags)),
     )
     for where, values in sources:
         for name, value in values.items():
-            given[name] = _parse(name, value, where=where)
-    return _checked(_build(home, given))
+            given[name] = _parse(parsers, name, value, where=where)
+    return given
 
 
-def _parse(name: str, value: str, *, where: str) -> Setting:
-    parser = _PARSERS.get(name)
+def _parse(
+    parsers: Mapping[str, Callable[[str], Setting]], name: str, value: str, *, where: str
+) -> Setting:
+    parser = parsers.get(name)
     if parser is None:
         raise UsageError(
             f"{where} names a setting that does not exist: {name}",
-            remedy=f"Settings are: {', '.join(NAMES)}.",
+            remedy=f"Settings are: {', '.join(parsers)}.",
         )
     try:
         return parser(value)
@@ -217,11 +246,11 @@ def _read_file(file: Path) -> dict[str, str]:
     return {name: str(value) for name, value in table.items()}
 
 
-def _from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+def _from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, str]:
     return {
-        name.removeprefix(PREFIX).lower(): value
+        name.removeprefix(prefix).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX)
+        if name.startswith(prefix)
     }
 
 

@@ -34,10 +34,12 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a device beside its readings."""
+    """What is known of a device beside its readings. What is not ``watched`` may be like others:
+    nodes of one machine all measure that machine."""
 
     owner: str = ""
     cell: str = ""
+    watched: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,12 @@ def watch(
     count = min(labels.count, len(state.recent.count))
     found: list[Lie] = []
     for metric, series in recent.by_metric(labels.series.metric[:count]):
+        known_all = [known(labels.devices[slot]) for slot in labels.series.slot[series]]
+        series = series[[each.watched for each in known_all]]
+        if not len(series):
+            continue
         slots = labels.series.slot[series]
-        about = [known(labels.devices[slot]) for slot in slots]
+        about = [each for each in known_all if each.watched]
         window = recent.window(state.recent, series, [each.cell for each in about], tick=tick)
         if window is None:
             continue

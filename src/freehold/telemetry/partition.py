@@ -42,6 +42,8 @@ Listener = Callable[[Sequence[Finding]], None]
 CUT = 2_048
 """Batches that are worked on at once."""
 SILENT_PERIODS, SILENT_LEAST = 5.0, 30_000
+UNWATCHED = "node"
+"""The kind of members whose readings nobody pays for and may be alike."""
 _MINUTE = 60_000
 _DAMPED = 65_536
 _SILENCE_EVERY = 1_000
@@ -281,7 +283,8 @@ class Partition:
             if number - self._done <= 2 * CUT:
                 self._fresh[number] = each.batch.time, each.columns
             self._name(each.member.id, each.columns)
-            self._known[each.member.id] = Known(each.member.owner, each.member.cell)
+            member = each.member
+            self._known[member.id] = Known(member.owner, member.cell, member.kind != UNWATCHED)
 
     def _name(self, member: str, columns: Columns) -> None:
         names = self._names.get(member, frozenset())
@@ -331,7 +334,7 @@ class Partition:
             raise IntegrityError("a checkpoint is damaged", remedy="Delete it.")
         self._looked, seen, known = words
         self._lies = {name: (since, at) for name, (since, at) in seen.items()}
-        self._known |= {name: Known(owner, cell) for name, (owner, cell) in known.items()}
+        self._known |= {name: Known(*each) for name, each in known.items()}
         self._state = pipeline.decode(self._detector(), arrays["state"].tobytes())
 
     def _run(self, first: int, last: int) -> None:
@@ -412,7 +415,9 @@ class Partition:
         return late or self._done - self._last_kept >= self._rules.batches
 
     def _keep(self) -> None:
-        known = {name: [each.owner, each.cell] for name, each in self._known.copy().items()}
+        known = {
+            name: [each.owner, each.cell, each.watched] for name, each in self._known.copy().items()
+        }
         words = [self._looked, self._lies, known]
         inner = np.frombuffer(pipeline.encode(self._state), np.uint8)
         self._journal.save(self._done, states.encode(words, {"state": inner}), self._counts)

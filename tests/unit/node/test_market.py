@@ -616,7 +616,9 @@ def test_an_emptied_or_missing_file_is_rot(world: World, piece: Piece) -> None:
 def test_a_new_place_is_announced_once(world: World, tmp_path: Path) -> None:
     made = Certificate(tmp_path / "tls.pem", b"\x0a" * 32)
     entries = world.chain.registry.entries
-    announcer = Announcer(world.chain, NODE, endpoint="https://node:1", certificate=made)
+    announcer = Announcer(
+        world.chain, NODE, endpoint="https://node:1", fingerprint=made.fingerprint
+    )
     announcer.step()
     assert (entries[NODE.address].endpoint, entries[NODE.address].tls) == (
         "https://node:1", b"\x0a" * 32,

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import shutil
 import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import BinaryIO
 from urllib.parse import urlsplit
 
 from freehold.domain.errors import AccessError, IntegrityError, UnavailableError
 
 SECONDS = 15.0
 BODY_MAX = 2**20
+_PART = 2**18
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,15 @@ class Answer:
 
 
 class Door:
-    """The server of ``url``; thread-safe, one request at a time."""
+    """The server of ``url``; thread-safe, one request at a time. An answer has ``limit`` bytes at
+    most."""
 
-    def __init__(self, url: str, *, fingerprint: str = "", seconds: float = SECONDS) -> None:
+    def __init__(
+        self, url: str, *, fingerprint: str = "", seconds: float = SECONDS, limit: int = BODY_MAX
+    ) -> None:
         parts = urlsplit(url)
         self.url = url
+        self._limit = limit
         self._path = parts.path.rstrip("/")
         self._lock = threading.Lock()
         self._connection = _connection(
@@ -60,6 +67,23 @@ class Door:
                 self._connection.close()
                 raise self._silent(error) from error
 
+    def save(self, path: str, file: BinaryIO, *, headers: Mapping[str, str]) -> Answer:
+        """Write the body of a GET to ``file`` where it is given, whatever its length; what is
+        refused is in the answer. The errors of ``ask``."""
+        with self._lock:
+            self._connection.close()
+            try:
+                self._connection.request("GET", self._path + path, headers=dict(headers))
+                response = self._connection.getresponse()
+                if response.status != 200:
+                    return Answer(response.status, response.read(self._limit))
+                shutil.copyfileobj(response, file, _PART)
+            except (OSError, http.client.HTTPException) as error:
+                raise self._silent(error) from error
+            finally:
+                self._connection.close()
+        return Answer(200, b"")
+
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
@@ -68,11 +92,11 @@ class Door:
     def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         self._connection.request(method, path or "/", body=body or None, headers=dict(headers))
         response = self._connection.getresponse()
-        content = response.read(BODY_MAX + 1)
-        if len(content) > BODY_MAX:
+        content = response.read(self._limit + 1)
+        if len(content) > self._limit:
             self._connection.close()
             raise IntegrityError(
-                f"{self.url} answered with more than {BODY_MAX:,} bytes",
+                f"{self.url} answered with more than {self._limit:,} bytes",
                 remedy="Check the URL in device.json.",
             )
         wait = response.headers.get("Retry-After", "0")

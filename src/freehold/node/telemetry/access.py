@@ -37,14 +37,24 @@ TOKEN_MAX = 256
 """Characters of a bearer's token that are looked at."""
 
 
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Readings that somebody asks for: of ``metrics`` (none named: all) from ``since`` to before
+    ``until``, milliseconds."""
+
+    metrics: tuple[str, ...] = ()
+    since: int = 0
+    until: int = 2**53
+
+
 class Rights(Protocol):
     """Whose devices are whose; answers from memory."""
 
     def owner_of(self, device: str) -> Address | None:
         """The owner of the device, node or source with this id."""
 
-    def may_read(self, account: Address, device: str) -> bool:
-        """Whether ``account`` owns it, or bought what it measures."""
+    def may_read(self, account: Address, device: str, want: Want) -> bool:
+        """Whether ``account`` owns it, or bought all that it wants of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +89,9 @@ class Access:
             )
         return Caller(None)
 
-    def check_reader(self, caller: Caller, device: str) -> None:
-        """NotYoursError unless the caller may read what ``device`` measured."""
-        if caller.account is not None and not self._rights.may_read(caller.account, device):
+    def check_reader(self, caller: Caller, device: str, want: Want) -> None:
+        """NotYoursError unless the caller may read what it wants of ``device``."""
+        if caller.account is not None and not self._rights.may_read(caller.account, device, want):
             raise _not_yours(device)
 
     def check_owner(self, caller: Caller, device: str) -> None:
@@ -180,5 +190,5 @@ def _hash(token: str) -> bytes:
 def _not_yours(device: str) -> NotYoursError:
     return NotYoursError(
         f"{device} is not yours to see",
-        remedy="Sign with the account that owns it, or that bought its readings.",
+        remedy="Sign with the account that owns it, or name metrics and a span that you bought.",
     )

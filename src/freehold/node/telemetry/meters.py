@@ -16,6 +16,7 @@ class Meters:
         self.batches = self._counter("batches", "Batches by HTTP", "result")
         self.samples = self._counter("samples", "Samples that sources pushed", "result")
         self.missed = self._counter("live_missed", "Findings that slow listeners missed")
+        self.failures = self._counter("loop_failures", "Failed steps", "loop")
         self.listeners = Gauge(
             "freehold_telemetry_live_listeners", "Open live streams", registry=self.registry
         )

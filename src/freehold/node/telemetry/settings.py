@@ -1,0 +1,134 @@
+"""What an operator sets of a telemetry service: flag before environment before ``telemetry.toml``
+before default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from freehold.domain import money
+from freehold.domain.errors import UsageError
+from freehold.node.settings import DAY, GIB, HOUR, Setting, count, gather, level, path, size, span
+from freehold.node.settings import text as words
+from freehold.telemetry.members import PARTITIONS_MAX
+
+FILE = "telemetry.toml"
+PREFIX = "FREEHOLD_TELEMETRY_"
+YES, NO = "yes", "no"
+
+
+def yes_or_no(value: str) -> str:
+    """``yes`` or ``no``."""
+    if value.lower() not in (YES, NO):
+        raise UsageError(f"{value!r} is neither yes nor no", remedy="Write yes or no.")
+    return value.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of one telemetry service; sizes are bytes, spans seconds.
+
+    ``partitions`` share the devices among threads and cannot change once there are readings.
+    Readings are kept for ``raw``, their minutes and hours for ``minutes`` and ``hours``, and the
+    signed batches, from which pay is reckoned, for ``evidence``, and never less than four epochs;
+    the store takes ``store_bytes`` at most, 0 for what the disk has. ``broker`` starts a NATS
+    server here, whose MQTT listens on ``mqtt_port`` (0: a free one); ``nats`` is the URL of another
+    one to work on. ``webhook`` is told of alerts. The service pays gas for receipts and for rules
+    that are due, unless ``trigger`` says no, while it has more than ``gas_reserve`` coins.
+    ``terminal``: findings are printed at once.
+    """
+
+    home: Path
+    network: Path
+    key: Path
+    password: Path
+    host: str = "127.0.0.1"
+    port: int = 7440
+    endpoint: str = ""
+    partitions: int = 2
+    raw: int = 7 * DAY
+    minutes: int = 90 * DAY
+    hours: int = 3_650 * DAY
+    evidence: int = 7 * DAY
+    store_bytes: int = 0
+    broker: str = NO
+    mqtt_port: int = 1883
+    nats: str = ""
+    webhook: str = ""
+    trigger: str = YES
+    gas_reserve: int = money.UNIT // 20
+    connections: int = 512
+    terminal: str = NO
+    log_level: str = "info"
+
+
+_PARSERS: dict[str, Callable[[str], Setting]] = {
+    "network": path,
+    "key": path,
+    "password": path,
+    "host": words,
+    "port": count,
+    "endpoint": words,
+    "partitions": count,
+    "raw": span,
+    "minutes": span,
+    "hours": span,
+    "evidence": span,
+    "store_bytes": size,
+    "broker": yes_or_no,
+    "mqtt_port": count,
+    "nats": words,
+    "webhook": words,
+    "trigger": yes_or_no,
+    "gas_reserve": money.parse,
+    "connections": count,
+    "terminal": yes_or_no,
+    "log_level": level,
+}
+NAMES = tuple(_PARSERS)
+"""Every setting that a flag, the environment or the file may give."""
+_BOUNDS: tuple[tuple[str, int, int], ...] = (
+    ("port", 0, 65_535),
+    ("mqtt_port", 0, 65_535),
+    ("partitions", 1, PARTITIONS_MAX),
+    ("raw", DAY, 36_500 * DAY),
+    ("minutes", DAY, 36_500 * DAY),
+    ("hours", DAY, 36_500 * DAY),
+    ("evidence", HOUR, 3_650 * DAY),
+    ("store_bytes", 0, 2**60),
+    ("connections", 8, 65_536),
+)
+STORE_LEAST = GIB // 16
+
+
+def load(home: Path, *, flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
+    """Settings of the service in ``home``; UsageError names what is wrong and where."""
+    given = gather(home / FILE, _PARSERS, prefix=PREFIX, flags=flags, environment=environment)
+    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
+    texts = {name: value for name, value in given.items() if isinstance(value, str)}
+    paths = {name: value for name, value in given.items() if isinstance(value, Path)}
+    return _checked(Settings(home, **paths, **texts, **numbers))  # type: ignore[arg-type]
+
+
+def _checked(settings: Settings) -> Settings:
+    for name, low, high in _BOUNDS:
+        value = int(getattr(settings, name))
+        if not low <= value <= high:
+            raise UsageError(
+                f"{name} is {value}, outside {low} to {high}", remedy=f"Set {name} within bounds."
+            )
+    if settings.broker == YES and settings.nats:
+        raise UsageError(
+            "a broker is to be started here and another one to be used",
+            remedy="Give either --broker or --nats.",
+        )
+    if settings.endpoint and not settings.endpoint.startswith(("http://", "https://")):
+        raise UsageError(
+            f"the endpoint {settings.endpoint} is no URL", remedy="Write http:// or https://."
+        )
+    if 0 < settings.store_bytes < STORE_LEAST:
+        raise UsageError(
+            f"a store of {settings.store_bytes:,} bytes is too small", remedy="Give 64MiB or more."
+        )
+    return settings
