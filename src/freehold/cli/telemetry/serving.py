@@ -11,7 +11,7 @@ from typing import Annotated, cast
 import typer
 
 from freehold.cli.home import Home, open_home
-from freehold.cli.options import HomeOption
+from freehold.cli.options import HomeOption, JsonOption
 from freehold.domain.errors import NotFoundError, UnavailableError
 
 PartOption = Annotated[
@@ -47,6 +47,7 @@ def serve(
         Path | None, typer.Option("--folder", help="The service's folder; default: this home's.")
     ] = None,
     home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the telemetry service here; alerts are printed at once. Ctrl-C ends it in order."""
     target = open_home(home)
@@ -58,7 +59,7 @@ def serve(
     }  # fmt: skip
     options = [text for name, value in given.items() if value is not None
                for text in (name, str(value))]  # fmt: skip
-    _run("freehold.node.telemetry.__main__", place, target, [*options, "--terminal", "yes"])
+    _run("freehold.node.telemetry.__main__", place, target, [*options, *_printed(as_json)])
 
 
 def worker(
@@ -72,16 +73,22 @@ def worker(
         int | None, typer.Option("--partitions", help="Partitions of the broker.", min=1)
     ] = None,
     home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Work on what devices publish to a broker, without an API; alerts are printed at once."""
     target = open_home(home)
     target.network()
     _check_installed()
     place = (folder or target.root / "worker").expanduser().absolute()
-    options = ["--nats", nats, *(text for each in part or () for text in ("--part", str(each)))]
+    options = ["--nats", nats, *_printed(as_json)]
+    options += [text for each in part or () for text in ("--part", str(each))]
     if partitions is not None:
         options += ["--partitions", str(partitions)]
     _run("freehold.node.telemetry.worker", place, target, options)
+
+
+def _printed(as_json: bool) -> tuple[str, str]:
+    return "--terminal", "json" if as_json else "yes"
 
 
 def _folder(home: Home, folder: Path | None) -> Path:

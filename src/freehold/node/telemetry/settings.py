@@ -15,7 +15,7 @@ from freehold.telemetry.members import PARTITIONS_MAX
 
 FILE = "telemetry.toml"
 PREFIX = "FREEHOLD_TELEMETRY_"
-YES, NO = "yes", "no"
+YES, NO, JSON = "yes", "no", "json"
 
 
 def yes_or_no(value: str) -> str:
@@ -23,6 +23,11 @@ def yes_or_no(value: str) -> str:
     if value.lower() not in (YES, NO):
         raise UsageError(f"{value!r} is neither yes nor no", remedy="Write yes or no.")
     return value.lower()
+
+
+def printing(value: str) -> str:
+    """``yes``, ``no`` or ``json``."""
+    return JSON if value.lower() == JSON else yes_or_no(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,7 @@ class Settings:
     server here, whose MQTT listens on ``mqtt_port`` (0: a free one); ``nats`` is the URL of another
     one to work on. ``webhook`` is told of alerts. The service pays gas for receipts and for rules
     that are due, unless ``trigger`` says no, while it has more than ``gas_reserve`` coins.
-    ``terminal``: findings are printed at once.
+    ``terminal``: alerts are printed at once, in words (yes) or as JSON (json).
     """
 
     home: Path
@@ -83,7 +88,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
     "trigger": yes_or_no,
     "gas_reserve": money.parse,
     "connections": count,
-    "terminal": yes_or_no,
+    "terminal": printing,
     "log_level": level,
 }
 NAMES = tuple(_PARSERS)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable
 
+from freehold.node.telemetry.views import alert_fields
 from freehold.telemetry.alerts.alert import News
 from freehold.telemetry.alerts.desk import Desk
 
@@ -17,11 +19,14 @@ _WORDS = {
 
 
 class Terminal:
-    """Writes news of ``desk`` that come after its making; texts are printable, the desk sees to
-    that."""
+    """Writes news of ``desk`` that come after its making, in words or as JSON; texts are printable,
+    the desk sees to that."""
 
-    def __init__(self, desk: Desk, *, write: Callable[[str], object] | None = None) -> None:
+    def __init__(
+        self, desk: Desk, *, as_json: bool = False, write: Callable[[str], object] | None = None
+    ) -> None:
         self._desk = desk
+        self._line = line_of_json if as_json else line
         self._write = write or _out
         self._last = desk.latest()
 
@@ -29,7 +34,7 @@ class Terminal:
         """Write what is new, or what comes within two seconds."""
         for news in self._desk.watch(self._last, wait=WAIT):
             self._last = news.id
-            self._write(line(news))
+            self._write(self._line(news))
 
 
 def line(news: News) -> str:
@@ -39,6 +44,11 @@ def line(news: News) -> str:
     what = f"{_WORDS[news.event]}{alert.kind} {alert.metric}".strip()
     severity = alert.severity.name.lower()
     return f"{clock} {severity:8} #{alert.id} {alert.subject} {what}: {alert.reason}"
+
+
+def line_of_json(news: News) -> str:
+    """The same for programs."""
+    return json.dumps({"event": news.event, "at": news.at, "alert": alert_fields(news.alert)})
 
 
 def _out(text: str) -> None:

@@ -26,7 +26,7 @@ from freehold.node.files import disk, make_folder, replace_file
 from freehold.node.loops import Chore, Crew
 from freehold.node.process import alone, read_network
 from freehold.node.telemetry.service import millis
-from freehold.node.telemetry.settings import NAMES, Settings, load
+from freehold.node.telemetry.settings import JSON, NAMES, Settings, load
 from freehold.node.telemetry.terminal import Terminal
 from freehold.node.telemetry.works import Works
 from freehold.node.tokens import LedgerTime
@@ -61,6 +61,7 @@ def run(settings: Settings, parts: Sequence[int] | None, *, stop: threading.Even
 
 def _work(settings: Settings, works: Works, stop: threading.Event) -> None:
     crew = Crew(failed=lambda _: None)
+    terminal = Terminal(works.desk, as_json=settings.terminal == JSON)
     for chore in (
         Chore("members", works.roll.refresh, 2.0),
         Chore("cohorts", works.compare, 1.0),
@@ -69,7 +70,7 @@ def _work(settings: Settings, works: Works, stop: threading.Event) -> None:
         Chore("tidy", works.tidy, 30.0),
         Chore("retain", works.retain, 3_600.0),
         Chore("evidence", lambda: works.forget(settings.evidence), 600.0),
-        Chore("terminal", Terminal(works.desk).step, 0.0),
+        Chore("terminal", terminal.step, 0.0),
     ):
         crew.add(chore)
     crew.start()
