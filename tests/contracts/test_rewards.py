@@ -790,6 +790,7 @@ class Work:
     rewarded: dict[int, int] = field(default_factory=dict)
     recent: list[int] = field(default_factory=list)  # the epochs in its word, two at most
     waits: set[int] = field(default_factory=set)
+    queue: list[int] = field(default_factory=list)  # what waits, oldest first, and what did
     due: int = 0
     paid: int = 0
 
@@ -840,6 +841,7 @@ class RewardLaws(RuleBasedStateMachine):
         found.recent = [*older[-1:], *([epoch] if found.done[epoch] else [])]
         waiting = [each for each in left if each not in self.rates]
         self.reward(found, *left)
+        found.queue = [*(found.queue if found.waits else []), *waiting]
         found.waits |= set(waiting)
         return waiting
 
@@ -891,9 +893,9 @@ class RewardLaws(RuleBasedStateMachine):
 
     @rule(account=ACCOUNT, budget=st.integers(0, 10**18))
     def evaluate(self, account: int, budget: int) -> None:
-        """Closes what has ended and is not closed, and claims."""
+        """Collects the oldest of what waits, closes what has ended and is not closed, claims."""
         found = self.of[account]
-        ended = [each for each in found.recent if each < self.epoch]
+        ended = self.oldest(found) + [each for each in found.recent if each < self.epoch]
         opened = [each for each in ended if each not in self.rates]
         for epoch in opened:
             self.stage.budget(epoch, budget)
@@ -906,6 +908,18 @@ class RewardLaws(RuleBasedStateMachine):
         self.reward(found, *ended)
         assert sum(event.amount for event in done.named("Claimed")) == found.due
         found.paid, found.due = found.paid + found.due, 0
+
+    def oldest(self, found: Work) -> list[int]:
+        """The epochs that a call takes from what waits, two steps on at the most."""
+        taken: list[int] = []
+        for _ in range(2):
+            if found.waits <= set(taken):
+                break
+            if (first := found.queue[0]) in found.waits and first not in taken:
+                taken.append(first)
+            if found.waits - set(taken):
+                found.queue.pop(0)
+        return taken
 
     @invariant()
     def nobody_gains_by_paying_himself(self) -> None:
