@@ -7,18 +7,22 @@ broker's folder. The server itself divides devices among partitions, by ``member
 Threats: floods (bounds on payload, connections and the store; what does not fit is refused, not
 put in the place of what waits); a device that reaches for the streams (its permissions); a crash
 (the stream is in files; the server syncs them every two minutes, so after a power cut devices
-must send again what has no receipt). Use TLS where the network is not yours.
+must send again what has no receipt); whoever started it is killed (the next start on the folder
+ends the server that is left over). Use TLS where the network is not yours.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,11 +31,12 @@ from freehold.domain.files import write_whole
 from freehold.telemetry.reading import BATCH_MAX
 from freehold.telemetry.streams import BYTES_MAX, prepare
 
-BINARY = "nats-server"
+BINARY, PID = "nats-server", "nats.pid"
 READY_SECONDS, STOP_SECONDS = 15.0, 10.0
 _POLL = 0.05
 _CONFIG = """\
 server_name: freehold
+pid_file: {pid}
 listen: {host}:{port}
 max_payload: {payload}
 max_connections: 10000
@@ -103,6 +108,7 @@ def start_broker(folder: Path, layout: Layout | None = None) -> Broker:
     folder.mkdir(parents=True, exist_ok=True)
     password = _password(folder)
     path = folder / "nats.conf"
+    _end_left_over(folder, path)
     write_whole(path, config(folder, layout, password).encode())
     with (folder / "nats.log").open("ab") as log:
         process = subprocess.Popen(  # noqa: S603 - found on PATH, arguments made here
@@ -130,11 +136,38 @@ def config(folder: Path, layout: Layout, password: str) -> str:
         mqtt_port=layout.mqtt_port,
         payload=BATCH_MAX + 4_096,
         store=json.dumps(str(folder / "store")),
+        pid=json.dumps(str(folder / PID)),
         limit=layout.bytes_max + 2**28,
         tls=tls,
         password=json.dumps(password),
         partitions=layout.partitions,
     )
+
+
+def _end_left_over(folder: Path, config: Path) -> None:
+    """End the server on this folder that outlived whoever started it, killed: it has the store and
+    the ports. Devices that it knows connect again."""
+    try:
+        pid = int((folder / PID).read_text())
+    except (OSError, ValueError):
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if str(config) not in _command(pid):
+            return
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+        until = time.monotonic() + STOP_SECONDS
+        while str(config) in _command(pid) and time.monotonic() < until:
+            time.sleep(_POLL)
+
+
+def _command(pid: int) -> str:
+    """The command line of a process, empty where there is none: ids are used again."""
+    shown = subprocess.run(  # noqa: S603
+        ["/bin/ps", "-o", "args=", "-ww", "-p", str(pid)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return shown.stdout
 
 
 def _placed(layout: Layout) -> Layout:

@@ -30,6 +30,7 @@ from freehold.telemetry.cleaning import Flags, Floats, Rules, Whole
 from freehold.telemetry.findings import Finding
 from freehold.telemetry.marks import Mark
 from freehold.telemetry.pipeline import Detector, anomaly
+from freehold.telemetry.reading import VALUE_MAX
 from freehold.telemetry.rows import Rows
 
 ROWS_MAX = 1 << 20
@@ -105,9 +106,7 @@ class Bulk:
         with self._turn:
             name, taken = self._pending or (segment, None)
             if name != segment:
-                raise ConflictError(
-                    f"frame {name} could not be kept", remedy="Send it again before the next one."
-                )
+                raise _unkept(name)
             if taken is None:
                 taken = self._judge(frame)
                 self._pending = segment, taken
@@ -115,11 +114,23 @@ class Bulk:
             self._pending = None
         return len(taken.times)
 
-    def encode(self) -> bytes:
-        """What the source is known by, for ``decode`` of a new one of the same roster."""
+    def settle(self, *, unless: str = "") -> None:
+        """Keep the frame that could not be kept, if there is one; what the sink raises passes. The
+        frame ``unless`` is left, for it comes again."""
         with self._turn:
+            if self._pending is not None and self._pending[0] != unless:
+                self._keep(*self._pending)
+                self._pending = None
+
+    def encode(self, words: object = None) -> bytes:
+        """What the source is known by, for ``decode`` of a new one of the same roster; ``words``
+        (what JSON can say) come with it. ConflictError while a frame could not be kept: whoever
+        goes on from there would pass it over."""
+        with self._turn:
+            if self._pending is not None:
+                raise _unkept(self._pending[0])
             detector = np.frombuffer(self._detector.encode(), np.uint8)
-            return states.encode(None, {"last": self._last, "detector": detector})
+            return states.encode(words, {"last": self._last, "detector": detector})
 
     def decode(self, data: bytes) -> None:
         """Go on from what ``encode`` gave; IntegrityError for other bytes."""
@@ -171,7 +182,7 @@ class Bulk:
 
     def _impossible(self, values: Floats) -> Flags | None:
         """Which readings can physically not be, infinite ones among them; None for none."""
-        wrong = np.isinf(values)
+        wrong: Flags = np.abs(values) > VALUE_MAX
         for column in np.flatnonzero(self._bounded):
             low, high = self._rules.low[column], self._rules.high[column]
             wrong[:, column] |= (values[:, column] < low) | (values[:, column] > high)
@@ -217,6 +228,12 @@ class _Taken:
     sound: Floats
     wrong: Flags | None
     scores: NDArray[np.float32]
+
+
+def _unkept(name: str) -> ConflictError:
+    return ConflictError(
+        f"frame {name} could not be kept", remedy="Send it again before the next one."
+    )
 
 
 def _distinct(places: Whole, size: int) -> bool:

@@ -74,7 +74,7 @@ class State:
     could physically be; ``level`` and ``spread`` (mean absolute deviation) what is ordinary;
     ``step`` the mean square of a change; ``period`` the usual interval and ``jitter`` its mean
     deviation; ``count`` readings so far, ``run`` equal values in a row, ``repeats`` the usual
-    share of them.
+    share of them; ``moved`` is the time of the first of the run, ``stuck`` whether it is too long.
     """
 
     time: Whole
@@ -89,6 +89,8 @@ class State:
     count: Whole
     run: Whole
     repeats: Floats
+    moved: Whole
+    stuck: Flags
 
     @classmethod
     def empty(cls, series: int) -> State:
@@ -97,7 +99,7 @@ class State:
         return cls(
             time=whole, value=real, sound_time=whole, sound=real, level=real, spread=real,
             step=real, period=real, jitter=real, count=whole, run=whole,
-            repeats=np.full(series, _HALF),
+            repeats=np.full(series, _HALF), moved=whole, stuck=np.zeros(series, np.bool_),
         ).copy()  # fmt: skip
 
     def at(self, series: Whole) -> State:
@@ -118,7 +120,8 @@ class Cleaned:
     """What cleaning says of readings, shape (n,) each.
 
     ``missing`` readings should have come just before; ``since`` and ``before`` are time and value
-    of the series' reading before, ``step`` its mean square of a change.
+    of the series' reading before, ``step`` its mean square of a change, ``stuck`` whether it was
+    marked so; ``moved`` is the time of the first of the equal values in a row.
     """
 
     marks: Marks
@@ -126,11 +129,14 @@ class Cleaned:
     since: Whole
     before: Floats
     step: Floats
+    stuck: Flags
+    moved: Whole
 
     @classmethod
     def empty(cls, readings: int) -> Cleaned:
         """Of readings that are yet to be cleaned."""
-        kinds = {"marks": np.uint8, "missing": np.int64, "since": np.int64}
+        whole = dict.fromkeys(("missing", "since", "moved"), np.int64)
+        kinds = {"marks": np.uint8, "stuck": np.bool_, **whole}
         return cls(*(np.zeros(readings, kinds.get(f.name, np.float64)) for f in fields(cls)))
 
 
@@ -184,6 +190,7 @@ def step(state: State, rules: Rules, times: Whole, values: Floats) -> tuple[Stat
     held = sound & ~fast
     level, spread = _learn(state, values, np.clip(residual, -far, far), sound, moved & sound)
     period, jitter = _period(state, passed, live & ~first)
+    begun = np.where(live & (run == 0), times, state.moved)
     after = State(
         time=np.where(live, times, state.time),
         value=np.where(live, values, state.value),
@@ -197,8 +204,10 @@ def step(state: State, rules: Rules, times: Whole, values: Floats) -> tuple[Stat
         count=state.count + live,
         run=run,
         repeats=repeats,
+        moved=begun,
+        stuck=np.where(live, stuck, state.stuck),
     )
-    return after, Cleaned(marks, missing, state.time, state.value, state.step)
+    return after, Cleaned(marks, missing, state.time, state.value, state.step, state.stuck, begun)
 
 
 def _bits(*found: tuple[Mark, Flags]) -> Marks:

@@ -8,8 +8,10 @@ lost or counted twice.
 
 MQTT's own acknowledgement says only that the server received a batch. The receipt says that it
 counts: on ``fh.ack.ID``, for each batch boot id (8), sequence (8) and 1 where it counts or 0 where
-the guard refused it (1), little-endian. A device that keeps what has no receipt loses nothing to
-a power cut either.
+it never will (1), little-endian: the guard refused it, or it is malformed as the device signed it.
+What nobody signed has no receipt, nor has what may count later or elsewhere, nor what one device
+published as another: nobody can make a device drop what it keeps. A device that keeps what has no
+receipt loses nothing to a power cut either.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from nats.js.api import AckPolicy, ConsumerConfig
 
 from freehold.domain.errors import CapacityError, FreeholdError, UnavailableError
 from freehold.telemetry.leases import Lease, Leases
-from freehold.telemetry.members import UnknownError
+from freehold.telemetry.members import UnknownError, topic
 from freehold.telemetry.partition import Outcome, Partition
-from freehold.telemetry.refusals import ReplayError, TooLargeError
+from freehold.telemetry.reading import open_batch
+from freehold.telemetry.refusals import MalformedError, ReplayError, TooLargeError
 from freehold.telemetry.streams import BYTES_MAX, STREAM, connect, ensure
 
 RECEIPT = struct.Struct("<QQB")
@@ -215,17 +218,23 @@ class _Share:
             await (message.ack() if isinstance(refusal, ReplayError) else message.term())
 
     async def _receipts(self, messages: Sequence[Msg], outcomes: Sequence[Outcome]) -> None:
-        """Tell devices what counts, and what the guard refused: both are signed by them."""
+        """Tell devices what counts, and what never will: both are signed by them."""
         receipts: dict[str, bytes] = {}
         for message, outcome in zip(messages, outcomes, strict=True):
-            known = outcome.refusal is None or _refused_by_guard(outcome.refusal)
-            if known:
-                device = message.subject.rpartition(".")[2]
+            device = message.subject.rpartition(".")[2]
+            if self._is_settled(device, message.data, outcome.refusal):
                 place = _PLACE.unpack_from(message.data, _PLACE_AT)
                 receipt = RECEIPT.pack(*place, outcome.refusal is None)
                 receipts[device] = receipts.get(device, b"") + receipt
         for device, receipt in receipts.items():
             await self._client.publish(f"fh.ack.{device}", receipt)
+
+    def _is_settled(self, device: str, data: bytes, refusal: FreeholdError | None) -> bool:
+        if topic(self._partition.sender(data)) != device:
+            return False
+        if isinstance(refusal, MalformedError | TooLargeError):
+            return _is_signed(data, self._partition.place.network_id)
+        return refusal is None or isinstance(refusal, ReplayError | CapacityError)
 
     async def _work(self) -> None:
         try:
@@ -237,10 +246,13 @@ class _Share:
         self._trouble = False
 
 
-def _refused_by_guard(refusal: FreeholdError) -> bool:
-    return isinstance(refusal, ReplayError | CapacityError) and not isinstance(
-        refusal, TooLargeError
-    )
+def _is_signed(data: bytes, network_id: bytes) -> bool:
+    """Whether a batch that was refused is a device's own all the same."""
+    try:
+        open_batch(data, network_id=network_id)
+    except FreeholdError:
+        return False
+    return True
 
 
 async def _together(jobs: Sequence[Coroutine[None, None, None]]) -> None:

@@ -35,6 +35,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS batches (id INTEGER PRIMARY KEY AUTOINCREMENT, member TEXT NOT"
     " NULL, arrived INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
     "CREATE INDEX IF NOT EXISTS batches_arrived ON batches (arrived)",
+    "CREATE INDEX IF NOT EXISTS batches_member ON batches (member, id)",
     "CREATE TABLE IF NOT EXISTS cuts (first INTEGER PRIMARY KEY, last INTEGER NOT NULL) STRICT",
     "CREATE TABLE IF NOT EXISTS counts (first INTEGER PRIMARY KEY, since INTEGER NOT NULL,"
     " until INTEGER NOT NULL, data BLOB NOT NULL) STRICT",
@@ -156,10 +157,10 @@ class Journal:
 
     def evidence(self, since: int, until: int, member: str) -> Iterator[bytes]:
         """The batches of ``member`` that arrived from ``since`` to before ``until``."""
-        last = -1
+        last, end = self._first(since) - 1, self._first(until)
         while rows := self._guard.read(
-            "SELECT id, data FROM batches WHERE id > ? AND arrived >= ? AND arrived < ? AND"
-            " member = ? ORDER BY id LIMIT ?", last, since, until, member, PAGE,
+            "SELECT id, data FROM batches WHERE member = ? AND id > ? AND id < ? ORDER BY id"
+            " LIMIT ?", member, last, end, PAGE,
         ):  # fmt: skip
             yield from (_bytes(data) for _, data in rows)
             last = _whole(rows[-1][0])
@@ -187,6 +188,13 @@ class Journal:
                 f"{path} is partition {_whole(was)} of {_whole(of)}, not {part} of {partitions}",
                 remedy="Start with the number of partitions that the folder was made with.",
             )
+
+    def _first(self, at: int) -> int:
+        """The number of the first batch that arrived at ``at`` or later, or that will."""
+        rows = self._guard.read(
+            "SELECT id FROM batches WHERE arrived >= ? ORDER BY arrived, id LIMIT 1", at
+        )
+        return _whole(rows[0][0]) if rows else self.last + 1
 
     def _end(self) -> tuple[int, int]:
         rows = self._guard.read("SELECT seq FROM sqlite_sequence WHERE name = 'batches'")

@@ -175,6 +175,12 @@ class Partition:
         """A name that this file has and no other: its guard's memory is nowhere else."""
         return self._journal.home
 
+    def sender(self, data: bytes) -> str:
+        """The id of the member that a batch says it is of, not verified; empty where of none."""
+        did = claimed(data)
+        member = None if did is None else self._members.find(did)
+        return "" if member is None else member.id
+
     def quality(self, member: str) -> float:
         """The quality of a device now, 0 to 1; 0.5 is that of one not yet heard of."""
         with self._bench:

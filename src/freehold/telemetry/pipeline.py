@@ -30,6 +30,8 @@ COLUMNS = 64
 """Metrics of a device, by first appearance, that the detector sees."""
 WATCHED = 32_768
 """Series, by first appearance, that spoofing watches: 4 kB each."""
+STILL = 300_000
+"""Milliseconds of a device's clock after which it is told again that a sensor is stuck still."""
 _USUAL = 0.1
 _UNORDERED = np.uint8(Mark.DUPLICATE | Mark.LATE)
 _SCALES: Floats = np.array([unit.scale for unit in UNITS])
@@ -153,7 +155,8 @@ def step(state: State, arrivals: Sequence[Arrival]) -> tuple[State, Output]:
     _remember(state, flat, marks)
     rows = _rows(state.labels, flat, cleaned, marks, scores)
     clocks = tuple(_clock(state, flat, batch) for batch in turned)
-    return state, Output(rows, findings + clocks, _counts(flat, marks, noted))
+    findings += clocks + _stuck(state.labels, flat, cleaned)
+    return state, Output(rows, findings, _counts(flat, marks, noted))
 
 
 def encode(state: State) -> bytes:
@@ -330,6 +333,28 @@ def _clock(state: State, flat: _Flat, batch: int) -> Finding:
         key=f"clock/{subject}/{at}", kind="clock", subject=subject, metric="", since=at, at=at,
         severity=Severity.WARNING, score=1.0,
         reason=f"its clock is {abs(ahead):.0f} seconds {'ahead' if ahead > 0 else 'behind'}",
+    )  # fmt: skip
+
+
+def _stuck(labels: Labels, flat: _Flat, cleaned: Cleaned) -> tuple[Finding, ...]:
+    """Sensors that are stuck, at the first reading that shows it and now and then until they move,
+    so that an alert stays open for so long. What rests at a limit, as light does at night, is
+    marked alone."""
+    metric, rules = labels.series.metric[flat.series], labels.rules
+    rests = (flat.values == rules.low[metric]) | (flat.values == rules.high[metric])
+    due = ~cleaned.stuck | (flat.times // STILL != cleaned.since // STILL)
+    told = np.flatnonzero((cleaned.marks & np.uint8(Mark.STUCK) != 0) & due & ~rests)
+    return tuple(_still(labels, flat, row, int(cleaned.moved[row])) for row in told.tolist())
+
+
+def _still(labels: Labels, flat: _Flat, row: int, since: int) -> Finding:
+    subject = labels.devices[flat.slot[row]]
+    metric = labels.metrics[labels.series.metric[flat.series[row]]]
+    value, at = float(flat.values[row]), int(flat.times[row])
+    return Finding(
+        key=f"stuck/{subject}/{metric}/{since}", kind="stuck", subject=subject, metric=metric,
+        since=since, at=at, severity=Severity.WARNING, score=1.0, value=value,
+        reason=f"{metric} has been {value:g} for {(at - since) // 1000:,} seconds",
     )  # fmt: skip
 
 

@@ -88,3 +88,15 @@ def _record(score: float) -> float:
 def test_an_empty_memory_is_refused() -> None:
     with pytest.raises(UsageError, match="remember nothing"):
         ranks.start(1, 0)
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_joining_is_a_step_without_ranks(single: bool) -> None:
+    rng = np.random.default_rng(2)
+    stepped, joined = (ranks.start(6, 5, single=single) for _ in range(2))
+    for _ in range(20):
+        scores, present = rng.exponential(1e38, 6) * 10, rng.random(6) < 0.7
+        stepped, _ = ranks.step(stepped, scores, present)
+        joined = ranks.join(joined, scores, present)
+    assert np.array_equal(joined.scores, stepped.scores, equal_nan=True)
+    assert np.array_equal(joined.count, stepped.count)

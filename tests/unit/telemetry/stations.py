@@ -47,7 +47,10 @@ class Device:
 
     def sealed(self, readings: Sequence[Reading], time: int) -> bytes:
         self.sequence += 1
-        batch = Batch(NETWORK, self.member.did, 1, self.sequence, time, pack(readings))
+        return self.sign(self.sequence, pack(readings), time=time)
+
+    def sign(self, sequence: int, payload: bytes, *, time: int = NOW) -> bytes:
+        batch = Batch(NETWORK, self.member.did, 1, sequence, time, payload)
         return seal(batch, lambda message: sign(self.key, message))
 
 

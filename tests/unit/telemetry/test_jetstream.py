@@ -20,11 +20,11 @@ from freehold.domain.errors import ConflictError, NotFoundError, UnavailableErro
 from freehold.telemetry.broker import BINARY, Broker, Layout, start_broker
 from freehold.telemetry.jetstream import RECEIPT, Settings, work
 from freehold.telemetry.leases import Leases
-from freehold.telemetry.members import topic
+from freehold.telemetry.members import share, topic
 from freehold.telemetry.streams import STREAM
 from unit.telemetry.devices import NOW
 from unit.telemetry.jetworker import cells, clock
-from unit.telemetry.stations import Device, Listed, Station
+from unit.telemetry.stations import Device, Listed, Station, device_of
 
 needed = pytest.mark.skipif(shutil.which(BINARY) is None, reason=f"{BINARY} is not installed")
 TESTS = Path(__file__).parents[2]
@@ -167,6 +167,39 @@ def test_what_no_device_signed_is_dropped_and_has_no_receipt(
     assert fleet.receipts == [(name, 1, 1)] * 2
     for part in parts:
         part.close()
+
+
+@needed
+def test_what_never_counts_has_a_receipt_for_the_device_that_signed_it_alone(
+    tmp_path: Path, broker: Broker
+) -> None:
+    honest = device_of(0, PARTITIONS)
+    thief = next(
+        each
+        for each in map(Device, range(1_000))
+        if share(each.member.id, PARTITIONS) == 0 and each.member != honest.member
+    )
+    station = Station(tmp_path, Listed(honest, thief))
+    part = station.open(part=0, partitions=PARTITIONS)
+    fleet, name = Fleet(broker.layout.mqtt_port), topic(honest.member.id)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=work, args=(broker.url, [part]),
+        kwargs={"owner": "w", "clock": lambda: NOW, "stop": stop, "settings": Settings(flush=0.02)},
+    )  # fmt: skip
+    thread.start()
+    broken = honest.sign(7, b"no readings")
+    fleet.send(name, 1, thief.send([290.0], time=NOW))
+    fleet.send(name, 8, thief.sign(8, b"no readings"))
+    fleet.send(name, 9, honest.sign(9, b"forged")[:-1] + b"x")
+    fleet.send(name, 10, honest.sign(10, b"cut off")[:-5])
+    fleet.send(name, 7, broken)
+    fleet.wait(4)
+    stop.set()
+    thread.join(20)
+    fleet.close()
+    part.close()
+    assert set(fleet.receipts) == {(name, 7, 0)}
 
 
 @needed

@@ -70,6 +70,35 @@ def test_a_state_larger_than_a_row_and_its_counts_are_kept_together(path: Path) 
     journal.close()
 
 
+def test_evidence_of_one_member_is_found_by_an_index_and_by_arrival(path: Path) -> None:
+    journal = Journal(path, part=0, partitions=1)
+    journal.close()
+    with sqlite3.connect(path) as made_before:
+        made_before.execute("DROP INDEX batches_member")
+    made_before.close()
+    journal = Journal(path, part=0, partitions=1)
+    for turn in range(12):
+        with journal.turn(NOW + 10 * (turn // 2)) as entry:
+            member = f"0x{turn % 3}"
+            entry.admit(batch(sequence=turn + 1), b"%d" % turn, member)
+
+    def found(since: int, until: int, member: str = "0x1") -> list[bytes]:
+        return list(journal.evidence(NOW + since, NOW + until, member))
+
+    assert found(-99, 99) == [b"1", b"4", b"7", b"10"]
+    assert found(20, 50) == [b"4", b"7"]
+    assert found(21, 51) == [b"7", b"10"]
+    assert found(51, 99) == found(30, 30) == found(0, 99, "0x9") == []
+    plan = journal._guard.read(
+        "EXPLAIN QUERY PLAN SELECT id, data FROM batches WHERE member = ? AND id > ? AND id < ?"
+        " ORDER BY id LIMIT ?", "0x1", 0, 9, 9,
+    )  # fmt: skip
+    assert [str(row[3]) for row in plan] == [
+        "SEARCH batches USING INDEX batches_member (member=? AND id>? AND id<?)"
+    ]
+    journal.close()
+
+
 def test_marks_are_kept_by_device_and_time(path: Path) -> None:
     journal = Journal(path, part=0, partitions=1)
     journal.mark("0xa", "copied", 5, "copied: first")

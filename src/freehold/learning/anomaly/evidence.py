@@ -76,7 +76,7 @@ def step(state: Evidence, scores: Floats, present: Bools) -> tuple[Evidence, Flo
     state.row += 1
     if state.row == state.width:
         state.total = np.where(known, nats, state.total)
-        state.past, _ = ranks.step(state.past, peak, known)
+        state.past = ranks.join(state.past, peak, known)
         state.row, state.peak = 0, np.full(len(peak), np.nan)
     return state, np.where(present, nats, 0.0)
 

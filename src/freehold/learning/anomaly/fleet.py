@@ -148,6 +148,14 @@ def step(state: State, values: Floats) -> tuple[State, Floats]:
     return state, np.where(state.past.count > state.warm, 1.0 - chance, 0.0)
 
 
+def settled(state: State) -> Floats:
+    """``deviations`` by metrics with more than ``warm`` readings: the spread of one that has just
+    begun is not known, and all would be far off. What the last row says of others is taken back."""
+    if state.count.min() <= state.warm:
+        state.deviation = np.where(state.count > state.warm, state.deviation, 0.0)
+    return deviations(state)
+
+
 def deviations(state: State) -> Floats:
     """Of each device (devices,), spreads that its most deviant metric lay off in the last row."""
     most: Floats = np.abs(state.deviation).max(axis=1)

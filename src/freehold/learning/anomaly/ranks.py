@@ -52,14 +52,18 @@ def step(past: Past, scores: Floats, present: Bools | None = None) -> tuple[Past
     Equal scores count as at least as high, so what repeats is never rare.
     """
     here = np.isfinite(scores) if present is None else present & np.isfinite(scores)
-    new: Floats | Singles = np.where(here, scores, 0.0)
-    if past.scores.dtype == np.float32:
-        new = np.clip(new, -_SINGLE_MOST, _SINGLE_MOST).astype(np.float32)
+    new = _kept(past, np.where(here, scores, 0.0))
     above = np.greater_equal(past.scores, new[:, None]).sum(axis=1)
     held = np.minimum(past.count, past.scores.shape[1])
     rank = (above + 1.0) / (held + 1.0)
-    _join(past, new, here)
+    _put(past, new, here)
     return past, np.where(here, rank, 1.0)
+
+
+def join(past: Past, scores: Floats, present: Bools) -> Past:
+    """What ``step`` makes of the past, without p-values; the scores of those present are finite."""
+    _put(past, _kept(past, scores), present)
+    return past
 
 
 def surprise(past: Past, scores: Floats) -> tuple[Past, Floats]:
@@ -76,7 +80,13 @@ def surprise(past: Past, scores: Floats) -> tuple[Past, Floats]:
     return past, np.where(seen & (rare > 1.0), rare, 0.0)
 
 
-def _join(past: Past, scores: Floats | Singles, here: Bools) -> None:
+def _kept(past: Past, scores: Floats) -> Floats | Singles:
+    if past.scores.dtype != np.float32:
+        return scores
+    return np.clip(scores, -_SINGLE_MOST, _SINGLE_MOST).astype(np.float32)
+
+
+def _put(past: Past, scores: Floats | Singles, here: Bools) -> None:
     which = np.flatnonzero(here)
     past.scores[which, past.count[which] % past.scores.shape[1]] = scores[which]
     past.count[which] += 1

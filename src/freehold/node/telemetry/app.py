@@ -335,9 +335,11 @@ class Api:
         return JSONResponse(dict(taken))
 
     async def evidence(self, request: Request) -> Response:
-        """The signed batches that a device is paid for."""
+        """The signed batches that a device is paid for, of a span of time."""
         number, device = _epoch(request), subject(request.path_params["device"])
-        batches = await self._read(partial(self._parts.evidence.batches, number, device))
+        since, until = views.span(request.query_params)
+        find = partial(self._parts.evidence.batches, number, device, since=since, until=until)
+        batches = await self._read(find)
         return await self._stream(batches, "application/octet-stream")
 
     async def health(self, _: Request) -> Response:

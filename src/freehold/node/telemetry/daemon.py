@@ -23,7 +23,7 @@ from freehold.node.process import alone, read_network, read_password, signals
 from freehold.node.telemetry.server import Service as Served
 from freehold.node.telemetry.server import make_service
 from freehold.node.telemetry.service import Service
-from freehold.node.telemetry.settings import YES, Settings
+from freehold.node.telemetry.settings import JSON, NO, YES, Settings
 from freehold.node.telemetry.terminal import Terminal
 from freehold.telemetry.broker import Broker, Layout, start_broker
 
@@ -54,7 +54,8 @@ def serve(
         nats = settings.nats if broker is None else broker.url
         service = Service(settings, network, key, ledger=ledger, loop=runner.get_loop(), nats=nats)
         try:
-            app = service.api().build(service.office().routes())
+            more = (*service.office().routes(), *service.frame_door().routes())
+            app = service.api().build(more)
             served = make_service(
                 app, host=settings.host, port=settings.port, home=settings.home,
                 connections=settings.connections,
@@ -98,10 +99,11 @@ def _ready(home: Path, state: dict[str, object]) -> None:
 def _printing(settings: Settings, service: Service) -> Iterator[None]:
     """Alerts on the terminal, where they are wanted, while the body runs."""
     stop = threading.Event()
-    if settings.terminal == YES:
+    if settings.terminal != NO:
         from freehold.node.loops import Loop
 
-        chore = Chore("terminal", Terminal(service.works.desk).step, 0.0)
+        terminal = Terminal(service.works.desk, as_json=settings.terminal == JSON)
+        chore = Chore("terminal", terminal.step, 0.0)
         Loop(chore, stop, failed=lambda _: None).start()
     try:
         yield

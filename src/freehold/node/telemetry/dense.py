@@ -21,7 +21,6 @@ from freehold.telemetry.pipeline import Alert
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 
 ASKS = evidence.ALERT / evidence.MOST
 """Share of the most evidence that opens an incident."""
@@ -29,8 +28,6 @@ QUIET = 64
 """Rows without anything odd after which what comes is a new incident."""
 MEMORY = 128
 """Rows of a device that its evidence is ranked among."""
-YOUNG = 16
-"""Rows before spreads are known well enough for a deviation to be evidence."""
 _NEVER = -QUIET - 1
 
 
@@ -52,11 +49,7 @@ class DenseDetector:
             raise UsageError("a row has other metrics", remedy="Give all, NaN for what is missing.")
         whole = len(devices) == len(self._all) and bool((devices == self._all).all())
         rows = self._rows[devices]
-        heard = np.asarray(np.isfinite(values).any(axis=1)) & (rows >= YOUNG)
-        if whole:
-            part, scores, nats = self._whole(values, heard)
-        else:
-            part, scores, nats = self._some(devices, values, heard)
+        part, scores, nats = self._whole(values) if whole else self._some(devices, values)
         self._rows[devices] += 1
         odd = np.flatnonzero(evidence.score(nats) >= ASKS)
         opened = odd[rows[odd] - self._odd[devices[odd]] > QUIET]
@@ -87,18 +80,17 @@ class DenseDetector:
             raise _damaged()
         self._fleet, self._nats, self._rows, self._odd = told, found, rows, odd
 
-    def _whole(self, values: Floats, heard: Flags) -> tuple[fleet.State, Floats, Floats]:
+    def _whole(self, values: Floats) -> tuple[fleet.State, Floats, Floats]:
         self._fleet, scores = fleet.step(self._fleet, values)
-        self._nats, nats = evidence.step(self._nats, fleet.deviations(self._fleet), heard)
+        far = fleet.settled(self._fleet)
+        self._nats, nats = evidence.step(self._nats, far, far > 0)
         return self._fleet, scores, nats
 
-    def _some(
-        self, devices: Whole, values: Floats, heard: Flags
-    ) -> tuple[fleet.State, Floats, Floats]:
+    def _some(self, devices: Whole, values: Floats) -> tuple[fleet.State, Floats, Floats]:
         part, scores = fleet.step(fleet.at(self._fleet, devices), values)
         fleet.put(self._fleet, devices, part)
-        told = evidence.at(self._nats, devices)
-        told, nats = evidence.step(told, fleet.deviations(part), heard)
+        told, far = evidence.at(self._nats, devices), fleet.settled(part)
+        told, nats = evidence.step(told, far, far > 0)
         evidence.put(self._nats, devices, told)
         return part, scores, nats
 

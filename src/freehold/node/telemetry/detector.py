@@ -122,16 +122,14 @@ class FleetDetector:
         whole = np.pad(values, ((0, 0), (0, missing)), constant_values=np.nan)
         part, scores = fleet.step(part, whole)
         fleet.put(self._fleet, devices, part)
-        # The spread of a metric that has just begun is not known: all would be far off.
-        part.deviation = np.where(part.count > self._warm, part.deviation, 0.0)
         nats = self._weigh(devices, part)
         place, related, within = self._relate(devices, values)
         return _Told(part, related, evidence.score(nats), within, place), scores
 
     def _weigh(self, devices: Whole, stepped: fleet.State) -> Floats:
-        present = np.asarray((stepped.deviation != 0).any(axis=1))
+        far = fleet.settled(stepped)
         part = evidence.at(self._nats, devices)
-        part, nats = evidence.step(part, fleet.deviations(stepped), present)
+        part, nats = evidence.step(part, far, far > 0)
         evidence.put(self._nats, devices, part)
         return nats
 

@@ -8,6 +8,7 @@ signature, which counts only when one of the roots' watchers made it over the st
 from __future__ import annotations
 
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from freehold.ledger.contracts.base import convert
 from freehold.ledger.ledger import Ledger
 from freehold.node.telemetry.facts import Calendar
 from freehold.node.telemetry.statement import Statement, parse
+from freehold.telemetry.reading import TIME_MAX
+from freehold.telemetry.replay import Bounds
 
 EVIDENCE_MAX = 15 * 2**20
 """Bytes of evidence of a device and epoch that count: those that arrived first."""
@@ -32,6 +35,10 @@ KEPT = 1_024
 """Statements that stay on disk, the newest."""
 SIGNATURE, LETTER_MAX = 65, 1_024
 _PAGE = 1_024
+_TIME, _TIME_AT = struct.Struct("<Q"), 52
+"""Where a batch has the time at which it was sealed."""
+_AHEAD = Bounds().ahead
+"""Milliseconds that a batch may be sealed ahead of its arrival."""
 
 
 class Log(Protocol):
@@ -153,17 +160,24 @@ class Epochs:
         """Accounts and grains in JSON, in the order of the tree."""
         return _leaves(self.books.tree(number))
 
-    def batches(self, number: int, device: str) -> Iterator[bytes]:
-        """The batches of a device that count for an epoch, each after its length."""
-        for batch in self.evidence(number, device):
+    def batches(
+        self, number: int, device: str, *, since: int = 0, until: int = TIME_MAX + 1
+    ) -> Iterator[bytes]:
+        """What ``evidence`` gives, each after its length."""
+        for batch in self.evidence(number, device, since=since, until=until):
             yield len(batch).to_bytes(LENGTH, "little") + batch
 
-    def evidence(self, number: int, device: str) -> Iterator[bytes]:
-        """The batches alone: those that arrived from the epoch's beginning to its cut, as long as
-        they are no more than ``EVIDENCE_MAX`` bytes."""
-        since, until = 1_000 * self._calendar.begin(number), 1_000 * self._calendar.cut(number)
+    def evidence(
+        self, number: int, device: str, *, since: int = 0, until: int = TIME_MAX + 1
+    ) -> Iterator[bytes]:
+        """The batches of a device that arrived from the epoch's beginning to its cut and were
+        sealed from ``since`` to before ``until`` (milliseconds), as long as they are no more than
+        ``EVIDENCE_MAX`` bytes."""
+        begin, cut = 1_000 * self._calendar.begin(number), 1_000 * self._calendar.cut(number)
         size = 0
-        for batch in self._of(device).evidence(since, until, device):
+        for batch in self._of(device).evidence(max(begin, since - _AHEAD), cut, device):
+            if not since <= _TIME.unpack_from(batch, _TIME_AT)[0] < until:
+                continue
             size += LENGTH + len(batch)
             if size > EVIDENCE_MAX:
                 return

@@ -309,11 +309,12 @@ class Owners:
         self._roll, self._sources, self._bought = roll, sources, bought
 
     def owner_of(self, device: str) -> Address | None:
-        """The owner of the device, node or source with this id."""
+        """The owner of the device, node or source with this id, or of the one whose meter it is."""
         member = self._roll.member(device)
         if member is not None:
             return Address(member.owner)
-        owners: Iterable[str] = (each.owner for each in self._sources.all() if each.id == device)
+        name = device.partition("/")[0]
+        owners: Iterable[str] = (each.owner for each in self._sources.all() if each.id == name)
         return next((Address(owner) for owner in owners), None)
 
     def may_read(self, account: Address, device: str, want: Want) -> bool:

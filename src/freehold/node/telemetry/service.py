@@ -43,6 +43,7 @@ from freehold.node.telemetry.directives import Directives
 from freehold.node.telemetry.epochs import Books, Epochs
 from freehold.node.telemetry.evidence import Kept
 from freehold.node.telemetry.facts import Calendar
+from freehold.node.telemetry.frames import FrameDoor, Frames
 from freehold.node.telemetry.intake import Door
 from freehold.node.telemetry.listing import Listing
 from freehold.node.telemetry.live import Hub
@@ -130,6 +131,15 @@ class Service:
         self.epochs = Epochs(
             self.ledger, self.calendar, Books(home / "epochs"), of=self.engine.partition, kept=kept
         )
+        self.door = Door(
+            self.engine, members=works.members, sources=works.sources,
+            devices=_limiter(DEVICE_RATE, DEVICE_BURST), workers=self.workers, meters=self.meters,
+            now=millis,
+        )  # fmt: skip
+        self.frames = Frames(
+            home / "frames", sources=works.sources, sink=works.store, listener=works.tell,
+            now=millis,
+        )  # fmt: skip
         self.exports = settings.home / "exports"
         with disk(self.exports):
             make_folder(self.exports)
@@ -139,18 +149,13 @@ class Service:
     def api(self) -> Api:
         """The HTTP API over these parts; ``office`` has the rest of its routes."""
         works = self.works
-        door = Door(
-            self.engine, members=works.members, sources=works.sources,
-            devices=_limiter(DEVICE_RATE, DEVICE_BURST), workers=self.workers, meters=self.meters,
-            now=millis,
-        )  # fmt: skip
         directives = Directives(
             self.settings.home / "directives", domain=self.network.domain("devices"),
             rights=self.rights, now=self.time.now,
         )  # fmt: skip
         return Api(
             Parts(
-                door=door, access=self.access, peers=_limiter(PEER_RATE, PEER_BURST),
+                door=self.door, access=self.access, peers=_limiter(PEER_RATE, PEER_BURST),
                 devices=self.listing, reads=works.store, alerts=works.desk, hub=self.hub,
                 hellos=works.roll, receipts=self.relay, directives=directives,
                 evidence=self.epochs, health=self.health, meters=self.meters,
@@ -169,6 +174,10 @@ class Service:
             )
         )  # fmt: skip
 
+    def frame_door(self) -> FrameDoor:
+        """The way in for dense sources."""
+        return FrameDoor(self.frames, door=self.door, workers=self.workers, meters=self.meters)
+
     # --- chores ----------------------------------------------------------------------------------
 
     def chores(self, announcer: Announcer) -> Iterator[Chore]:
@@ -182,6 +191,7 @@ class Service:
         yield Chore("tidy", works.tidy, 30.0)
         yield Chore("retain", works.retain, 3_600.0)
         yield Chore("evidence", lambda: works.forget(self.kept_seconds), 600.0)
+        yield Chore("frames", self.frames.keep, 600.0)
         yield Chore("nonces", self._forget_nonces, 60.0)
         yield Chore("gauges", self._measure, 15.0)
         yield Chore("relay", self.relay.step, 1.0)
@@ -206,6 +216,7 @@ class Service:
             _log.warning("stopped while busy", extra=fields(loops=busy))
         for pool in (self.workers, self.readers):
             pool.shutdown(wait=True, cancel_futures=True)
+        self.frames.save()
         self.engine.close()
         self.works.close()
         self.nonces.close()

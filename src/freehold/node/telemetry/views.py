@@ -120,9 +120,12 @@ class Evidence(Protocol):
     def leaves(self, number: int) -> Iterator[bytes]:
         """The leaves of its root in JSON; NotFoundError."""
 
-    def batches(self, number: int, device: str) -> Iterator[bytes]:
-        """The batches of a device that counted, as they came, each after its length (4 bytes,
-        little-endian); NotFoundError."""
+    def batches(
+        self, number: int, device: str, *, since: int = 0, until: int = TIME_MAX + 1
+    ) -> Iterator[bytes]:
+        """The batches of a device that counted and were sealed from ``since`` to before ``until``
+        (milliseconds), as they came, each after its length (4 bytes, little-endian);
+        NotFoundError."""
 
     def sign(self, number: int, letter: bytes) -> Mapping[str, object]:
         """Take a watcher's signature under the statement of an epoch; the answer in JSON.
@@ -143,8 +146,7 @@ def query_of(device: str, given: Mapping[str, str], *, now: int) -> Query:
     """The query in the parameters of a request; UsageError or MalformedError."""
     until = number(given, "until", now + 1, TIME_MAX)
     since = number(given, "since", max(0, until - HOUR), TIME_MAX)
-    if since >= until:
-        raise UsageError("since is not before until", remedy="Give milliseconds since 1970.")
+    _check_span(since, until)
     metrics = tuple(name for name in given.get("metrics", "").split(",") if name)
     if len(metrics) > METRICS_MAX:
         raise UsageError(f"{len(metrics)} metrics", remedy=f"Name at most {METRICS_MAX}.")
@@ -166,6 +168,19 @@ def number(given: Mapping[str, str], name: str, default: int, most: int) -> int:
             f"{name} is no whole number from 0 to {most:,}", remedy=f"Correct {name}, or leave it."
         )
     return int(text)
+
+
+def span(given: Mapping[str, str]) -> tuple[int, int]:
+    """``since`` and ``until`` of a request, all time where it names none; UsageError."""
+    since = number(given, "since", 0, TIME_MAX)
+    until = number(given, "until", TIME_MAX + 1, TIME_MAX)
+    _check_span(since, until)
+    return since, until
+
+
+def _check_span(since: int, until: int) -> None:
+    if since >= until:
+        raise UsageError("since is not before until", remedy="Give milliseconds since 1970.")
 
 
 def csv(answers: Iterator[Answer]) -> Iterator[bytes]:

@@ -170,9 +170,11 @@ class FakeEvidence:
         self._check(number)
         yield b"[]"
 
-    def batches(self, number: int, device: str) -> Iterator[bytes]:
+    def batches(
+        self, number: int, device: str, *, since: int = 0, until: int = 2**48
+    ) -> Iterator[bytes]:
         self._check(number)
-        yield b"\1\0\0\0x"
+        yield b"\1\0\0\0x" if since == 0 else b"%d-%d" % (since, until)
 
     def sign(self, number: int, letter: bytes) -> Mapping[str, object]:
         self._check(number)

@@ -7,6 +7,7 @@ import pytest
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.node.telemetry.dense import QUIET, DenseDetector
+from freehold.node.telemetry.detector import FleetDetector
 from freehold.telemetry.pipeline import Alert
 
 DEVICES, METRICS = 40, 3
@@ -77,6 +78,27 @@ def test_missing_readings_are_no_evidence() -> None:
     assert run(detector, readings) == []
     scores, _ = detector.step(ALL, np.zeros(DEVICES, np.int64), np.full((DEVICES, METRICS), np.nan))
     assert not scores.any()
+
+
+def test_a_metric_that_begins_late_is_judged_when_its_spread_is_known() -> None:
+    readings = noise(300)
+    readings[:100, :, 1] = np.nan
+    readings[104, 3, 1] += 150
+    assert run(DenseDetector(DEVICES, METRICS), readings) == []
+    readings[180, 3, 1] += 150_000
+    assert len(run(DenseDetector(DEVICES, METRICS), readings)) == 1
+
+
+def test_what_is_judged_is_the_same_as_in_a_partition() -> None:
+    readings = noise(200)
+    readings[:60, :, 1] = np.nan
+    readings[::7, 2] = np.nan
+    dense, sparse = DenseDetector(DEVICES, METRICS), FleetDetector()
+    for number, values in enumerate(readings):
+        times = np.full(DEVICES, 1_000 * number)
+        scores, _ = dense.step(ALL, times, values)
+        assert np.array_equal(sparse.step(ALL, times, values)[0], scores)
+        assert np.array_equal(dense._nats.past.count, sparse._nats.past.count[:DEVICES])
 
 
 def test_a_checkpoint_goes_on_where_it_was() -> None:

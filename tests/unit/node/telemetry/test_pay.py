@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from contracts.evm import signer
+from contracts.evm import NETWORK_ID, signer
 from contracts.roots import RULES
 from contracts.world import alice, bob, mallory
 from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
@@ -16,6 +17,7 @@ from freehold.economics.data_pay import Purchase, Terms
 from freehold.economics.trees import GRAIN
 from freehold.node.telemetry.epochs import digest
 from freehold.node.telemetry.statement import Frame, Past, Statement, canonical, parse
+from freehold.telemetry.reading import open_batch
 from unit.node.telemetry.payhouse import PRICE, SERVICE, WATCHERS, House, Sensor
 
 QUERY = "metric=roof.*"
@@ -209,8 +211,35 @@ def test_evidence_leaves_and_statements_are_for_everybody(house: House) -> None:
     assert b"".join(epochs.leaves(1)).count(b"0x") == told["count"] == 1
     sizes = [int.from_bytes(each[:4], "little") for each in epochs.batches(1, first.id)]
     assert sizes == [len(each) - 4 for each in epochs.batches(1, first.id)]
+    every = list(epochs.batches(1, first.id))
+    times = [open_batch(each[4:], network_id=NETWORK_ID).time for each in every]
+    part = epochs.batches(1, first.id, since=times[1], until=times[-1])
+    assert list(part) == every[1:-1] != []
     with pytest.raises(NotFoundError):
         epochs.epoch(7)
+
+
+def test_evidence_of_a_span_has_all_its_room_and_asks_the_log_for_no_more(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, _ = two(house)
+    house.report(first, 1)
+    every = list(house.epochs.evidence(1, first.id))
+    times = [open_batch(each, network_id=NETWORK_ID).time for each in every]
+    monkeypatch.setattr("freehold.node.telemetry.epochs.EVIDENCE_MAX", len(every[0]) + 4)
+    assert list(house.epochs.evidence(1, first.id)) == every[:1]
+    asked, log = list[int](), house.log.evidence
+
+    def noted(since: int, until: int, member: str) -> Iterator[bytes]:
+        asked.append(since)
+        return log(since, until, member)
+
+    monkeypatch.setattr(house.log, "evidence", noted)
+    late = house.epochs.evidence(1, first.id, since=times[-1], until=times[-1] + 1)
+    assert list(late) == every[-1:]
+    monkeypatch.setattr("freehold.node.telemetry.epochs._AHEAD", 1_000)
+    list(house.epochs.evidence(1, first.id, since=times[-1]))
+    assert asked[1] == times[-1] - 1_000
 
 
 def test_of_what_waits_only_the_largest_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

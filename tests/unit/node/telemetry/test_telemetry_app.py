@@ -402,6 +402,17 @@ def test_alerts_are_asked_for_by_device_and_state(tmp_path: Path) -> None:
     play(tmp_path, script)
 
 
+def test_evidence_may_be_asked_for_of_a_span(tmp_path: Path) -> None:
+    async def script(_: World, ask: Ask) -> None:
+        path = f"/epochs/3/evidence/{DEVICE}"
+        assert (await ask("GET", f"{path}?since=5&until=9")).content == b"5-9"
+        assert (await ask("GET", f"{path}?since=5")).content == b"5-%d" % (2**48 + 1)
+        for wrong in ("since=9&until=9", "since=x", "until=-1", f"until={2**49}"):
+            assert (await ask("GET", f"{path}?{wrong}")).status_code == 400
+
+    play(tmp_path, script)
+
+
 def test_forged_batches_use_up_nothing_of_a_device(tmp_path: Path) -> None:
     async def script(here: World, ask: Ask) -> None:
         here.intake.answer = Outcome(False, refusal=ForgedError("forged", remedy="-"))

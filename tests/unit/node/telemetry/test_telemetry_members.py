@@ -230,7 +230,8 @@ def test_owners_read_and_so_do_buyers_of_devices_alone(tmp_path: Path) -> None:
     source, _ = sources.add("prom", owner=OTHER)
     owners = Owners(members, sources, bought=lambda account, _device, _want: account == OTHER)
     assert owners.owner_of(AGENT.address) == owners.owner_of(NODE.address) == OWNER
-    assert owners.owner_of(source.id) == OTHER
+    assert owners.owner_of(source.id) == owners.owner_of(f"{source.id}/7") == OTHER
+    assert owners.owner_of("source:pro/7") is None
     assert owners.owner_of(SERVICE) is None
     assert owners.may_read(OWNER, NODE.address, Want())
     assert owners.may_read(OTHER, AGENT.address, Want())
