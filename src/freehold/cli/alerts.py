@@ -42,7 +42,9 @@ def list_(
     ] = "",
     every: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
     device: DeviceOption = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000)] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1_000, help="How many at most.")
+    ] = 100,
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,

@@ -18,6 +18,7 @@ from freehold.economics.data_pay import Query
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from freehold.domain.ids import Address
     from freehold.ledger.ledger import Ledger
@@ -50,7 +51,7 @@ class Bought:
 def buy(
     query: Annotated[
         str,
-        typer.Argument(help="What to buy, such as 'metric=roof.*' or 'device=0x..;metric=*.rain'."),
+        typer.Argument(help="What to buy, such as 'metric=roof.*' or 'device=NAME;metric=*.rain'."),
     ],
     *,
     amount: Annotated[str, typer.Option("--amount", help="Whole tokens for each epoch.")],
@@ -66,7 +67,7 @@ def buy(
     as_json: JsonOption = False,
 ) -> None:
     """Pay devices for the readings that match a query; a part burns, the rest is theirs."""
-    screen, wanted, each = Screen(as_json), Query.parse(query), money.parse(amount)
+    screen, wanted, each = Screen(as_json), _wanted(home, query), money.parse(amount)
     if each <= 0:
         raise UsageError("nothing would be paid", remedy="Give --amount above 0, such as 5.")
     with cancellable(), open_account(home, password_file) as ledger:
@@ -146,6 +147,18 @@ def require(ledger: Ledger) -> None:
             f"in the network {ledger.network.name} no readings can be bought",
             remedy="It was founded without the contract; found a new one, or use another network.",
         )
+
+
+def _wanted(home: Path | None, text: str) -> Query:
+    """The query, in which a device of this machine may be called by its name."""
+    from freehold.cli.device.folder import device_of
+
+    parts = text.split(";")
+    for place, part in enumerate(parts):
+        key, _, value = part.partition("=")
+        if key == "device" and value:
+            parts[place] = f"device={device_of(home, value)}"
+    return Query.parse(";".join(parts))
 
 
 def _check_funds(ledger: Ledger, amount: int) -> None:

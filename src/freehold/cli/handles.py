@@ -1,4 +1,4 @@
-"""What accounts and nodes are called: short in a table, by a node's name where one is asked for."""
+"""What accounts, nodes and devices are called: short in a table, by a name where one is asked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def short(account: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Handles:
-    """What a command's tables call accounts: nodes of this machine by ``names``, others short.
+    """What a command's tables call accounts: nodes and devices of this machine by ``names``, others
+    short.
 
     It remembers whom it shortened, so that the full addresses can follow.
     """
@@ -35,10 +36,12 @@ class Handles:
 
     @classmethod
     def of(cls, root: Path | None) -> Handles:
-        """With the names of the nodes in a home."""
+        """With the names of the nodes and devices in a home."""
+        from freehold.cli.device.folder import names
         from freehold.cli.live import names_of
 
-        return cls(names_of(find_home(root)))
+        home = find_home(root)
+        return cls(names_of(home) | names(home))
 
     def __call__(self, account: Address) -> str:
         """Its name, or its short address."""

@@ -39,7 +39,10 @@ class Screen:
         from rich.console import Console
 
         seen = (sys.stderr if stderr else sys.stdout).isatty() or "COLUMNS" in os.environ
-        return Console(stderr=stderr, highlight=False, width=None if seen else _PIPED_WIDTH)
+        # no emoji: rich would draw a key for the middle of did:key:z6Mk…
+        return Console(
+            stderr=stderr, highlight=False, emoji=False, width=None if seen else _PIPED_WIDTH
+        )
 
     def say(self, text: str) -> None:
         """A line for people, never broken: what it names can be copied."""

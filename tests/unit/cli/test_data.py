@@ -13,7 +13,12 @@ from contracts.world import alice, bob, carol
 from freehold.cli import data, earnings, measuring
 from freehold.cli.home import Home
 from freehold.cli.wallets import WalletFolder
-from freehold.domain.errors import InsufficientFundsError, UnavailableError, UsageError
+from freehold.domain.errors import (
+    InsufficientFundsError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 from freehold.domain.ids import address
 from freehold.domain.money import UNIT
 from freehold.ledger.ledger import Ledger
@@ -57,6 +62,16 @@ def test_readings_are_bought_from_the_next_epoch_on_and_listed(
     (found,) = json.loads(capsys.readouterr().out)["purchases"]
     assert (found["query"], found["epoch"], found["count"]) == ("metric=roof.*", 3, 3)
     assert found["ends"] - found["begins"] == 3_000
+
+
+def test_a_device_of_this_machine_is_called_by_its_name(house: House) -> None:
+    folder = house.folder / "devices/shed"
+    folder.mkdir(parents=True)
+    (folder / "place.json").write_text(json.dumps({"device": carol.address}))
+    wanted = data._wanted(house.folder, "metric=*.rain;device=shed")
+    assert (wanted.device, wanted.metric) == (address(carol.address), "*.rain")
+    with pytest.raises(NotFoundError, match="no device is called"):
+        data._wanted(house.folder, "device=roof")
 
 
 def test_who_has_too_little_or_asks_nothing_is_told(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from freehold.cli.device import app, enrolling, looking, ordering, pairing, rules
 from freehold.cli.device.folder import device_of, folder_of, names
-from freehold.cli.device.service import seen, service_of
+from freehold.cli.device.service import seen, service_of, with_service
 from freehold.cli.home import Home
 from freehold.cli.wallets import WalletFolder
 from freehold.domain.directive import SignedDirective
@@ -134,8 +135,30 @@ def test_another_machine_shows_a_code_and_its_owner_adds_it(
     pairing.add("roof", made["code"], home=home.root)
     assert founder.devices.owner_of(code.device) == owner
     assert not (home.root / "devices/roof/agent.key").exists()
+    assert names(home) == {code.device: "roof"}
+    assert device_of(home.root, "roof") == code.device
+    assert other.network().network_id == home.network().network_id
     with pytest.raises(UsageError, match="pairing code"):
         pairing.add("roof2", made["code"][:-2], home=home.root)
+
+
+def test_a_device_finds_the_service_of_its_network_and_takes_other_settings(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairing.add("shed", home=home.root)
+    assert "nobody yet" in capsys.readouterr().out
+    folder = home.root / "devices/shed"
+    assert load(folder).services == ()
+    home.telemetry.mkdir()
+    ready = {"pid": 1, "url": "http://127.0.0.1:7440", "tls": "ab" * 32, "node": STRANGER}
+    (home.telemetry / "ready.json").write_text(json.dumps(ready))
+    pairing.add("shed", interval=2, board=tmp_path, home=home.root)
+    assert "settings of shed are changed" in capsys.readouterr().out
+    settings = load(folder)
+    assert (settings.services, settings.fingerprint) == (("http://127.0.0.1:7440",), "ab" * 32)
+    assert (settings.interval, settings.board) == (2, str(tmp_path))
+    (home.telemetry / "ready.json").write_text(json.dumps(ready | {"url": "http://127.0.0.1:1"}))
+    assert with_service(home.root, folder, settings) == settings
 
 
 def test_a_code_for_somebody_else_is_refused(
@@ -179,6 +202,8 @@ def test_an_order_switches_a_relay_and_its_receipt_is_on_the_ledger(
         agent.run()
     found_command = founder.automation.command(number)
     assert (found_command.device, found_command.outcome) == (device, DONE)
+    looking.show("shed", home=home.root)
+    assert re.search(rf"{number} .*order .*relay\.1 on .*done", capsys.readouterr().out)
     assert founder.automation.open_of(device) == []
 
 
@@ -281,7 +306,7 @@ def test_names_that_leave_the_folder_are_refused(tmp_path: Path, name: str) -> N
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no device of this machine"):
+    with pytest.raises(NotFoundError, match="no device is called"):
         device_of(tmp_path, "shed")
     with pytest.raises(UsageError):
         device_of(tmp_path, "0x12")

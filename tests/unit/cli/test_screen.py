@@ -48,6 +48,15 @@ def test_an_empty_table_is_only_its_title(capsys: pytest.CaptureFixture[str]) ->
     assert shown(capsys) == "0 objects\n"
 
 
+def test_a_key_is_shown_as_it_is_and_not_as_a_picture(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    screen = Screen(False)
+    screen.say("did:key:z6Mk")
+    screen.facts("", {"key": "did:key:z6Mk"})
+    assert shown(capsys).count("did:key:z6Mk") == 2
+
+
 def test_programs_see_one_document(capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(True)
     screen.say("for people")

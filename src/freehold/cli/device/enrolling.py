@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from freehold import __version__
+from freehold.cli.device.folder import PLACE
 from freehold.domain.errors import AccessError, ConflictError, UsageError
 from freehold.domain.files import write_whole
 from freehold.domain.ids import Address
@@ -22,7 +23,6 @@ from freehold.node.agent.settings import FILE, SCHEMES, Settings, load
 DAY = 86_400
 VALID = 7 * DAY
 """Seconds that a pairing code holds."""
-PLACE = "place.json"
 FIRMWARE = f"freehold {__version__}"
 
 
@@ -134,10 +134,10 @@ def enrol(ledger: Ledger, code: PairingCode, *, owner: Address, cell: str, folde
     if entry.generation and not entry.retired:
         raise ConflictError(
             f"device {code.device} is enrolled already",
-            remedy="Look at it with `freehold device show`.",
+            remedy="Look at it with `freehold device show`, run it with `freehold device run`.",
         )
     _check_generation(code, entry.generation)
-    salt = _salt(folder, cell)
+    salt = _salt(folder, code.device, cell)
     if entry.generation == 0 and (fee := ledger.devices.fee()):
         ledger.token.approve(ledger.network.contracts["devices"], fee)
     return ledger.devices.enroll(
@@ -160,12 +160,12 @@ def _check_generation(code: PairingCode, last: int) -> None:
         )
 
 
-def _salt(folder: Path, cell: str) -> bytes:
-    """A fresh salt, kept with the cell before the ledger has their hash."""
+def _salt(folder: Path, device: Address, cell: str) -> bytes:
+    """A fresh salt, kept with the device and its cell before the ledger has their hash."""
     salt = secrets.token_bytes(32)
     place(salt, cell)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fields = {"cell": cell, "salt": "0x" + salt.hex()}
+    fields = {"device": device, "cell": cell, "salt": "0x" + salt.hex()}
     write_whole(folder / PLACE, (json.dumps(fields) + "\n").encode())
     return salt
 

@@ -18,6 +18,7 @@ from freehold.domain.errors import FreeholdError, NotFoundError
 from freehold.domain.ids import Address, address
 
 if TYPE_CHECKING:
+    from freehold.ledger.contracts.automation import Command
     from freehold.ledger.contracts.devices import Device
     from freehold.ledger.ledger import Ledger
 
@@ -27,6 +28,11 @@ ServiceOption = Annotated[
 TokenOption = Annotated[
     Path | None, typer.Option("--token-file", help="The service's admin.token, to ask it.")
 ]
+
+COMMANDS = 5
+"""Commands of a device that are shown, the newest."""
+OUTCOMES = ("none yet", "done", "refused", "failed", "none came")
+"""What a device's receipt says, by the number of the outcome on the ledger."""
 
 
 def register(app: typer.Typer) -> None:
@@ -79,6 +85,7 @@ def show(
             )
         did = Did.read(entry.key)
         rules, waiting = ledger.automation.rules_of(target), ledger.automation.open_of(target)
+        commands = _commands(ledger, target)
         network_id = ledger.network.network_id
     try:
         check(did, entry.binding, network_id=network_id, device=target, owner=entry.owner)
@@ -88,6 +95,7 @@ def show(
     told = _told(screen, home, service, token_file)
     row = _json(target, entry, names(find_home(home)), told)
     row |= {"did": did.text, "bound": bound, "rules": rules, "open": waiting}
+    row["commands"] = [_told_of(number, each) for number, each in commands]
     screen.emit(row)
     screen.facts(
         f"{device}  {target}",
@@ -99,6 +107,31 @@ def show(
             "rules": _list(rules), "open commands": _list(waiting),
             "last seen": _seen(row["seen"]), "quality": _quality(row["quality"]),
         },
+    )  # fmt: skip
+    if commands:
+        columns = ("command", "rule", "does", "given", "receipt", "answered")
+        screen.table("last commands", columns, [_line(*each) for each in commands])
+
+
+def _commands(ledger: Ledger, device: Address) -> list[tuple[int, Command]]:
+    """The last commands that a device was given, by their numbers, newest first."""
+    from freehold.ledger.paging import every
+
+    ledger.index.sync()
+    events = every(ledger.index, "automation", "Commanded", {"device": device})
+    numbers = [event.number("id") for event in events][-COMMANDS:]
+    return [(number, ledger.automation.command(number)) for number in reversed(numbers)]
+
+
+def _told_of(number: int, given: Command) -> dict[str, object]:
+    return {"id": number, **asdict(given), "detail": "0x" + given.detail.hex()}
+
+
+def _line(number: int, given: Command) -> tuple[object, ...]:
+    answered = moment(given.answered_at) if given.answered_at else "-"
+    return (
+        number, given.rule or "order", given.command, moment(given.issued_at),
+        OUTCOMES[given.outcome], answered,
     )  # fmt: skip
 
 

@@ -11,10 +11,12 @@ from typing import Annotated
 import typer
 
 from freehold.cli.device.folder import NameArgument, folder_of
+from freehold.cli.device.service import UNHEARD, with_service
 from freehold.cli.home import find_home, open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, sender
+from freehold.domain.files import PUBLIC, write_whole
 
 SensorsOption = Annotated[
     str | None,
@@ -61,7 +63,10 @@ def add(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Enrol a device under this wallet: this machine, or the one that shows a pairing code."""
+    """Enrol a device under this wallet: this machine, or the one that shows a pairing code.
+
+    Options of a device of this machine that is enrolled already change its settings.
+    """
     from freehold.cli.device import enrolling
     from freehold.domain.pairing import PairingCode
 
@@ -72,11 +77,17 @@ def add(
         owner = sender(ledger)
         if given is None:
             wishes = enrolling.Wishes(sensors, service, fingerprint, interval, board)
-            _, keys = enrolling.prepare(folder, target.network(), owner, wishes)
-            generation = ledger.devices.device(keys.agent.address).generation + 1
+            settings, keys = enrolling.prepare(folder, target.network(), owner, wishes)
+            settings = with_service(home, folder, settings)
+            entry = ledger.devices.device(keys.agent.address)
+            if entry.generation and not entry.retired and wishes != enrolling.Wishes():
+                screen.emit({"device": settings.device, "folder": str(folder)})
+                screen.say(f"[green]✓[/] settings of {name} are changed, for its next run")
+                return
             given = enrolling.pairing_code(
-                target.network(), keys, owner=owner, generation=generation, now=ledger.now()
-            )
+                target.network(), keys, owner=owner, generation=entry.generation + 1,
+                now=ledger.now(),
+            )  # fmt: skip
         receipt = enrolling.enrol(ledger, given, owner=owner, cell=cell, folder=folder)
     screen.emit(
         {"transaction": receipt.hash, "device": given.device, "did": given.did.text,
@@ -84,6 +95,7 @@ def add(
     )  # fmt: skip
     screen.say(f"[green]✓[/] {name} is enrolled: {given.device}")
     if code is None:
+        screen.say(f"Its readings go to {', '.join(settings.services) or 'nobody yet'}")
         screen.say(f"Start it with [bold]freehold device run {name}[/]")
 
 
@@ -112,9 +124,12 @@ def pair(
     screen, target = Screen(as_json), find_home(home)
     found, account = Network.parse(read_text(network)), address(owner)
     target.claim()
+    if not target.descriptor.exists():
+        write_whole(target.descriptor, found.render().encode(), mode=PUBLIC)
     folder = folder_of(target, name)
     wishes = enrolling.Wishes(sensors, service, fingerprint, interval, board)
-    _, keys = enrolling.prepare(folder, found, account, wishes)
+    settings, keys = enrolling.prepare(folder, found, account, wishes)
+    settings = with_service(home, folder, settings)
     code = enrolling.pairing_code(
         found, keys, owner=account, generation=generation, now=int(time.time())
     )
@@ -128,6 +143,8 @@ def pair(
     screen.say(f"Device {code.device}; its owner adds it within a week with:")
     sys.stdout.write(f"freehold device add {name} '{text}'\n")
     screen.say(f"Then start it here with [bold]freehold device run {name}[/]")
+    if not settings.services:
+        screen.tell(f"[yellow]{UNHEARD}[/]")
 
 
 def _drawn(text: str) -> str:
@@ -143,7 +160,6 @@ def _write_png(text: str, file: Path) -> None:
     import segno
 
     from freehold.domain.errors import UsageError
-    from freehold.domain.files import PUBLIC, write_whole
 
     picture = io.BytesIO()
     segno.make(text, error="m", micro=False).save(picture, kind="png", scale=6)

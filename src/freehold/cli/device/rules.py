@@ -10,9 +10,11 @@ import typer
 from freehold.cli.amounts import moment, span
 from freehold.cli.device.folder import DeviceArgument, device_of
 from freehold.cli.device.ordering import CommandArgument, HoldOption, seconds_of
+from freehold.cli.handles import Handles
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
+from freehold.cli.standing import subject_of
 from freehold.domain import aspects
 from freehold.domain.errors import UsageError
 
@@ -63,7 +65,7 @@ def add(
     with cancellable(), open_account(home, password_file) as ledger:
         receipt = ledger.automation.approve(
             target,
-            subject=device_of(home, subject),
+            subject=subject_of(home, subject),
             aspect=aspects.aspect(aspect),
             above=above is not None,
             threshold=threshold or 0,
@@ -81,7 +83,7 @@ def add(
 @app.command("list")
 def list_(device: DeviceArgument, *, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """List the rules of a device, and whether each is due."""
-    screen, target = Screen(as_json), device_of(home, device)
+    screen, target, handles = Screen(as_json), device_of(home, device), Handles.of(home)
     with cancellable(), open_ledger(home) as ledger:
         automation = ledger.automation
         found = [
@@ -91,7 +93,8 @@ def list_(device: DeviceArgument, *, home: HomeOption = None, as_json: JsonOptio
     rows = [_json(number, rule, due) for number, rule, due in found]
     screen.emit({"device": target, "rules": rows})
     columns = ("rule", "when", "does", "holds", "until", "due")
-    screen.table(f"rules of {device}", columns, [_row(*each) for each in found])
+    screen.table(f"rules of {device}", columns, [_row(*each, handles) for each in found])
+    handles.tell(screen)
 
 
 @app.command()
@@ -115,10 +118,10 @@ def _json(number: int, rule: Rule, due: bool) -> dict[str, object]:
     return {"rule": number, **asdict(rule), "aspect": name, "due": due}
 
 
-def _row(number: int, rule: Rule, due: bool) -> tuple[object, ...]:
+def _row(number: int, rule: Rule, due: bool, handles: Handles) -> tuple[object, ...]:
     aspect = aspects.name_of(rule.aspect)
     side = "above" if rule.above else "below"
     return (
-        number, f"{aspect} of {rule.subject} {side} {rule.threshold}", rule.command,
+        number, f"{aspect} of {handles(rule.subject)} {side} {rule.threshold}", rule.command,
         span(rule.hold), moment(rule.expiry), "yes" if due else "no",
     )  # fmt: skip

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from freehold.cli.device.folder import NameArgument, folder_of
+from freehold.cli.device.service import UNHEARD, with_service
 from freehold.cli.home import open_home
 from freehold.cli.options import HomeOption, JsonOption
 from freehold.cli.screen import Screen
+from freehold.node.agent.settings import load
 
 if TYPE_CHECKING:
     from freehold.node.agent.agent import Progress
@@ -26,6 +28,8 @@ def run(name: NameArgument, *, home: HomeOption = None, as_json: JsonOption = Fa
     from freehold.node.agent.__main__ import Teller, serve
 
     screen, folder = Screen(as_json), folder_of(open_home(home), name)
+    if not with_service(home, folder, load(folder)).services:
+        screen.tell(f"[yellow]{UNHEARD}[/]")
     last: list[Progress] = []
     plain, shown = Teller(), sys.stderr.isatty() and not as_json
 

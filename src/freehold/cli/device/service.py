@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-from freehold.cli.home import Home
+from freehold.cli.home import Home, find_home
 from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import AccessError, FreeholdError, NotFoundError, UnavailableError
 from freehold.domain.ids import Address
 from freehold.node.agent.door import Door
-from freehold.node.agent.settings import FILE, load
+from freehold.node.agent.settings import FILE, Settings, load
 from freehold.node.agent.transports import refusal
 
 TOKEN = "admin.token"  # noqa: S105  the file's name, not a secret
 PAGES_MAX = 100
+UNHEARD = (
+    "No telemetry service is known: readings are kept here until one is. "
+    "Name it with --service URL of `freehold device add` or `pair`."
+)
 
 
 def service_of(home: Home, given: str = "") -> tuple[str, str]:
@@ -24,6 +29,23 @@ def service_of(home: Home, given: str = "") -> tuple[str, str]:
         if settings.api and given in ("", settings.api):
             return settings.api, settings.fingerprint
     return given, ""
+
+
+def with_service(root: Path | None, folder: Path, settings: Settings) -> Settings:
+    """The settings, now in ``folder`` with the service of the home's network where none was
+    named; as they were where none is known."""
+    from freehold.cli.telemetry.caller import locate
+
+    home = find_home(root)
+    if settings.services or not home.descriptor.exists():
+        return settings
+    try:
+        place = locate(root, home)
+    except (NotFoundError, UnavailableError):
+        return settings
+    found = replace(settings, services=(place.url,), fingerprint=place.fingerprint)
+    found.write(folder)
+    return found
 
 
 def seen(

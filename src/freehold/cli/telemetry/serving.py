@@ -29,14 +29,22 @@ def register(app: typer.Typer) -> None:
 def serve(
     *,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option("--port", min=0, max=65_535)] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65_535, help="Port to listen on; 0: a free one."),
+    ] = None,
     endpoint: Annotated[
         str | None, typer.Option("--endpoint", help="URL by which others reach it.")
     ] = None,
     broker: Annotated[
         bool, typer.Option("--broker", help="Start nats-server here, with MQTT for devices.")
     ] = False,
-    mqtt_port: Annotated[int | None, typer.Option("--mqtt-port", min=0, max=65_535)] = None,
+    mqtt_port: Annotated[
+        int | None,
+        typer.Option(
+            "--mqtt-port", min=0, max=65_535, help="Port of MQTT with --broker; 0: a free one."
+        ),
+    ] = None,
     nats: Annotated[
         str | None, typer.Option("--nats", help="URL of a NATS server to work on as well.")
     ] = None,
