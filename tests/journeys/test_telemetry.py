@@ -113,6 +113,7 @@ def test_a_device_that_replays_is_caught_marked_and_unpaid(scene: Scene) -> None
         for name in THERMOMETERS:
             row = rows[scene.devices[name]]
             assert row["paid"] > 0
+            assert row["minted"] > 0
             assert row["marked"] == ""
         _check_claimed(field, ledger, statement, scene.before)
 
