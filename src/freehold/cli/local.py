@@ -114,7 +114,6 @@ class LocalNetwork:
         The watcher comes last, for it begins the next round: whoever must answer is there then.
         """
         self.say("starting the nodes and the watcher")
-        self._move_telemetry()
         for folder in self.home.nodes():
             if processes.find(self.home, folder.name) is None and keep_port(folder):
                 self.say(f"{folder.name} moves to another port: its own is taken")
@@ -122,9 +121,7 @@ class LocalNetwork:
         for ready, child in enumerate(started, start=1):
             self.await_ready(child)
             self.say(f"{child.name} is ready ({ready} of {len(started)})")
-        if self._has_telemetry():
-            started.append(self.start_telemetry())
-            self.await_ready(started[-1])
+        started += self._try_telemetry()
         watcher = self.start_watcher()
         self.await_ready(watcher)
         return [*started, watcher]
@@ -135,9 +132,25 @@ class LocalNetwork:
         arguments = ["freehold.node.telemetry", "--home", str(folder)]
         return self._start(TELEMETRY_NAME, [*arguments, "--network", str(self.home.descriptor)])
 
+    def _try_telemetry(self) -> list[Child]:
+        """The telemetry service, if it starts; the network can do without it."""
+        if not self._has_telemetry():
+            return []
+        try:
+            self._move_telemetry()
+            child = self.start_telemetry()
+            self.await_ready(child)
+        except FreeholdError as error:
+            self._go_without(error)
+            return []
+        return [child]
+
+    def _go_without(self, error: FreeholdError) -> None:
+        self.say(f"the network goes on without telemetry: {error.message}\n  {error.remedy}")
+
     def _move_telemetry(self) -> None:
-        moves = self._has_telemetry() and processes.find(self.home, TELEMETRY_NAME) is None
-        if moves and keep_telemetry_port(self.home.telemetry):
+        runs = processes.find(self.home, TELEMETRY_NAME) is not None
+        if not runs and keep_telemetry_port(self.home.telemetry):
             self.say("telemetry moves to another port: its own is taken")
 
     def _has_telemetry(self) -> bool:
@@ -234,7 +247,7 @@ class LocalNetwork:
             for folder in self.home.nodes():
                 self._enlist(network, funder, folder, folder.name)
             self._enlist_watcher(network, funder)
-            self._enlist_telemetry(network, funder)
+            self._try_enlist_telemetry(network, funder)
             self._fund_wallet(network, funder)
 
     def _enlist(self, network: Network, funder: Ledger, folder: Path, name: str) -> None:
@@ -252,6 +265,12 @@ class LocalNetwork:
         self.say("enlisting the watcher")
         self.home.watcher.mkdir(parents=True, exist_ok=True)
         self._join(network, funder, self.home.watcher, roles=WATCHER, stake=STAKE)
+
+    def _try_enlist_telemetry(self, network: Network, funder: Ledger) -> None:
+        try:
+            self._enlist_telemetry(network, funder)
+        except FreeholdError as error:
+            self._go_without(error)
 
     def _enlist_telemetry(self, network: Network, funder: Ledger) -> None:
         folder = self.home.telemetry

@@ -66,10 +66,12 @@ def up(
 
 
 def _local(target: Home, screen: Screen, *, telemetry: bool = True) -> LocalNetwork:
+    from rich.markup import escape
+
     from freehold.cli.local import LocalNetwork
 
     def say(text: str) -> None:
-        screen.say(f"[dim]·[/] {text}")
+        screen.say(f"[dim]·[/] {escape(text)}")
 
     return LocalNetwork(target, say, telemetry=telemetry)
 
@@ -108,11 +110,15 @@ def _store_readme(root: Path | None, screen: Screen) -> None:
 
 
 def _announce(target: Home, screen: Screen) -> None:
-    network = target.network()
+    from freehold.cli.local import TELEMETRY_NAME
+    from freehold.cli.processes import find
+
+    network, telemetry = target.network(), find(target, TELEMETRY_NAME)
     screen.emit(
         {
             "home": str(target.root), "rpc": network.rpc_urls[0], "chain_id": network.chain_id,
             "network_id": "0x" + network.network_id.hex(), "nodes": len(target.nodes()),
+            "telemetry": telemetry is not None,
         }
     )  # fmt: skip
     screen.say(f"[green]✓[/] the network runs; state in {target.root}")

@@ -7,7 +7,8 @@ Values are whole numbers:
 - ``speed``: how often 1 KiB a second must be doubled to come to what a node serves, 0 where it
   serves less; so two watchers agree where one sees up to twice what the other does;
 - ``honest``: the share of a device's readings that are sound, 0 to 10^4, and 0 of one that was
-  silent or caught lying;
+  caught lying, or silent for two rounds in a row after it had been told of; of a single round of
+  silence, and of a device that never reported, nothing is told;
 - ``reading:METRIC``: what a device measures, in millionths of the metric's SI unit.
 """
 

@@ -65,6 +65,10 @@ class Labels:
         self._latest[slot] = table, series
         return series
 
+    def place(self, metric: str) -> int | None:
+        """The place of a metric that some device has named."""
+        return self._places.get(metric)
+
     def names(self, member: str) -> frozenset[str]:
         """The metrics that a device has named."""
         slot = self._slots.get(member)

@@ -7,15 +7,17 @@ time is named but not marked, unless all have one owner.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from freehold.telemetry import recent, spoofing
+from freehold.telemetry.cleaning import Whole
 from freehold.telemetry.findings import Finding, Severity
 from freehold.telemetry.metrics import limits
 from freehold.telemetry.pipeline import State
+from freehold.telemetry.recent import Recent
 from freehold.telemetry.spoofing import Kind
 
 SURE = 0.75
@@ -70,13 +72,8 @@ def watch(
             continue
         slots = labels.series.slot[series]
         about = [each for each in known_all if each.watched]
-        window = recent.window(state.recent, series, [each.cell for each in about], tick=tick)
-        if window is None:
-            continue
-        shown, rows = window
-        name = labels.metrics[metric]
-        for each in spoofing.detect(shown, limits(name)):
-            places = rows[list(each.devices)]
+        name, cells = labels.metrics[metric], [each.cell for each in about]
+        for each, places in look(state.recent, series, cells, name, tick=tick):
             found += _lies(
                 state, each, slots[places], [about[place].owner for place in places], name,
                 incidents, now,
@@ -84,8 +81,23 @@ def watch(
     return found
 
 
+def look(
+    readings: Recent, series: Whole, cells: Sequence[str], metric: str, *, tick: int
+) -> Iterator[tuple[spoofing.Finding, Whole]]:
+    """What shows of ``series`` of one metric, and the positions of those it is about; ``cells``
+    names each one's neighbourhood, ``tick`` is the shortest that a common tick may be."""
+    mine = recent.own(readings, series)
+    if mine is not None:
+        for found in spoofing.replayed(mine[0]):
+            yield found, mine[1][list(found.devices)]
+    window = recent.window(readings, series, cells, tick=tick)
+    if window is not None:
+        for found in spoofing.among(window[0], limits(metric)):
+            yield found, window[1][list(found.devices)]
+
+
 def _lies(
-    state: State, seen: spoofing.Finding, slots: np.ndarray[tuple[int], np.dtype[np.int64]],
+    state: State, seen: spoofing.Finding, slots: Whole,
     owners: Sequence[str], metric: str, incidents: Incidents, now: int,
 ) -> list[Lie]:  # fmt: skip
     ids = [state.labels.devices[slot] for slot in slots]

@@ -16,6 +16,9 @@ from freehold.telemetry.refusals import MalformedError, WrongUnitError
 from freehold.telemetry.units import Unit
 
 NAME_MAX = 48
+INTERVAL = "agent.interval"
+"""Seconds between a device's readings from now on, which it tells once and whenever it changes, so
+that one that became slower is not taken for silent."""
 _NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _NAMES_KEPT = 4_096
 
@@ -32,6 +35,10 @@ class Limits:
     high: float = inf
     rate: float = inf
     restless: bool = False
+
+    def within(self, low: float, high: float) -> tuple[float, float]:
+        """A range as far as it can be."""
+        return min(max(low, self.low), self.high), max(min(high, self.high), self.low)
 
 
 ANYTHING = Limits("")

@@ -41,7 +41,7 @@ Listener = Callable[[Sequence[Finding]], None]
 """Is told findings; the same key again is the same incident."""
 CUT = 2_048
 """Batches that are worked on at once."""
-SILENT_PERIODS, SILENT_LEAST = 5.0, 30_000
+SILENT_PERIODS, SILENT_LEAST = 5.0, 60_000
 UNWATCHED = "node"
 """The kind of members whose readings nobody pays for and may be alike."""
 _MINUTE = 60_000

@@ -22,6 +22,7 @@ from freehold.telemetry.imputing import impute
 from freehold.telemetry.journal import COUNT, Counts
 from freehold.telemetry.labels import Labels, Series
 from freehold.telemetry.marks import UNSOUND, Mark
+from freehold.telemetry.metrics import INTERVAL, limits
 from freehold.telemetry.recent import Recent
 from freehold.telemetry.rows import Rows
 from freehold.telemetry.units import UNITS
@@ -30,6 +31,8 @@ COLUMNS = 64
 """Metrics of a device, by first appearance, that the detector sees."""
 WATCHED = 32_768
 """Series, by first appearance, that spoofing watches: 4 kB each."""
+INTERVAL_MAX = 86_400
+"""The longest interval that a device is believed, in seconds."""
 STILL = 300_000
 """Milliseconds of a device's clock after which it is told again that a sensor is stuck still."""
 _USUAL = 0.1
@@ -235,6 +238,7 @@ def _listen(state: State, flat: _Flat) -> tuple[list[int], Flags]:
     """Note when batches came. Those after which a clock is found wrong that was not before, and
     whether each was sealed by a wrong clock."""
     wrong, turned = np.zeros(len(flat.slots), np.bool_), np.zeros(len(flat.slots), np.bool_)
+    told = _told(state.labels, flat)
     delays = flat.arrived - np.bincount(flat.batch, flat.times) / np.bincount(flat.batch)
     for chosen in states.rounds(flat.slots):
         slots, arrived = flat.slots[chosen], flat.arrived[chosen]
@@ -245,17 +249,30 @@ def _listen(state: State, flat: _Flat) -> tuple[list[int], Flags]:
         states.put(state.clocks, slots, clocks)
         before = states.take(state.pulse, slots)
         turned[chosen] = wrong[chosen] & ~before.wrong
-        states.put(state.pulse, slots, _heard(before, arrived, delays[chosen], wrong[chosen]))
+        states.put(
+            state.pulse, slots, _heard(before, arrived, delays[chosen], wrong[chosen], told[chosen])
+        )
     return np.flatnonzero(turned).tolist(), wrong
 
 
-def _heard(pulse: Pulse, arrived: Whole, delays: Floats, wrong: Flags) -> Pulse:
+def _told(labels: Labels, flat: _Flat) -> Floats:
+    """The interval of which each batch tells, milliseconds; 0 where it tells of none."""
+    told, place = np.zeros(len(flat.slots)), labels.place(INTERVAL)
+    if place is not None:
+        rows = np.flatnonzero(labels.series.metric[flat.series] == place)
+        np.fmax.at(told, flat.batch[rows], flat.values[rows].clip(0, INTERVAL_MAX) * 1_000)
+    return told
+
+
+def _heard(pulse: Pulse, arrived: Whole, delays: Floats, wrong: Flags, told: Floats) -> Pulse:
     share = np.maximum(_USUAL, 1.0 / np.maximum(pulse.count, 1))
     passed = np.where(pulse.count > 0, arrived - pulse.heard, 0)
     late = np.where(pulse.count > 0, delays - pulse.delay, 0.0)
     return Pulse(
         arrived,
-        pulse.period + np.where(pulse.count > 0, share * (passed - pulse.period), 0.0),
+        np.maximum(
+            told, pulse.period + share * np.where(pulse.count > 0, passed - pulse.period, 0)
+        ),
         np.where(pulse.count > 0, pulse.delay + share * late, delays),
         pulse.count + 1,
         wrong,
@@ -309,7 +326,9 @@ CRITICAL = 12.0
 
 
 def anomaly(subject: str, metric: str, at: int, alert: Alert) -> Finding:
-    """What an alert says of ``metric`` of the device ``subject``; ``at`` is the row's time."""
+    """What an alert says of ``metric`` of the device ``subject``; ``at`` is the row's time. What is
+    expected is what can be, as far as the metric's limits say."""
+    low, high = limits(metric).within(alert.low, alert.high)
     return Finding(
         key=f"anomaly/{subject}/{metric}/{alert.since}",
         kind="anomaly",
@@ -319,10 +338,10 @@ def anomaly(subject: str, metric: str, at: int, alert: Alert) -> Finding:
         at=at,
         severity=Severity.CRITICAL if alert.far >= CRITICAL else Severity.WARNING,
         score=alert.score,
-        reason=f"{metric} is {alert.value:g}, expected {alert.low:g} to {alert.high:g}",
+        reason=f"{metric} is {alert.value:g}, expected {low:g} to {high:g}",
         value=alert.value,
-        low=alert.low,
-        high=alert.high,
+        low=low,
+        high=high,
     )
 
 

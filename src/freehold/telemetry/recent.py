@@ -3,7 +3,9 @@
 Of every series the last ``DEPTH`` sound readings are kept as they came. Windows are made of them
 when asked: for each metric, the devices that report it, on ticks of their usual period, each
 device's own clock running back from its latest reading, so that a phase between two ticks or a
-period that is not quite a second does no harm.
+period that is not quite a second does no harm. What a device is compared with its own past by is
+on ticks of its own instead, and begins anew where its period changed: what is laid on the ticks of
+another period shows a pattern that is nobody's.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from freehold.telemetry.cleaning import Flags, Floats, Whole
-from freehold.telemetry.spoofing import TICKS_MIN, Window
+from freehold.telemetry.spoofing import TICKS_MIN, Own, Window
 from freehold.telemetry.states import ranks
 
 DEPTH = 256
@@ -23,6 +25,12 @@ _AHEAD = 16
 """Ticks that a device may be before the middle one."""
 _SLOWER = 2.0
 """Ticks between the readings of a device that is too slow for the window."""
+_PACE = 16
+"""Readings of which the median interval is the period."""
+_UNLIKE = 0.12
+"""Share of a tick that a device's period may be off."""
+_SAME = 1.25
+"""Times that a period may be longer or shorter and be the same."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,8 +74,41 @@ def window(
         return None
     chosen, times, values = enough[kept], times[kept], values[kept]
     end = int(times[:, -1].max())
+    times = _since_change(times)
     ticks = end + step * np.arange(1 - DEPTH, 1, dtype=np.int64)
-    return Window(ticks, _ticked(times, values, end, step), _numbers(cells, chosen)), chosen
+    regular = np.abs(period[kept] / step - 1) <= _UNLIKE
+    ticked = _ticked(times, values, end, step)
+    return Window(ticks, ticked, _numbers(cells, chosen), regular), chosen
+
+
+def own(recent: Recent, series: Whole) -> tuple[Own, Whole] | None:
+    """Those of ``series`` that have enough readings since their period changed, each on ticks of
+    its own period, and their positions; None where there are none."""
+    enough = np.flatnonzero(recent.count[series] >= TICKS_MIN)
+    if not len(enough):
+        return None
+    times, values = _ordered(recent, series[enough])
+    times = _since_change(times)
+    kept = np.count_nonzero(times, axis=1) >= TICKS_MIN
+    if not kept.any():
+        return None
+    times, values = times[kept], values[kept]
+    steps = np.maximum(np.median(np.diff(times[:, -TICKS_MIN:], axis=1), axis=1), 1.0)
+    between = np.maximum(np.rint(np.diff(times, axis=1) / steps[:, None]), 1).astype(np.int64)
+    ago = np.pad(np.cumsum(between[:, ::-1], axis=1)[:, ::-1], ((0, 0), (0, 1)))
+    return Own(times[:, -1], steps, _placed(times, values, ago)), enough[kept]
+
+
+def _since_change(times: Whole) -> Whole:
+    """Times, 0 where the period was another one than it is now."""
+    blocks = DEPTH // _PACE
+    ends = np.pad(np.diff(times, axis=1), ((0, 0), (1, 0)), mode="edge")
+    usual = np.median(ends.reshape(len(times), blocks, _PACE), axis=2)
+    now = usual[:, -1:]
+    other = (usual > _SAME * now) | (_SAME * usual < now)
+    last = np.where(other.any(axis=1), blocks - np.argmax(other[:, ::-1], axis=1), -1)
+    first = np.where(last >= 0, (last + 1) * _PACE, 0)  # the block after it has some of both
+    return np.where(np.arange(DEPTH) >= first[:, None], times, 0)
 
 
 def _ordered(recent: Recent, series: Whole) -> tuple[Whole, Floats]:
@@ -92,6 +133,11 @@ def _ticked(times: Whole, values: Floats, end: int, step: int) -> Floats:
     """Values on ticks, NaN where none came."""
     behind = np.rint((end - times[:, -1]) / step).astype(np.int64)
     ago = np.rint((times[:, -1:] - times) / step).astype(np.int64) + behind[:, None]
+    return _placed(times, values, ago)
+
+
+def _placed(times: Whole, values: Floats, ago: Whole) -> Floats:
+    """Values ``ago`` ticks before the end, NaN where none came."""
     rows, columns = np.nonzero((times > 0) & (ago < DEPTH))
     out = np.full((len(times), DEPTH), np.nan)
     out[rows, DEPTH - 1 - ago[rows, columns]] = values[rows, columns]

@@ -5,10 +5,11 @@ of its own, which nobody else has and which never comes twice; that, and the com
 neighbours (a *cell*), is what a forger lacks. A finding is evidence with a score, never a verdict.
 
 Seldom seen: disguised copies of sensors that are quiet, coarse or broken, which have hardly any
-noise to know them by. Not seen here: an invention that keeps to the neighbours' range with fresh
-noise; copies across cells that are delayed or disguised; cliques of half a cell or more, which
-are then what the cell says. A clique that reports a real event in one corner of a cell looks like
-collusion.
+noise to know them by. Not seen here: copies and replays of counters; replays by a device that
+reports too irregularly to be in ticks, or that changes its period within a window; an invention
+that keeps to the neighbours' range with fresh noise; copies across cells that are delayed or
+disguised; cliques of half a cell or more, which are then what the cell says. A clique that reports
+a real event in one corner of a cell looks like collusion.
 """
 
 from __future__ import annotations
@@ -23,6 +24,17 @@ from numpy.typing import NDArray
 
 from freehold.domain.errors import UsageError
 from freehold.telemetry.cleaning import Flags, Floats, Whole
+from freehold.telemetry.hallmark import (
+    different,
+    is_counter,
+    is_cyclic,
+    is_exact,
+    is_hallmark,
+    is_telling,
+    moves_of,
+    noise_of,
+    tame,
+)
 from freehold.telemetry.metrics import Limits
 
 TICKS_MIN = 64
@@ -38,10 +50,14 @@ _QUIET = 1.9
 """Usual noises, by the root of the cell's size, that a sensor's own must have: one and a half
 times the error of the cell's median, which all rows share. Less is no hallmark."""
 _REPLAYED = 0.8
+_BLOCK_VALUES_MIN = 5
+"""Different values of noise in a block from which it is a hallmark."""
+_TURN = 0.95
+"""Of the best likeness: the first lag that is so alike is one turn."""
 _LOOP_MIN = 8
 _RECENT = 64
 _RUN = 16
-_FAR, _TAME = 8.0, 6.0
+_FAR = 8.0
 _AGREED, _APART = 0.9, 5.0
 _BLOCK, _BLOCKS_MIN = 16, 3
 _SIGMA = 1.4826
@@ -74,11 +90,13 @@ class Finding:
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
     """``values`` (devices, ticks) in SI, NaN where nothing came, at ``times`` (ticks,), regular,
-    in milliseconds; ``cells`` (devices,) says who are neighbours."""
+    in milliseconds; ``cells`` (devices,) says who are neighbours, ``regular`` who report on these
+    ticks, all where it is None: on the ticks of others a series has a pattern that is nobody's."""
 
     times: Whole
     values: Floats
     cells: Whole
+    regular: Flags | None = None
 
     def __post_init__(self) -> None:
         devices, ticks = self.values.shape
@@ -95,6 +113,10 @@ class Window:
                 f"{ticks} ticks are too few to tell", remedy=f"Give {TICKS_MIN} ticks or more."
             )
 
+    def regular_rows(self) -> Flags:
+        """Which devices report on these ticks."""
+        return np.ones(len(self.values), np.bool_) if self.regular is None else self.regular
+
     def neighbours(self, least: int) -> Iterator[Whole]:
         """The rows of every cell of ``least`` devices or more."""
         order = np.argsort(self.cells, kind="stable")
@@ -102,9 +124,32 @@ class Window:
         return (rows for rows in np.split(order, cuts) if len(rows) >= least)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Own:
+    """``values`` (devices, ticks) as in a window, but on ticks of each device's own: ``steps``
+    (devices,) long, the last one at ``latest`` (devices,), in milliseconds."""
+
+    latest: Whole
+    steps: Floats
+    values: Floats
+
+
 def detect(window: Window, limits: Limits) -> tuple[Finding, ...]:
-    """All findings of all kinds; ``limits`` are the metric's."""
-    return (*copied(window), *replayed(window), *impossible(window, limits), *collusive(window))
+    """All findings of all kinds, of devices that report on the ticks of the window; ``limits`` are
+    the metric's."""
+    return (*replayed(own(window)), *among(window, limits))
+
+
+def among(window: Window, limits: Limits) -> tuple[Finding, ...]:
+    """What shows of devices beside others, and of leaps."""
+    return (*copied(window), *impossible(window, limits), *collusive(window))
+
+
+def own(window: Window) -> Own:
+    """A window as each device's own, where all report on its ticks."""
+    size = len(window.values)
+    step = float(window.times[1] - window.times[0])
+    return Own(np.full(size, window.times[-1]), np.full(size, step), window.values)
 
 
 def copied(window: Window) -> tuple[Finding, ...]:
@@ -122,7 +167,8 @@ def copied(window: Window) -> tuple[Finding, ...]:
 
 
 def _exact(window: Window) -> Iterator[Finding]:
-    moves = np.round(_moves(window.values), _DECIMALS) + 0.0
+    moves = np.round(moves_of(window.values), _DECIMALS) + 0.0
+    moves[is_counter(moves) | ~window.regular_rows()] = 0.0
     shared = Counter[tuple[int, ...]]()
     since: dict[tuple[int, ...], int] = {}
     for start in range(0, moves.shape[1] - _BLOCK + 1, _BLOCK):
@@ -138,17 +184,22 @@ def _exact(window: Window) -> Iterator[Finding]:
 
 
 def _alike(moves: Floats) -> list[tuple[int, ...]]:
-    """Groups of rows that are the same, and move often enough for that to mean something."""
+    """Groups of rows that are the same, and move often and unevenly enough for that to mean
+    something."""
     groups: dict[bytes, list[int]] = {}
-    for row in np.flatnonzero(np.count_nonzero(moves, axis=1) >= _BLOCK // 2).tolist():
+    often = np.count_nonzero(moves, axis=1) >= _BLOCK // 2
+    uneven = different(np.round(np.diff(moves, axis=1), _DECIMALS)) >= _BLOCK_VALUES_MIN
+    for row in np.flatnonzero(often & uneven).tolist():
         groups.setdefault(moves[row].tobytes(), []).append(row)
     return [tuple(rows) for rows in groups.values() if len(rows) > 1]
 
 
 def _disguised(window: Window, rows: Whole) -> Iterator[Finding]:
-    moves = _moves(window.values[rows])
-    own, noise = _tame(moves - np.median(moves, axis=0)), _tame(np.diff(moves, axis=1))
+    moves = moves_of(window.values[rows])
+    own, noise = tame(moves - np.median(moves, axis=0)), noise_of(window.values[rows])
     lively = np.count_nonzero(moves, axis=1) >= CHANGES_MIN
+    lively &= is_hallmark(window.values[rows], noise) & window.regular_rows()[rows]
+    own[~lively] = 0.0
     size = own.std(axis=1)
     own[size < _QUIET * np.median(size) / np.sqrt(len(rows))] = 0.0
     noise[~lively] = 0.0
@@ -159,7 +210,10 @@ def _disguised(window: Window, rows: Whole) -> Iterator[Finding]:
             continue
         pair = (int(rows[late]), int(rows[early])) if lag == 0 else (int(rows[late]),)
         seen = noise if lag else own
-        since = _since(window.times, seen[late, lag:], seen[early, : seen.shape[1] - lag])
+        copy, of = seen[late, lag:], seen[early, : seen.shape[1] - lag]
+        if not is_telling(copy, of):
+            continue
+        since = int(window.times[-1 - _ago(copy, of)])
         when = f"{lag} ticks late" if lag else "at once"
         yield Finding(
             Kind.COPIED, pair, since, float(best[late, early]),
@@ -182,30 +236,35 @@ def _likeness(own: Floats, noise: Floats) -> tuple[Floats, Whole]:
     return best, lag_of
 
 
-def replayed(window: Window) -> tuple[Finding, ...]:
+def replayed(own: Own) -> tuple[Finding, ...]:
     """Devices whose latest noise is noise of their own past."""
     return tuple(
         finding
-        for start in range(0, len(window.values), _CHUNK)
-        for finding in _replayed(window, np.arange(start, min(start + _CHUNK, len(window.values))))
+        for start in range(0, len(own.values), _CHUNK)
+        for finding in _replayed(own, np.arange(start, min(start + _CHUNK, len(own.values))))
     )
 
 
-def _replayed(window: Window, rows: Whole) -> Iterator[Finding]:
-    noise = _tame(np.diff(_moves(window.values[rows]), axis=1))
+def _replayed(own: Own, rows: Whole) -> Iterator[Finding]:
+    noise = noise_of(own.values[rows])
     ticks = noise.shape[1]
     recent = min(_RECENT, ticks // 2)
     likeness = _past_likeness(noise, recent)
     lively = np.count_nonzero(noise[:, -recent:], axis=1) >= CHANGES_MIN
-    lags = _LOOP_MIN + np.argmax(likeness, axis=1)
+    lively &= is_hallmark(own.values[rows][:, -recent:], noise[:, -recent:])
     best = likeness.max(axis=1)
+    lags = _LOOP_MIN + np.argmax(likeness >= _TURN * best[:, None], axis=1)
     for row in np.flatnonzero(lively & (best > _REPLAYED)).tolist():
         lag = int(lags[row])
-        since = _since(window.times, noise[row, lag:], noise[row, : ticks - lag])
-        delay = lag * _interval(window.times)
+        late, early = noise[row, lag:], noise[row, : ticks - lag]
+        if not is_telling(late[-recent:], early[-recent:]):
+            continue
+        if not is_exact(late[-recent:], early[-recent:]) and is_cyclic(noise[row]):
+            continue
+        step, latest = float(own.steps[rows[row]]), int(own.latest[rows[row]])
         yield Finding(
-            Kind.REPLAYED, (int(rows[row]),), since, float(best[row]),
-            f"its noise is its own of {delay:,.0f} seconds before",
+            Kind.REPLAYED, (int(rows[row]),), latest - round(step * _ago(late, early)),
+            float(best[row]), f"its noise is its own of {lag * step / 1000:,.0f} seconds before",
         )  # fmt: skip
 
 
@@ -327,20 +386,6 @@ def _components(linked: Flags) -> list[list[int]]:
     return groups
 
 
-def _moves(values: Floats) -> Floats:
-    """Changes from tick to tick, 0 where either is missing."""
-    return np.nan_to_num(np.diff(values, axis=1), nan=0.0)
-
-
-def _tame(moves: Floats) -> Floats:
-    """Moves cut at _TAME times their usual size, so that a single leap does not speak for all."""
-    size = np.where(moves != 0, np.abs(moves), np.nan)
-    moving = np.isfinite(size).any(axis=1)
-    most = np.zeros((len(moves), 1))
-    most[moving, 0] = _TAME * np.nanmedian(size[moving], axis=1)
-    return np.clip(moves, -most, most)
-
-
 def _smooth(values: Floats) -> Floats:
     """The mean of the last _BLOCK values at each tick."""
     padded = np.pad(values, (_BLOCK - 1, 0), mode="edge")
@@ -369,8 +414,8 @@ def _interval(times: Whole) -> float:
     return float(times[1] - times[0]) / 1000
 
 
-def _since(times: Whole, late: Floats, early: Floats) -> int:
-    """When ``late`` began to be like ``early``: blocks from the end back that agree."""
+def _ago(late: Floats, early: Floats) -> int:
+    """Ticks before the end when ``late`` began to be like ``early``: blocks back that agree."""
     blocks = len(late) // _BLOCK
     both = (late != 0) & (early != 0)
     late, early = np.where(both, late, 0.0), np.where(both, early, 0.0)
@@ -378,9 +423,9 @@ def _since(times: Whole, late: Floats, early: Floats) -> int:
     size = np.linalg.norm(late[-_RECENT:]) / max(float(np.linalg.norm(early[-_RECENT:])), 1e-300)
     unlike = np.square(a - size * b).sum(axis=1) > np.square(a).sum(axis=1)
     if not unlike.any():
-        return int(times[max(len(times) - 1 - len(late), 0)])
+        return len(late)
     last = min(int(np.flatnonzero(unlike)[-1]) + 1, blocks - 1)
-    return int(times[len(times) - 1 - (blocks - last) * _BLOCK])
+    return (blocks - last) * _BLOCK
 
 
 def _run_start(flags: NDArray[np.bool_]) -> int:

@@ -64,11 +64,19 @@ def named(prefix: str, state: DataclassInstance, size: int) -> dict[str, Array]:
 
 def unnamed(prefix: str, arrays: Mapping[str, Array], empty: State) -> State:
     """The state of which ``named`` gave the arrays; IntegrityError where one is not as ``empty``
-    has it."""
+    has it. What an older version did not keep is as in ``empty``."""
     found = []
+    sizes = [
+        len(arrays[name])
+        for name in (f"{prefix}.{f.name}" for f in fields(empty))
+        if name in arrays
+    ]
+    if not sizes:
+        raise _damaged()
     for f in fields(empty):
-        array, like = arrays.get(f"{prefix}.{f.name}"), getattr(empty, f.name)
-        if array is None or array.dtype != like.dtype or array.shape[1:] != like.shape[1:]:
+        like = getattr(empty, f.name)
+        array = arrays.get(f"{prefix}.{f.name}", np.repeat(like, sizes[0], axis=0))
+        if array.dtype != like.dtype or array.shape[1:] != like.shape[1:]:
             raise _damaged()
         found.append(array.copy())
     return type(empty)(*found)

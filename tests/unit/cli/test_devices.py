@@ -208,7 +208,7 @@ def test_an_order_switches_a_relay_and_its_receipt_is_on_the_ledger(
 
 
 def test_rules_are_approved_listed_and_revoked(
-    home: Home, capsys: pytest.CaptureFixture[str]
+    home: Home, founder: Ledger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pairing.add("shed", home=home.root)
     given: dict[str, Any] = {"subject": "shed", "aspect": "honest", "hold": "10m"}
@@ -224,12 +224,16 @@ def test_rules_are_approved_listed_and_revoked(
         False,
     )
     assert row["due"] is False
+    assert row["max_age"] == 3 * founder.status.round_length()
     rules.list_("shed", home=home.root)
     assert "below 50" in capsys.readouterr().out
     rules.remove(number, home=home.root)
     rules.list_("shed", home=home.root)
+    capsys.readouterr()
     with pytest.raises(RefusedError, match="rule revoked"):
         rules.remove(number, home=home.root)
+    rules.add("shed", "x", home=home.root, above=1, max_age="2h", as_json=True, **given)
+    assert founder.automation.rule(told(capsys)["rule"]).max_age == 7_200
     for above, below in ((1, 2), (None, None)):
         with pytest.raises(UsageError, match="one threshold"):
             rules.add("shed", "x", home=home.root, above=above, below=below, **given)

@@ -13,6 +13,7 @@ from freehold.telemetry.findings import Severity
 from freehold.telemetry.lies import Watch
 from freehold.telemetry.marks import Mark
 from freehold.telemetry.members import UnknownError, share, topic
+from freehold.telemetry.metrics import INTERVAL
 from freehold.telemetry.partition import CUT, MisroutedError, Partition, Rules
 from freehold.telemetry.reading import Reading
 from freehold.telemetry.refusals import AlteredError, MalformedError
@@ -252,15 +253,34 @@ def test_silence_is_told_once_and_again_after_the_next_one(
     partition = station.open()
     for turn in range(3):
         partition.take([device.send([290.0 + turn], time=NOW + turn)], now=NOW + 1_000 * turn)
-    partition.work(now=NOW + 32_000)
+    partition.work(now=NOW + 61_000)
     assert station.kinds() == []
-    partition.work(now=NOW + 33_001)
+    partition.work(now=NOW + 63_001)
     partition.work(now=NOW + 90_000)
     assert station.kinds() == ["silent"]
     partition.take([device.send([290.0], time=NOW + 91_000)], now=NOW + 91_000)
     partition.work(now=NOW + 92_001)
     partition.work(now=NOW + 9_000_000)
     assert station.kinds() == ["silent", "silent"]
+    partition.close()
+
+
+def test_a_device_that_tells_of_a_slower_interval_is_not_taken_for_silent(
+    station: Station, device: Device
+) -> None:
+    partition = station.open()
+    for turn in range(30):
+        now = NOW + 1_000 * turn
+        partition.take([device.send([290.0 + turn % 3], time=now)], now=now)
+    slower = NOW + 30_000
+    partition.take([device.sealed([Reading(INTERVAL, "s", slower, 300)], slower)], now=slower)
+    partition.work(now=slower + 299_000)
+    later = slower + 300_000
+    partition.take([device.send([290.0], time=later)], now=later)
+    partition.work(now=later + 1_400_000)
+    assert station.kinds() == []
+    partition.work(now=later + 1_600_000)
+    assert station.kinds() == ["silent"]
     partition.close()
 
 

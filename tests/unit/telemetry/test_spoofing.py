@@ -14,6 +14,7 @@ from freehold.telemetry.spoofing import (
     copied,
     detect,
     impossible,
+    own,
     replayed,
 )
 from unit.telemetry import fleet
@@ -70,7 +71,7 @@ def test_a_copy_in_another_scale_with_noise_is_found() -> None:
 def test_a_replay_of_ones_own_past_is_found_with_its_beginning() -> None:
     values = honest()
     values[6, 128:] = values[6, :128]
-    (found,) = replayed(window(values))
+    (found,) = replayed(own(window(values)))
     assert found.devices == (6,)
     assert 126 <= tick(found) <= 144
     assert "1,280 seconds before" in found.reason
@@ -79,7 +80,7 @@ def test_a_replay_of_ones_own_past_is_found_with_its_beginning() -> None:
 def test_a_sensor_that_stands_still_replays_nothing() -> None:
     values = honest()
     values[6, 20:] = 291.0
-    assert replayed(window(values)) == copied(window(values)) == ()
+    assert replayed(own(window(values))) == copied(window(values)) == ()
 
 
 def test_a_leap_that_no_temperature_makes_is_found() -> None:

@@ -21,6 +21,9 @@ from freehold.domain.errors import UsageError
 if TYPE_CHECKING:
     from freehold.ledger.contracts.automation import Rule
 
+ROUNDS = 3
+"""Rounds of watchers after which nothing is done any more by what they agreed on."""
+
 app = typer.Typer(
     name="rule",
     help="Rules that you approve: when a status passes a threshold, the device acts.",
@@ -50,8 +53,12 @@ def add(
         str, typer.Option("--cooldown", help="Least time between two actions.")
     ] = "10m",
     max_age: Annotated[
-        str, typer.Option("--max-age", help="Oldest status that may be acted on.")
-    ] = "1h",
+        str | None,
+        typer.Option(
+            "--max-age",
+            help="Oldest status that may be acted on. [default: three of the watchers' rounds]",
+        ),
+    ] = None,
     lasts: Annotated[str, typer.Option("--for", help="How long the rule lives.")] = "90d",
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
@@ -72,7 +79,7 @@ def add(
             command=command,
             hold=seconds_of(hold),
             cooldown=seconds_of(cooldown),
-            max_age=seconds_of(max_age),
+            max_age=seconds_of(max_age) if max_age else ROUNDS * ledger.status.round_length(),
             expiry=ledger.now() + seconds_of(lasts),
         )
     number = receipt.one("Approved").number("rule")

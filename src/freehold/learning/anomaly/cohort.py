@@ -50,20 +50,26 @@ ALONE = -1
 _MAD_TO_NORMAL = 1.4826
 _ABSOLUTE_TO_NORMAL = 1.2533
 """Standard deviation of a normal variable over its median and its mean absolute deviation."""
-_LEAST_SPREAD = 1e-6
+_LEAST_SPREAD = 1e-4
 """Of the reading: below it a spread is rounding."""
+_LEAST_OWN = 0.05
+"""Of how a device's reading strays from its own level: peers that are closer than that are one
+thing read twice, such as the load of one machine, and what is between them is how it was read."""
 _LARGEST = 1e30
-_KEPT = ("offset", "spread", "recent", "count")
+_KEPT = ("offset", "spread", "recent", "count", "usual", "stray")
+_LATER = ("usual", "stray")
+"""What older states do not have."""
 _YOUNG = 8
 """Readings before a spread is known well enough to bound what is heard."""
 
 
 @dataclass(slots=True)
 class State:
-    """``offset``, ``spread``, ``recent`` and ``count`` are (devices, metrics), and so is what the
-    latest row was held against: ``expected``, ``width``, one spread then, and ``deviation``, in
-    spreads. ``now`` is the evidence of rows, ``lately`` that of recent means. ``tables`` hold
-    cohorts (cohorts, size) of devices, ``len(offset)`` where there is none."""
+    """``offset``, ``spread``, ``recent`` and ``count`` are (devices, metrics), so are a device's
+    ``usual`` reading and how far it strays from that, ``stray``, and so is what the latest row was
+    held against: ``expected``, ``width``, one spread then, and ``deviation``, in spreads. ``now``
+    is the evidence of rows, ``lately`` that of recent means. ``tables`` hold cohorts (cohorts,
+    size) of devices, ``len(offset)`` where there is none."""
 
     rate: float
     tables: tuple[Ints, ...]
@@ -71,6 +77,8 @@ class State:
     spread: Floats
     recent: Floats
     count: Ints
+    usual: Floats
+    stray: Floats
     expected: Floats
     width: Floats
     deviation: Floats
@@ -96,6 +104,8 @@ def start(
         spread=zero.copy(),
         recent=zero.copy(),
         count=np.zeros(zero.shape, dtype=np.int64),
+        usual=zero.copy(),
+        stray=zero.copy(),
         expected=zero,
         width=zero,
         deviation=zero,
@@ -157,6 +167,7 @@ def restore(
         part: {name.partition(".")[2]: kept[name] for name in kept if name.startswith(f"{part}.")}
         for part in ("now", "lately")
     }
+    kept = {name: np.zeros(kept["offset"].shape) for name in _LATER} | dict(kept)
     now = evidence.restore(parts["now"])
     lately = evidence.restore(parts["lately"], width=WIDTH, row=int(kept["row"].item()))
     shape = kept["offset"].shape
@@ -172,8 +183,9 @@ def restore(
 def step(state: State, values: Floats) -> tuple[State, Floats]:
     """Scores (devices,) in [0, 1] of one row (devices, metrics): evidence, as a share of its most.
 
-    A missing reading (NaN, infinite) is skipped; a device without any, or without peers in this
-    row, scores 0.
+    Within one spread nothing is rarer than anything else, or the least difference would be news
+    to devices that never differ. A missing reading (NaN, infinite) is skipped; a device without
+    any, or without peers in this row, scores 0.
     """
     here = np.isfinite(values)
     held = np.clip(np.where(here, values, 0.0), -_LARGEST, _LARGEST)
@@ -182,16 +194,19 @@ def step(state: State, values: Floats) -> tuple[State, Floats]:
     middle = np.where(here, middle, 0.0)
     off = np.where(here, held - state.offset - middle, 0.0)
     state.expected = middle + state.offset
-    state.width = np.maximum(np.maximum(state.spread, np.where(here, around, 0.0)), _least(held))
+    state.width = np.maximum(
+        np.maximum(state.spread, np.where(here, around, 0.0)), _least(state, held)
+    )
     known = here & (state.count > 0)
     state.deviation = np.where(known, off / state.width, 0.0)
     loud = np.clip(state.deviation, -LOUD, LOUD)
     state.recent += np.where(known, RECENT * (loud - state.recent), 0.0)
-    _learn(state, off, here, _least(held))
+    _learn(state, off, here, _least(state, held))
+    _stray(state, held, here)
     present = np.asarray(known.any(axis=1))
     farthest, longest = np.abs(state.deviation).max(axis=1), np.abs(state.recent).max(axis=1)
-    state.now, nats = evidence.step(state.now, farthest, present)
-    state.lately, more = evidence.step(state.lately, longest, present)
+    state.now, nats = evidence.step(state.now, np.maximum(farthest, 1.0), present)
+    state.lately, more = evidence.step(state.lately, np.maximum(longest, SMOOTH), present)
     return state, evidence.score(np.maximum(nats, more))
 
 
@@ -219,9 +234,17 @@ def _finding(
     )
 
 
-def _least(held: Floats) -> Floats:
-    """A spread below which it is rounding."""
-    return _LEAST_SPREAD * (1e-3 + np.abs(held))
+def _least(state: State, held: Floats) -> Floats:
+    """A spread below which it says nothing."""
+    return np.maximum(_LEAST_SPREAD * (1e-3 + np.abs(held)), _LEAST_OWN * state.stray)
+
+
+def _stray(state: State, held: Floats, here: Bools) -> None:
+    """Learn how far a device's readings are from their own level, after the count is up."""
+    weight = np.where(here, np.maximum(state.rate, 1.0 / np.maximum(state.count, 1)), 0.0)
+    off = held - state.usual
+    state.usual = state.usual + weight * off
+    state.stray += weight * (np.abs(off) * (state.count > 1) - state.stray)
 
 
 def _middles(state: State, own: Floats) -> tuple[Floats, Floats]:

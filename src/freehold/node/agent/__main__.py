@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from freehold.domain.errors import FreeholdError
 from freehold.node.agent.agent import Agent, Progress
+from freehold.node.ending import on_signals
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,8 +29,7 @@ def main(arguments: Sequence[str]) -> int:
 def serve(home: Path, *, report: Callable[[Progress], None]) -> None:
     """Run the agent in ``home`` until SIGTERM or SIGINT."""
     agent = Agent.open(home)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: agent.stop())
+    on_signals(agent.stop)
     agent.run(report)
 
 

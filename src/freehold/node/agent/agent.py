@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from freehold.node.agent.sensors import Collector, build
 from freehold.node.agent.settings import Settings
 from freehold.node.agent.settings import load as load_settings
 from freehold.node.agent.transports import LaterError, Transport, open_transport
+from freehold.telemetry.metrics import INTERVAL
 from freehold.telemetry.reading import Reading
 
 CARE_SECONDS = 10.0
@@ -33,7 +34,10 @@ TICK_SECONDS = 1.0
 PAUSE_MAX = 60.0
 """The longest that sending waits after failures, unless the service asks for more."""
 WAIT_MAX = 600
-JOIN_SECONDS = 20.0
+JOIN_SECONDS = 10.0
+"""For all loops together, once the agent is to end."""
+LAST_SECONDS = 5.0
+"""In which the last readings are sealed and sent; what is not sent then waits for the next boot."""
 SCORE, LOST, REFUSED = "edge.score", "agent.lost.count", "agent.refused.count"
 
 
@@ -77,9 +81,10 @@ class Agent:
 
         self._settings, self._transport, self._wall = settings, transport, wall
         self._boot = boot
+        self._interval = 0
         self._errors: dict[str, str] = {}
         self._fatal: BaseException | None = None
-        self._stop, self._fresh = threading.Event(), threading.Event()
+        self._stop, self._fresh, self._sealed = (threading.Event() for _ in range(3))
         self._buffer = Buffer(folder / BUFFER_FILE, room=settings.buffer)
         self._edge = Edge()
         self._rounds = Rounds(network_id=settings.network, did=keys.did, boot=boot, sign=keys.sign)
@@ -121,17 +126,16 @@ class Agent:
                 report(self.progress())
         finally:
             self.stop()
-            for thread in threads:
-                thread.join(JOIN_SECONDS)
+            busy = _join(threads, JOIN_SECONDS)
             try:
                 report(self.progress())
             finally:
-                self._close()
+                self._close(busy)
         if self._fatal is not None:
             raise self._fatal
 
     def stop(self) -> None:
-        """End ``run`` soon; from any thread or a signal."""
+        """End ``run`` soon; from any thread, but from no handler of a signal: it takes locks."""
         self._stop.set()
         self._fresh.set()
 
@@ -153,8 +157,11 @@ class Agent:
         readings = self._collector.read(now, metrics=pace.metrics)
         score = self._edge.score(readings)
         urgent = score > 0 and score >= pace.threshold
-        readings += self._own(now, score if urgent else None)
-        for batch in self._rounds.take(readings, now=now, batch=pace.batch, urgent=urgent):
+        readings += self._own(now, score if urgent else None, interval=pace.interval)
+        due = self._rounds.take(
+            readings, now=now, batch=pace.batch, urgent=urgent, pause=1_000 * pace.interval
+        )
+        for batch in due:
             self._buffer.put(batch)
             self._fresh.set()
 
@@ -180,18 +187,24 @@ class Agent:
         self._note("refused", f"batch {batch.sequence} of boot {batch.boot} was refused: {why}")
         self._buffer.refuse(batch, why)
 
-    def _own(self, now: int, score: float | None) -> list[Reading]:
+    def _own(self, now: int, score: float | None, *, interval: int) -> list[Reading]:
         """What the agent says of itself, where there is something to say."""
         counts = {LOST: self._buffer.count("lost"), REFUSED: self._buffer.count("refused")}
         own = [Reading(name, "1", now, float(count)) for name, count in counts.items() if count]
+        if interval != self._interval:
+            self._interval = interval
+            own.append(Reading(INTERVAL, "s", now, float(interval)))
         return own if score is None else [*own, Reading(SCORE, "1", now, score)]
 
     def _sensing(self) -> None:
         due = time.monotonic()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
-            self._try("buffer", self.sense)
-            due = max(due + self._directives.pace().interval, time.monotonic())
-        self._try("buffer", self._flush)
+        try:
+            while not self._stop.wait(max(0.0, due - time.monotonic())):
+                self._try("buffer", self.sense)
+                due = max(due + self._directives.pace().interval, time.monotonic())
+            self._try("buffer", self._flush)
+        finally:
+            self._sealed.set()
 
     def _flush(self) -> None:
         for batch in self._rounds.flush(int(self._wall() * 1_000)):
@@ -212,6 +225,15 @@ class Agent:
                 pause = min(PAUSE_MAX, 2 * pause or 1.0)
                 asked = error.wait if isinstance(error, LaterError) else 0
                 self._stop.wait(max(pause, float(min(asked, WAIT_MAX))))
+        if not pause:
+            self._try("send", self._send_last)
+
+    def _send_last(self) -> None:
+        """Send what sensing left, for a short time."""
+        until = time.monotonic() + LAST_SECONDS
+        self._sealed.wait(LAST_SECONDS)
+        while time.monotonic() < until and self.send():
+            pass
 
     def _caring(self) -> None:
         while not self._stop.is_set():
@@ -238,8 +260,18 @@ class Agent:
     def _note(self, what: str, message: str) -> None:
         self._errors[what] = message
 
-    def _close(self) -> None:
-        if self._transport is not None:
+    def _close(self, busy: Set[str] = frozenset()) -> None:
+        """Close all, but for connections that a loop still waits on: they end with the process."""
+        if self._transport is not None and self._sending.__name__ not in busy:
             self._transport.close()
-        self._care.close()
+        if self._caring.__name__ not in busy:
+            self._care.close()
         self._buffer.close()
+
+
+def _join(threads: Sequence[threading.Thread], seconds: float) -> set[str]:
+    """Wait for threads, ``seconds`` for all of them; the names of those that still run."""
+    until = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return {thread.name for thread in threads if thread.is_alive()}

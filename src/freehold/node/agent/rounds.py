@@ -8,7 +8,7 @@ from freehold.domain.did import Did
 from freehold.node.agent.buffer import Sealed
 from freehold.telemetry.reading import METRICS_MAX, READINGS_MAX, Batch, Reading, pack, seal
 
-WAIT = 60_000
+WAIT = 10_000
 """Milliseconds that a reading waits for others at most."""
 
 
@@ -23,17 +23,20 @@ class Rounds:
         self._pending: list[Reading] = []
 
     def take(
-        self, readings: Sequence[Reading], *, now: int, batch: int, urgent: bool = False
-    ) -> list[Sealed]:
+        self, readings: Sequence[Reading], *, now: int, batch: int, urgent: bool = False,
+        pause: int = 0,
+    ) -> list[Sealed]:  # fmt: skip
         """Take readings of one moment; the batches that are due at ``now`` (milliseconds), sealed
-        when ``batch`` readings are there or ``urgent``."""
+        when ``batch`` readings are there or ``urgent``, or when the first would wait too long until
+        the next are taken ``pause`` milliseconds later."""
         sealed: list[Sealed] = []
         if self._pending and readings and readings[0].time < self._pending[-1].time:
             sealed = self.flush(now)  # the clock was set back, and a batch's times never run back
         self._pending += readings
         if not self._pending:
             return sealed
-        due = urgent or len(self._pending) >= batch or now - self._pending[0].time >= WAIT
+        waits = now + pause - self._pending[0].time
+        due = urgent or len(self._pending) >= batch or waits > WAIT
         return sealed + self.flush(now) if due else sealed
 
     def flush(self, now: int) -> list[Sealed]:

@@ -252,7 +252,7 @@ class Api:
         caller, given = await self._caller(request), request.query_params
         device = _device(given)
         query = views.query_of(device, given, now=self._parts.now())
-        want = Want(query.metrics, query.since, query.until)
+        want = Want(query.metrics, *query.shown)
         await self._work(partial(self._parts.access.check_reader, caller, device, want))
         rows = await self._read(partial(views.ask, self._parts.reads, query))
         if given.get("format", "json") == "csv":
@@ -279,7 +279,9 @@ class Api:
     async def live(self, request: Request) -> Response:
         """Findings as they come, of the caller's devices."""
         caller, hub, access = await self._caller(request), self._parts.hub, self._parts.access
-        listener = hub.open(lambda finding: access.owns(caller, finding.subject))
+        listener = hub.open(
+            lambda finding: access.owns(caller, finding.subject), account=caller.account or ""
+        )
         return LiveResponse(hub, listener)
 
     async def acknowledge(self, request: Request) -> Response:

@@ -54,7 +54,7 @@ class Buyers:
             query = Query.parse(event.text("query"))
         except FreeholdError:
             return None
-        spans = begin <= want.since and want.until <= end + 1
+        spans = begin <= want.since and want.until <= end
         return query if spans and not query.cell and query.device in (None, device) else None
 
 

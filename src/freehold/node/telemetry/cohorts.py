@@ -1,6 +1,8 @@
 """Devices beside their peers: readings on their way to the store, compared on common ticks.
 
-The devices of one cell are a cohort, and so are all nodes, in what nodes have in common. Cohorts
+The devices of one cell are a cohort, and so are all nodes, in what nodes have in common; of nodes
+that run on one machine, which all measure the same, one stands for all. A machine is known by when
+it started, from what nodes tell of its uptime; who does not tell is not compared. Cohorts
 are compared over all partitions of the process: ``Cohorts`` is the sink of each, in front of the
 real one, and notes what passes; ``step`` does the work. A cohort's tick is as long as its devices'
 usual period. It is judged once most devices have been heard after it, so who is late is left out
@@ -10,7 +12,8 @@ What is learnt is kept in a file from time to time. After a crash the partitions
 came since their own checkpoints; a tick that was judged is not judged again.
 
 Threats: times from the future (left out, with readings that are marked out of range); a device
-that invents metrics, or many devices (bounded; who comes too late is not compared); a flood
+that invents metrics, or many devices (bounded; who comes too late is not compared); a node that
+says it runs where another does (it is compared no more; the one that was first is); a flood
 between two steps (what is over ``WAITING`` readings is left out and counted, never the store).
 """
 
@@ -32,6 +35,7 @@ from freehold.telemetry import states
 from freehold.telemetry.findings import Finding, Severity
 from freehold.telemetry.marks import Mark
 from freehold.telemetry.members import Member
+from freehold.telemetry.metrics import limits
 from freehold.telemetry.partition import Listener, Sink
 from freehold.telemetry.rows import Rows
 
@@ -58,6 +62,9 @@ KEEP = 600_000
 """Milliseconds between two times that the state is kept."""
 ASKS = evidence.ALERT / evidence.MOST
 NODES = "nodes"
+UPTIME = "host.uptime"
+SAME_START = 2_000
+"""Milliseconds between the starts of one machine as two nodes tell them, at most."""
 FILE = "cohorts"
 _LATE = 25.0
 """Percent of the devices that a tick is judged without."""
@@ -77,12 +84,16 @@ class _Tick:
 
 @dataclass(slots=True)
 class _Cohort:
-    """``heard`` is each device's latest time; ``period`` the usual time between two readings, and
-    ``length`` of a tick, 0 where not known yet, in milliseconds; ``judged`` the latest tick."""
+    """``heard`` is each device's latest time, ``began`` when its machine started, 0 where not
+    known; ``peers`` are the cohorts, by device, that ``state`` compares; ``period`` the usual time
+    between two readings, and ``length`` of a tick, 0 where not known yet, in milliseconds;
+    ``judged`` the latest tick."""
 
     devices: dict[str, int] = field(default_factory=dict)
     metrics: dict[str, int] = field(default_factory=dict)
     heard: Whole = field(default_factory=lambda: np.zeros(0, np.int64))
+    began: Whole = field(default_factory=lambda: np.zeros(0, np.int64))
+    peers: Whole = field(default_factory=lambda: np.zeros(0, np.int64))
     period: float = 0.0
     length: int = 0
     judged: int = -1
@@ -173,7 +184,8 @@ class Cohorts:
         return NODES if member.kind == "node" else member.cell and f"cell {member.cell}"
 
     def _note(self, name: str, rows: Rows, chosen: Whole) -> None:
-        one = self._cohorts.setdefault(name, _Cohort())
+        first = {UPTIME: 0} if name == NODES else {}
+        one = self._cohorts.setdefault(name, _Cohort(metrics=first))
         wanted = [metric if _compared(name, metric) else "" for metric in rows.metrics]
         metric = _places(one.metrics, wanted, rows.metric[chosen], METRICS)
         chosen, metric = chosen[metric >= 0], metric[metric >= 0]
@@ -183,6 +195,7 @@ class Cohorts:
         if len(here):
             _grow(one)
             times, values = rows.time[chosen][here], rows.value[chosen][here]
+            _start(one, device[here], metric[here], times, values)
             _pace(one, device[here], times)
             _add(one, device[here], metric[here], times, values)
 
@@ -209,7 +222,8 @@ def _grow(one: _Cohort) -> None:
     held, size = len(one.heard), len(one.devices)
     if held == size:
         return
-    one.heard = np.concatenate((one.heard, np.zeros(size - held, np.int64)))
+    one.heard = np.pad(one.heard, (0, size - held))
+    one.began = np.pad(one.began, (0, size - held))
     fresh = incidents.start(size)
     for name in ("last", "since", "level", "before"):
         getattr(fresh, name)[:held] = getattr(one.open, name)
@@ -218,7 +232,29 @@ def _grow(one: _Cohort) -> None:
     for tick in one.ticks.values():
         tick.total, tick.count = np.pad(tick.total, more), np.pad(tick.count, more)
     if one.state is not None:
-        one.state = cohort.regroup(one.state, np.zeros(size, np.int64))
+        one.peers = np.pad(one.peers, (0, size - held), constant_values=cohort.ALONE)
+        one.state = cohort.regroup(one.state, one.peers)
+
+
+def _start(one: _Cohort, device: Whole, metric: Whole, times: Whole, values: Floats) -> None:
+    """Learn when machines started."""
+    told = np.flatnonzero(metric == one.metrics.get(UPTIME, -1))
+    one.began[device[told]] = times[told] - (1_000 * values[told]).astype(np.int64)
+
+
+def _peers(name: str, one: _Cohort) -> Whole:
+    """Cohort 0 of each device, ``ALONE`` for nodes of a machine that has one in it already."""
+    peers = np.zeros(len(one.devices), np.int64)
+    if name != NODES:
+        return peers
+    order = np.argsort(one.began, kind="stable")
+    machine = np.empty_like(order)
+    machine[order] = np.cumsum(np.diff(one.began[order], prepend=0) > SAME_START)
+    _, first = np.unique(machine, return_index=True)
+    peers[:] = cohort.ALONE
+    peers[first] = 0
+    peers[one.began == 0] = cohort.ALONE
+    return peers
 
 
 def _pace(one: _Cohort, device: Whole, times: Whole) -> None:
@@ -275,8 +311,11 @@ def _judge(name: str, one: _Cohort) -> list[Finding]:
 
 def _compare(name: str, one: _Cohort, at: int, values: Floats) -> list[Finding]:
     """What one row (devices, METRICS) shows."""
-    size = len(one.devices)
-    state = one.state or cohort.start(np.zeros(size, np.int64), METRICS)
+    peers = _peers(name, one)
+    state = one.state or cohort.start(peers, METRICS)
+    if not np.array_equal(one.peers, peers):
+        state = cohort.regroup(state, peers)
+    one.peers = peers
     one.state, scores = cohort.step(state, values)
     odd = np.where(scores >= ASKS, scores, 0.0)
     one.open, _ = incidents.step(one.open, odd, QUIET)
@@ -287,18 +326,19 @@ def _compare(name: str, one: _Cohort, at: int, values: Floats) -> list[Finding]:
     ids = list(one.devices)
     metrics = [*one.metrics, *[""] * (METRICS - len(one.metrics))]
     seen = cohort.explain(one.state, values, told, one.open, metrics)
-    among = f"the {size} {'nodes' if name == NODES else 'devices of its cell'}"
+    among = f"the {int((peers == 0).sum())} {'nodes' if name == NODES else 'devices of its cell'}"
     return [
         _finding(ids[each.series], each, at, float(scores[each.series]), among) for each in seen
     ]
 
 
 def _finding(subject: str, seen: explain.Finding, at: int, score: float, among: str) -> Finding:
+    low, high = limits(seen.metric).within(seen.low, seen.high)
     return Finding(
         key=f"cohort/{subject}/{seen.metric}/{at}", kind="cohort", subject=subject,
         metric=seen.metric, since=at, at=at, severity=Severity.WARNING, score=score,
-        reason=f"{seen.metric} is {seen.value:g}; {among} let expect {seen.low:g} to {seen.high:g}",
-        value=seen.value, low=seen.low, high=seen.high,
+        reason=f"{seen.metric} is {seen.value:g}; {among} let expect {low:g} to {high:g}",
+        value=seen.value, low=low, high=high,
     )  # fmt: skip
 
 
@@ -312,7 +352,7 @@ def _encode(cohorts: dict[str, _Cohort]) -> bytes:
         )  # fmt: skip
         held: dict[str, states.Array] = {
             "heard": one.heard, "last": one.open.last, "since": one.open.since,
-            "level": one.open.level,
+            "level": one.open.level, "began": one.began,
         }  # fmt: skip
         if one.state is not None:
             held |= cohort.arrays(one.state)
@@ -343,16 +383,19 @@ def _restored(word: Sequence[object], held: dict[str, states.Array]) -> _Cohort:
         raise _damaged()
     size = len(devices)
     last, since, level = held["last"].copy(), held["since"].copy(), held["level"].copy()
-    if not len(held["heard"]) == len(last) == len(since) == len(level) == size:
+    began = held.get("began", np.zeros(size)).astype(np.int64)
+    if not len(began) == len(held["heard"]) == len(last) == len(since) == len(level) == size:
         raise _damaged()
     return _Cohort(
         devices={str(name): at for at, name in enumerate(devices)},
         metrics={str(name): at for at, name in enumerate(metrics)},
         heard=held["heard"].astype(np.int64),
+        began=began,
+        peers=np.full(size, cohort.ALONE),
         period=float(str(period)),
         length=int(str(length)),
         judged=int(str(judged)),
-        state=cohort.restore(held, np.zeros(size, np.int64)) if learnt else None,
+        state=cohort.restore(held, np.full(size, cohort.ALONE)) if learnt else None,
         open=incidents.Open(
             int(str(row)), last.astype(np.int64), since.astype(np.int64),
             level.astype(np.float64), np.zeros(size),

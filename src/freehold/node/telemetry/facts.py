@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from heapq import merge
 
 from freehold.domain import pairing
 from freehold.domain.aspects import HONEST, WHOLE
@@ -88,10 +89,6 @@ class Facts:
         """Read what the chain has logged meanwhile."""
         self.ledger.index.sync()
 
-    def is_over(self, epoch: int) -> bool:
-        """Whether the chain's blocks are past an epoch's cut."""
-        return self.ledger.head().time >= self.calendar.cut(epoch)
-
     def bought(self, epoch: int) -> tuple[Purchase, ...]:
         """The purchases for an epoch, by number."""
         return tuple(
@@ -124,12 +121,27 @@ class Facts:
         return event.text("query")
 
     def roster(self, epoch: int) -> dict[Address, Enrolled]:
-        """Every device that was enrolled by the cut, as it was last."""
-        cut, found = self.calendar.cut(epoch), dict[Address, Enrolled]()
-        for event in every(self.ledger.index, "devices", "Enrolled"):
-            if event.time < cut and (enrolled := self._enrolled(event)) is not None:
-                found[enrolled.device] = enrolled
-        return found
+        """Every device that was enrolled by the cut, as it was last. Of several with one key only
+        the first until it retires, as the service takes readings: they count once."""
+        cut, index = self.calendar.cut(epoch), self.ledger.index
+        found, holders, retired = dict[Address, Enrolled](), dict[Did, Address](), set[Address]()
+        listed = (every(index, "devices", name) for name in ("Enrolled", "Retired"))
+        for event in merge(*listed, key=lambda each: (each.block, each.index)):
+            if event.time >= cut:
+                break
+            device = event.address("device")
+            if event.name == "Retired":
+                retired.add(device)
+                continue
+            enrolled = self._enrolled(event)
+            if enrolled is None:
+                continue
+            retired.discard(device)
+            found[device] = enrolled
+            holder = holders.get(enrolled.did)
+            if holder is None or holder in retired or found[holder].did != enrolled.did:
+                holders[enrolled.did] = device
+        return {name: each for name, each in found.items() if holders[each.did] == name}
 
     def honesty(self, device: Address, epoch: int) -> int:
         """Of 10^4: the mean of what watchers settled from an epoch's beginning to its cut; what

@@ -21,6 +21,8 @@ from freehold.node.telemetry.refusals import BusyError
 from freehold.telemetry.findings import Finding
 
 LISTENERS_MAX, QUEUE_MAX = 64, 256
+LISTENERS_EACH, RESERVED = 4, 8
+"""Listeners of one account, and places that accounts leave to the administrator."""
 HEARTBEAT_SECONDS = 15.0
 STALL_SECONDS = 30.0
 """How long a listener may take to take what was sent."""
@@ -31,6 +33,7 @@ class Listener:
     """One open stream: it gets the findings that ``wants`` lets through."""
 
     wants: Callable[[Finding], bool]
+    account: str = ""
     waiting: deque[Finding] = field(default_factory=deque)
     missed: int = 0
     rung: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,13 +66,17 @@ class Hub:
         listener.waiting.append(finding)
         listener.rung.set()
 
-    def open(self, wants: Callable[[Finding], bool]) -> Listener:
-        """A new listener; BusyError when there are enough."""
-        if len(self._listeners) >= LISTENERS_MAX:
+    def open(self, wants: Callable[[Finding], bool], *, account: str = "") -> Listener:
+        """A new listener of an account, or of the administrator; BusyError when there are
+        enough."""
+        mine = sum(each.account == account for each in self._listeners) if account else 0
+        most = LISTENERS_MAX - RESERVED if account else LISTENERS_MAX
+        if len(self._listeners) >= most or mine >= LISTENERS_EACH:
             raise BusyError(
-                f"{LISTENERS_MAX} listen already", remedy="Ask GET /alerts now and then instead."
+                f"{len(self._listeners)} listen already, {mine} of them for you",
+                remedy="Ask GET /alerts now and then instead.",
             )
-        listener = Listener(wants)
+        listener = Listener(wants, account)
         self._listeners.add(listener)
         self._meters.listeners.set(len(self._listeners))
         return listener

@@ -5,12 +5,18 @@ means that the step is done again. Order in an epoch: reckon what devices did; d
 whose amount the chain then says; write the statement, which is never changed; collect watchers'
 signatures; propose; answer demands; finalize after the window; claim for each account.
 
+An epoch is over when both the chain's blocks and the clock by which readings arrive are past its
+cut, for evidence is cut by the one and what the chain says by the other.
+
 Epochs for which nobody bought and in which nothing that waited found a device are passed over. A
 root is proposed on top of a final one only, with the newest statement: earlier ones are in it.
 
 Threats: a service that lies (watchers reckon again before they sign, see the watcher's cosigner);
 a disk that is lost (the statements must be restored from a backup: watchers sign nothing that does
-not follow from the last root); refusals by the chain (said once a step, and tried again).
+not follow from the last root); a statement that no watcher confirms, which would hold up all later
+ones (said with a remedy: those after the last root can be moved away, and are reckoned anew, for
+what was drawn for them stands on the chain); refusals by the chain (said once a step, and tried
+again).
 """
 
 from __future__ import annotations
@@ -40,6 +46,10 @@ from freehold.telemetry.worth import Case, Worth, worths
 AT_ONCE = 32 * 2**20
 """Bytes of evidence that are reckoned together."""
 DEVICES_AT_ONCE = 256
+SLACK = 2
+"""Seconds after a cut in which what arrived before it becomes durable."""
+UNSIGNED = 1_800
+"""Seconds a statement waits for signatures until it is said: watchers look each ten minutes."""
 LATELY = 4
 """Epochs of which evidence is surely kept."""
 CLAIMS, ANSWERS, ADVANCES = 32, 16, 16
@@ -55,15 +65,17 @@ def nowhere(_: Address) -> tuple[str, str]:
 
 
 class Pay:
-    """The chore. ``shown`` gives the cell and salt (hex) of a device whose owner made them public,
-    for they are in the statement; both empty otherwise."""
+    """The chore. ``now`` is the clock by which batches arrive, milliseconds; ``shown`` gives the
+    cell and salt (hex) of a device whose owner made them public, for they are in the statement;
+    both empty otherwise."""
 
     def __init__(
-        self, ledger: Ledger, epochs: Epochs, *,
+        self, ledger: Ledger, epochs: Epochs, *, now: Callable[[], int],
         shown: Callable[[Address], tuple[str, str]] = nowhere,
     ) -> None:  # fmt: skip
         self._ledger, self._epochs, self._books = ledger, epochs, epochs.books
-        self._facts, self._shown = Facts(ledger), shown
+        self._facts, self._now, self._shown = Facts(ledger), now, shown
+        self._waits: tuple[bytes, int] | None = None
         self._account = _account(ledger)
         self._next: int | None = None
         self._claimed = -1
@@ -86,7 +98,7 @@ class Pay:
         newest = self._books.newest()
         first = 0 if newest is None else newest.epoch + 1
         self._next = first if self._next is None else max(self._next, first)
-        over = self._facts.calendar.settled(self._ledger.head().time)
+        over = self._facts.calendar.settled(self._moment())
         epoch = self._due(newest, over)
         if epoch is None:
             self._next = max(self._next, over)
@@ -108,6 +120,10 @@ class Pay:
             "settled",
             extra=fields(epoch=epoch, devices=len(works), purchases=len(bought), drawn=terms.drawn),
         )
+
+    def _moment(self) -> int:
+        """The second until which both the chain and the evidence are known."""
+        return min(self._ledger.head().time, self._now() // 1_000 - SLACK)
 
     def _due(self, newest: Statement | None, over: int) -> int | None:
         """The epoch to settle next; while something waits, each of late is looked at."""
@@ -217,11 +233,32 @@ class Pay:
             return
         needed, _ = self._ledger.roots.quorum()
         signed = self._epochs.signed(newest)
-        if newest.tree.total <= state.tip_total or not 0 < needed <= len(signed):
+        if newest.tree.total <= state.tip_total:
             return
-        if self._bond():
+        if not 0 < needed <= len(signed):
+            self._wait(newest, needed - len(signed), state)
+        elif self._bond():
             told = (newest.epoch, newest.root, newest.count, newest.hash, signed[:needed])
             self._try("propose", lambda: self._ledger.roots.propose(*told))
+
+    def _wait(self, newest: Statement, lacking: int, state: State) -> None:
+        """Say once of a statement that watchers have long not signed it; ``_waits`` is which one,
+        and when to say it, 0 once it was said."""
+        now = self._ledger.head().time
+        if self._waits is None or self._waits[0] != newest.hash:
+            self._waits = newest.hash, now + UNSIGNED
+        if not 0 < self._waits[1] <= now:
+            return
+        self._waits = newest.hash, 0
+        _log.error(
+            "not co-signed",
+            extra=fields(
+                epoch=newest.epoch, lacking=lacking,
+                remedy="See that the roots' watchers run. Where their logs name a difference, stop"
+                f" the service, move its epochs/N.* of epochs N from {state.next_epoch} on away,"
+                " and start it: they are reckoned anew while their evidence is kept.",
+            ),
+        )  # fmt: skip
 
     def _defend(self, state: State) -> None:
         """Answer demands for leaves of the open root; make it final after its window."""

@@ -1,8 +1,9 @@
 """What the service pays gas for: receipts of agents brought to the ledger, rules that are due.
 
 Threats: receipts that nobody signed (refused at the door) or that belong to no open command (no
-transaction); floods (the queue is bounded, a command has one place in it); rules made to drain the
-service (so many in a minute, the longest due first, and none while gas runs low).
+transaction); floods (the queue is bounded, and what a device has in it); receipts of others for a
+command (each device has its own place); rules made to drain the service (so many in a minute, the
+longest due first, and none while gas runs low).
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from freehold.node.logs import fields
 from freehold.node.telemetry.refusals import BusyError
 from freehold.telemetry.members import UnknownError
 
-QUEUE_MAX = 1_024
+QUEUE_MAX, DEVICE_MAX = 1_024, 16
+"""Receipts that wait, and of one device: the contract keeps no more of its commands open."""
 TURN = 16
 """Receipts of one step."""
 TRIGGERS = 8
@@ -100,7 +102,7 @@ class Relay:
         self._automation, self._domain = automation, domain
         self._known, self._low = known, low
         self._lock = threading.Lock()
-        self._waiting: OrderedDict[int, Receipt] = OrderedDict()
+        self._waiting: OrderedDict[tuple[Address, int], Receipt] = OrderedDict()
 
     def take(self, letter: bytes) -> Mapping[str, object]:
         """Keep a receipt until it is brought; UsageError, AccessError, UnknownError, BusyError.
@@ -116,10 +118,19 @@ class Relay:
                 f"no device {receipt.device} is in service", remedy="Enrol it, then wait a block."
             )
         with self._lock:
-            if receipt.command not in self._waiting and len(self._waiting) >= QUEUE_MAX:
-                raise BusyError(f"{QUEUE_MAX} receipts wait", remedy="Show it again later.")
-            self._waiting.setdefault(receipt.command, receipt)
+            place = receipt.device, receipt.command
+            if place not in self._waiting:
+                self._check_room(receipt.device)
+            self._waiting.setdefault(place, receipt)
         return {"command": receipt.command, "taken": True}
+
+    def _check_room(self, device: Address) -> None:
+        mine = sum(name == device for name, _ in self._waiting)
+        if len(self._waiting) >= QUEUE_MAX or mine >= DEVICE_MAX:
+            raise BusyError(
+                f"{len(self._waiting)} receipts wait, {mine} of them of {device}",
+                remedy="Show it again later.",
+            )
 
     @property
     def waiting(self) -> int:
@@ -135,7 +146,7 @@ class Relay:
                 return
             self._bring(self._automation, receipt)
             with self._lock:
-                self._waiting.pop(receipt.command, None)
+                self._waiting.pop((receipt.device, receipt.command), None)
 
     def _bring(self, automation: Automation, receipt: Receipt) -> None:
         try:

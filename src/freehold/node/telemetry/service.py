@@ -199,7 +199,7 @@ class Service:
             trigger = Trigger(self.ledger.automation, due=self._due, low=lambda: self.low_gas)
             yield Chore("trigger", trigger.step, TRIGGER_SECONDS)
         if set(self.network.contracts) >= PAYING:
-            yield Chore("pay", Pay(self.ledger, self.epochs).step, PAY_SECONDS)
+            yield Chore("pay", Pay(self.ledger, self.epochs, now=millis).step, PAY_SECONDS)
         if self.nats:
             yield Chore("broker", self._take_from_broker, 1.0)
 

@@ -41,7 +41,8 @@ class Settings:
     server here, whose MQTT listens on ``mqtt_port`` (0: a free one); ``nats`` is the URL of another
     one to work on. ``webhook`` is told of alerts. The service pays gas for receipts and for rules
     that are due, unless ``trigger`` says no, while it has more than ``gas_reserve`` coins.
-    ``terminal``: alerts are printed at once, in words (yes) or as JSON (json).
+    ``terminal``: alerts are printed at once, in words (yes) or as JSON (json). Each ``watch`` it is
+    looked for devices that copy or replay.
     """
 
     home: Path
@@ -65,6 +66,7 @@ class Settings:
     gas_reserve: int = money.UNIT // 20
     connections: int = 512
     terminal: str = NO
+    watch: int = 60
     log_level: str = "info"
 
 
@@ -89,6 +91,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
     "gas_reserve": money.parse,
     "connections": count,
     "terminal": printing,
+    "watch": span,
     "log_level": level,
 }
 NAMES = tuple(_PARSERS)
@@ -103,6 +106,7 @@ _BOUNDS: tuple[tuple[str, int, int], ...] = (
     ("evidence", HOUR, 3_650 * DAY),
     ("store_bytes", 0, 2**60),
     ("connections", 8, 65_536),
+    ("watch", 1, HOUR),
 )
 STORE_LEAST = GIB // 16
 

@@ -38,6 +38,13 @@ class Query:
     limit: int
     unsound: bool = False
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        """The span that an answer tells of: the store answers in whole steps."""
+        if not self.step:
+            return self.since, self.until
+        return self.since - self.since % self.step, self.until + -self.until % self.step
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceView:

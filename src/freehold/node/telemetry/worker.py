@@ -10,18 +10,17 @@ from __future__ import annotations
 import argparse
 import os
 import secrets
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import FreeholdError, UsageError
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.ledger.ledger import Ledger
 from freehold.node import logs
+from freehold.node.ending import on_signals
 from freehold.node.files import disk, make_folder, replace_file
 from freehold.node.loops import Chore, Crew
 from freehold.node.process import alone, read_network
@@ -97,12 +96,7 @@ def _name(home: Path) -> str:
 
 def _on_signals() -> threading.Event:
     stop = threading.Event()
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
+    on_signals(stop.set)
     return stop
 
 

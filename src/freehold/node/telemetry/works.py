@@ -24,7 +24,8 @@ from freehold.telemetry.alerts.courier import Courier
 from freehold.telemetry.alerts.desk import Desk
 from freehold.telemetry.alerts.hooks import Hooks
 from freehold.telemetry.findings import Finding
-from freehold.telemetry.partition import Listener, Partition, Place
+from freehold.telemetry.lies import Watch
+from freehold.telemetry.partition import Listener, Partition, Place, Rules
 from freehold.telemetry.sources import Sources
 from freehold.telemetry.store.limits import StoreLimits
 from freehold.telemetry.store.store import Store
@@ -120,6 +121,7 @@ class Works:
         return Partition(
             place, members=self.members, detector=FleetDetector, sink=self.cohorts,
             listener=self.tell, now=self._now(),
+            rules=Rules(watch=Watch(every=self._settings.watch * 1_000)),
         )  # fmt: skip
 
     def _own_hook(self) -> None:

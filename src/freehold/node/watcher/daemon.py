@@ -7,11 +7,9 @@ import logging
 import os
 import random
 import secrets
-import signal
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import start_http_server
@@ -27,6 +25,7 @@ from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.ledger.ledger import Ledger
+from freehold.node.ending import on_signals
 from freehold.node.files import make_folder, replace_file
 from freehold.node.keeper import Keeper
 from freehold.node.logs import fields
@@ -126,10 +125,5 @@ def _sync(ledger: Ledger) -> None:
 
 def _on_signals() -> threading.Event:
     stop = threading.Event()
-
-    def leave(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
+    on_signals(stop.set)
     return stop

@@ -92,6 +92,7 @@ class Observer:
         self._field = Field()
         self._mine: frozenset[Address] = frozenset()
         self._looked = self._asked_in = -1
+        self._unheard: set[Observation] = set()
 
     def step(self) -> None:
         """What the present moment asks for."""
@@ -159,6 +160,7 @@ class Observer:
             wishes.setdefault(wish.about, []).append(wish)
         seen = [*self._nodes(), *self._devices(wishes)]
         stands = standing(self._ledger, map(pair, seen))
+        seen = [each for each in seen if each not in self._unheard or stands[pair(each)].agreed.at]
         return choose(seen, stands, wishes, Terms(self._rounds, self._round, self._refresh))
 
     def _nodes(self) -> Iterator[Observation]:
@@ -173,8 +175,12 @@ class Observer:
 
     def _devices(self, wishes: Iterable[Pair]) -> Iterator[Observation]:
         asked = set(wishes)
+        self._unheard.clear()
         for device, seen in self._measured({subject for subject, _ in asked}).items():
-            yield Observation(device, aspects.HONEST, seen.honest)
+            honest = Observation(device, aspects.HONEST, seen.honest)
+            if seen.silent:
+                self._unheard.add(honest)
+            yield honest
             for subject, aspect in asked:
                 metric = aspects.metric_of(aspect)
                 if subject == device and metric in seen.readings:

@@ -138,3 +138,23 @@ def test_what_is_no_cohort_is_refused() -> None:
     for cohorts, metrics in ((np.zeros(0, dtype=np.int64), 1), (np.zeros(3, dtype=np.int64), 0)):
         with pytest.raises(UsageError, match="no cohorts"):
             cohort.start(cohorts, metrics)
+
+
+def test_one_thing_read_twice_is_no_departure() -> None:
+    """A load that all see, some a little later: what is between them is small beside its moves."""
+    rng = np.random.default_rng(4)
+    load = 7 + np.cumsum(rng.normal(0, 0.05, ROWS))
+    rows = np.repeat(load[:, None, None], SIZE, axis=1) + rng.normal(0, 1e-4, (ROWS, SIZE, 1))
+    rows[700, 5] += 0.02
+    assert (scores(rows, np.zeros(SIZE, dtype=np.int64)) < ASKS).all()
+    rows[800, 5] += 5.0
+    assert scores(rows, np.zeros(SIZE, dtype=np.int64))[800, 5] >= ASKS
+
+
+def test_a_state_from_before_levels_were_kept_goes_on() -> None:
+    rows, cohorts = peers()
+    state = cohort.start(cohorts, 2)
+    for row in rows[:50]:
+        state, _ = cohort.step(state, row)
+    kept = {name: a for name, a in cohort.arrays(state).items() if name not in ("usual", "stray")}
+    assert not cohort.restore(kept, cohorts).stray.any()

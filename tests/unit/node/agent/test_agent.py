@@ -17,8 +17,10 @@ from freehold.node.agent import keys as key_files
 from freehold.node.agent.__main__ import main
 from freehold.node.agent.agent import LOST, SCORE, Agent, Progress
 from freehold.node.agent.buffer import Sealed
+from freehold.node.agent.directives import Pace
 from freehold.node.agent.edge import WARM
 from freehold.telemetry.columns import unpack
+from freehold.telemetry.metrics import INTERVAL
 from freehold.telemetry.reading import open_batch
 from unit.node.agent.homes import NETWORK, Service, environment, make_home, serving, until
 
@@ -107,12 +109,29 @@ def test_a_jump_is_sent_at_once_with_its_score(tmp_path: Path) -> None:
     agent = Agent.open(tmp_path / "d", wall=lambda: clock[0])
     for _ in range(WARM + 2):
         agent.sense()
-        clock[0] += 1
+        clock[0] += 0.25
     assert agent.progress().buffered == 0
     (tmp_path / "d" / "sensor").write_text("room.temperature Cel 60\nroom.humidity % 40\n")
     agent.sense()
     (sent,) = agent._buffer.oldest(9)
     assert SCORE in unpack(open_batch(sent.data, network_id=NETWORK)).table.names
+    agent.stop()
+    agent.run()
+
+
+def test_the_interval_is_told_once_and_whenever_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_home(tmp_path / "d", batch=1, interval=5)
+    agent = Agent.open(tmp_path / "d")
+    told: list[float] = []
+    for interval in (5, 5, 300, 300):
+        monkeypatch.setattr(agent._directives, "pace", lambda every=interval: Pace(every, 1, 0.5))
+        agent.sense()
+    for sealed in agent._buffer.oldest(9):
+        batch = unpack(open_batch(sealed.data, network_id=NETWORK))
+        told += [each.value for each in batch.readings() if each.metric == INTERVAL]
+    assert told == [5, 300]
     agent.stop()
     agent.run()
 

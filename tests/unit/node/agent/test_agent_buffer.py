@@ -101,13 +101,25 @@ def test_batches_by_count_by_time_and_at_once(tmp_path: Path) -> None:
     assert made.take(readings(1_000), now=1_000, batch=2) == []
     (two,) = made.take(readings(2_000), now=2_000, batch=2)
     assert made.take(readings(3_000), now=3_000, batch=99) == []
-    (waited,) = made.take([], now=3_000 + WAIT, batch=99)
+    assert made.take([], now=2_000 + WAIT, batch=99, pause=1_000) == []
+    (waited,) = made.take([], now=3_000 + WAIT, batch=99, pause=1_000)
     (urgent,) = made.take(readings(90_000), now=90_000, batch=99, urgent=True)
     found = [open_batch(each.data, network_id=NETWORK) for each in (two, waited, urgent)]
     assert [(b.boot, b.sequence, b.time) for b in found] == [
-        (3, 1, 2_000), (3, 2, 63_000), (3, 3, 90_000),
+        (3, 1, 2_000), (3, 2, 13_000), (3, 3, 90_000),
     ]  # fmt: skip
     assert made.take([], now=10**9, batch=1) == []
+
+
+@pytest.mark.parametrize("pause", [1_000, 3_000, WAIT, WAIT + 1, 60_000])
+def test_no_reading_waits_longer_than_ten_seconds_to_be_sent(tmp_path: Path, pause: int) -> None:
+    made, longest = rounds(tmp_path), 0
+    for now in range(1_000, 5 * max(WAIT, pause), pause):
+        for sealed in made.take(readings(now), now=now, batch=4_000, pause=pause):
+            batch = open_batch(sealed.data, network_id=NETWORK)
+            longest = max(longest, now - min(each.time for each in unpack(batch).readings()))
+    assert longest <= WAIT == 10_000
+    assert (longest == 0) == (pause > WAIT)
 
 
 def test_a_clock_that_was_set_back_begins_a_new_batch(tmp_path: Path) -> None:

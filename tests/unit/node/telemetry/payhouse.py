@@ -28,7 +28,7 @@ from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Header
 from freehold.node.telemetry.epochs import Books, Epochs
 from freehold.node.telemetry.facts import Facts
-from freehold.node.telemetry.pay import Pay
+from freehold.node.telemetry.pay import SLACK, Pay
 from freehold.node.telemetry.statement import canonical
 from freehold.node.watcher.cosigner import Cosigner
 from freehold.telemetry.reading import Batch, Reading, pack, seal
@@ -171,9 +171,11 @@ class House:
     def source(self) -> LocalSource:
         return LocalSource(self.epochs)
 
-    def pay(self) -> Pay:
-        """The chore as it is after a start."""
-        return Pay(self.ledger(SERVICE), self.epochs)
+    def pay(self, *, behind: int = -SLACK) -> Pay:
+        """The chore as it is after a start; its clock may be ``behind`` the chain's, seconds."""
+        return Pay(
+            self.ledger(SERVICE), self.epochs, now=lambda: 1_000 * (self.town.chain.now - behind)
+        )
 
     def cosigner(self, by: Signer) -> Cosigner:
         return Cosigner(

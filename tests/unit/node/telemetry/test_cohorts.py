@@ -123,8 +123,56 @@ def test_without_a_cell_nobody_is_compared_and_of_nodes_what_they_share(tmp_path
         ("node", "", "host.cpu.temperature", 1), ("device", "roof", "agent.lost.count", 0),
     ):  # fmt: skip
         scene = Scene(tmp_path, made(kind, cell))
-        scene.feed(scene.open(), values, 0, TICKS, metric=metric)
+        cohorts = scene.open()
+        if kind == "node":
+            tell_starts(scene, cohorts, [1e5 * place for place in range(1, SIZE + 1)])
+        scene.feed(cohorts, values, 0, TICKS, metric=metric)
         assert len(scene.found) == count, (kind, metric)
+
+
+def tell_starts(scene: Scene, cohorts: Cohorts, uptimes: list[float]) -> None:
+    """Every node tells for how long its machine has run at the first tick."""
+    names = list(scene.members)[: len(uptimes)]
+    cohorts.keep("starts", rows(names, np.array([uptimes]), metric="host.uptime"))
+
+
+@pytest.mark.parametrize(
+    "uptimes",
+    [
+        [9e4 + 0.3 * place for place in range(SIZE)],
+        [1e5, 2e5, 3e5, *[4e5] * (SIZE - 3)],
+        [],
+    ],
+)
+def test_nodes_of_one_machine_or_of_unknown_ones_are_no_cohort(
+    tmp_path: Path, uptimes: list[float]
+) -> None:
+    scene = Scene(tmp_path, made("node", ""))
+    cohorts = scene.open()
+    tell_starts(scene, cohorts, uptimes) if uptimes else None
+    scene.feed(cohorts, weather(), 0, TICKS, metric="host.cpu.load")
+    assert scene.found == []
+
+
+def test_one_node_stands_for_its_machine_among_others_and_across_restarts(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, made("node", ""))
+    cohorts = scene.open()
+    tell_starts(scene, cohorts, [*(1e5 * place for place in range(1, SIZE - 1)), 1e5, 1e5])
+    scene.feed(cohorts, weather(), 0, 200, metric="host.cpu.load")
+    cohorts.close()
+    scene.feed(scene.open(), weather(), 200, TICKS, metric="host.cpu.load")
+    (found,) = scene.found
+    assert found.subject == "node 3"
+    assert "the 6 nodes" in found.reason
+
+
+def test_what_is_expected_is_what_can_be(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    values = 50 + (weather(off=400.0) - 290) * 4
+    scene.feed(scene.open(), np.abs(values), 0, TICKS, metric="roof.flow")
+    assert scene.found
+    assert all(each.low >= 0 for each in scene.found)
+    assert "expect -" not in scene.found[0].reason
 
 
 def test_readings_of_wrong_clocks_or_of_the_future_are_left_out(tmp_path: Path) -> None:

@@ -105,6 +105,22 @@ def test_listeners_are_few() -> None:
     asyncio.run(run())
 
 
+def test_accounts_leave_room_for_each_other_and_for_the_administrator() -> None:
+    async def run() -> None:
+        hub = Hub(asyncio.get_running_loop(), meters=Meters())
+        for number in range((live.LISTENERS_MAX - live.RESERVED) // live.LISTENERS_EACH):
+            for _ in range(live.LISTENERS_EACH):
+                hub.open(lambda _: True, account=str(number))
+            with pytest.raises(BusyError):
+                hub.open(lambda _: True, account=str(number))
+        with pytest.raises(BusyError, match="0 of them"):
+            hub.open(lambda _: True, account="late")
+        for _ in range(live.RESERVED):
+            hub.open(lambda _: True)
+
+    asyncio.run(run())
+
+
 def test_telling_after_the_end_harms_nobody() -> None:
     async def made() -> Hub:
         return Hub(asyncio.get_running_loop(), meters=Meters())

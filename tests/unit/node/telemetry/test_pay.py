@@ -16,9 +16,10 @@ from freehold.domain.keys import Key
 from freehold.economics.data_pay import Purchase, Terms
 from freehold.economics.trees import GRAIN
 from freehold.node.telemetry.epochs import digest
+from freehold.node.telemetry.pay import SLACK, UNSIGNED
 from freehold.node.telemetry.statement import Frame, Past, Statement, canonical, parse
 from freehold.telemetry.reading import open_batch
-from unit.node.telemetry.payhouse import PRICE, SERVICE, WATCHERS, House, Sensor
+from unit.node.telemetry.payhouse import LENGTH, PRICE, SERVICE, WATCHERS, House, Sensor
 
 QUERY = "metric=roof.*"
 NET = PRICE * 9 // 10
@@ -102,6 +103,57 @@ def test_before_the_cut_nothing_is_settled(house: House) -> None:
     house.enter(2, after=125)
     house.pay().step()
     assert house.epochs.epochs() == [1]
+
+
+def test_a_clock_that_is_behind_the_chain_is_waited_for(house: House) -> None:
+    first, _ = two(house)
+    house.buy(QUERY, epoch=1)
+    house.report(first, 1, count=30)
+    house.enter(2, after=125)
+    house.pay(behind=90).step()
+    assert house.epochs.epochs() == []
+    late = 1_000 * (house.genesis + 2 * LENGTH + 40)
+    house.log.batches[first.id].append((late, first.batch([late - 500_000])))
+    house.pay(behind=1 - SLACK).step()
+    assert house.epochs.epochs() == []
+    house.run()
+    assert house.epochs.epochs() == [1]
+    assert house.balance(alice) > 0
+
+
+def test_a_statement_that_nobody_signs_is_said_once_and_can_be_reckoned_anew(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    first, _ = two(house)
+    house.buy(QUERY, epoch=1)
+    house.report(first, 1, count=30)
+    house.enter(2, after=125)
+    pay = house.pay()
+    pay.step()
+    house.report(first, 1, count=50)  # evidence that comes after its time: nobody agrees
+    house.cosign()
+    pay.step()
+    assert unsigned(caplog) == []
+    house.town.chain.warp(UNSIGNED)
+    for _ in range(3):
+        pay.step()
+    (said,) = unsigned(caplog)
+    assert (said["epoch"], said["lacking"]) == (1, 2)
+    assert "from 0 on" in str(said["remedy"])
+    for file in (house.folder / "epochs").glob("1.*"):
+        file.unlink()
+    house.run()
+    assert house.count("draw") == 1
+    assert NET + MINTED - 2 * GRAIN <= house.balance(alice) <= NET + MINTED
+
+
+def unsigned(caplog: pytest.LogCaptureFixture) -> list[dict[str, object]]:
+    """What was said of statements that nobody signs."""
+    return [
+        vars(each)["fields"]
+        for each in caplog.records
+        if (each.message, each.name) == ("not co-signed", "freehold.node.telemetry.pay")
+    ]
 
 
 def test_what_matches_nobody_waits_and_epochs_without_purchases_are_passed_over(

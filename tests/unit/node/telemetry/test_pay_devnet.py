@@ -26,7 +26,7 @@ from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import JOURNEY, DeployPlan
 from freehold.node.telemetry.epochs import Books, Epochs
 from freehold.node.telemetry.facts import Facts
-from freehold.node.telemetry.pay import Pay
+from freehold.node.telemetry.pay import SLACK, Pay
 from freehold.node.watcher.cosigner import Cosigner
 from journeys.seasons import pass_time
 from unit.ledger.founding import installed_engine
@@ -92,14 +92,18 @@ def test_a_purchase_becomes_tokens_of_the_owner(ledgers: list[Ledger], tmp_path:
     cosigner = Cosigner(
         watcher, WATCHER, services=lambda: [LocalSource(epochs)], draw=random.Random(1)
     )
+
+    def pay() -> Pay:
+        return Pay(service, epochs, now=lambda: 1_000 * (founder.head().time + SLACK))
+
     pass_time(founder, facts.calendar.cut(bought) + 1)
-    Pay(service, epochs).step()
+    pay().step()
     cosigner.step()
-    Pay(service, epochs).step()
+    pay().step()
     pass_time(founder, founder.head().time + 601)
-    Pay(service, epochs).step()
+    pay().step()
     before = owner.token.balance_of(OWNER.address)
-    Pay(service, epochs).step()
+    pay().step()
     got = owner.token.balance_of(OWNER.address) - before
     statement = epochs.books.read(bought)
     assert got == statement.past.accounts[OWNER.address] // GRAIN * GRAIN

@@ -13,6 +13,8 @@ import pytest
 from freehold.domain.did import ForgedError
 from freehold.domain.directive import Directive, Orders
 from freehold.domain.errors import CapacityError, UnavailableError
+from freehold.domain.ids import Address
+from freehold.node.telemetry.access import Want
 from freehold.node.telemetry.refusals import BusyError
 from freehold.telemetry.alerts.alert import Silence
 from freehold.telemetry.partition import Outcome
@@ -24,6 +26,7 @@ from unit.node.telemetry.service import (
     OTHER,
     OWNER,
     STRANGER,
+    FakeRights,
     World,
     world,
 )
@@ -302,6 +305,24 @@ def test_readings_come_as_json_and_as_csv(tmp_path: Path) -> None:
         found = (await ask("GET", path, who="owner")).json()
         assert (found["columns"], found["rows"], found["complete"]) == ([], [], True)
 
+    play(tmp_path, script)
+
+
+def test_whole_steps_must_be_bought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[Want] = []
+
+    def may_read(_: FakeRights, account: Address, device: str, want: Want) -> bool:
+        wanted.append(want)
+        return False
+
+    async def script(here: World, ask: Ask) -> None:
+        for more in ("", "&step=2000"):
+            path = f"/readings?device={DEVICE}&metrics=a&since=5&until=9000{more}"
+            assert (await ask("GET", path, who="buyer")).status_code == 403
+        assert wanted == [Want(("a",), 5, 9_000), Want(("a",), 0, 10_000)]
+        assert here.reads.asked == []
+
+    monkeypatch.setattr(FakeRights, "may_read", may_read)
     play(tmp_path, script)
 
 

@@ -23,10 +23,10 @@ AGENT, THIEF = Key.from_secret(b"\x55" * 32), Key.from_secret(b"\x56" * 32)
 DOMAIN = Domain("Freehold automation", 31337, checksum(b"\2" * 20), b"\7" * 32)
 
 
-def letter(command: int = 1, *, key: Key = AGENT, **changed: object) -> bytes:
-    values = (command, AGENT.address, DONE, bytes(32), 5)
+def letter(command: int = 1, *, key: Key = AGENT, whose: Key = AGENT, **changed: object) -> bytes:
+    values = (command, whose.address, DONE, bytes(32), 5)
     fields = {
-        "command": command, "device": AGENT.address, "outcome": DONE,
+        "command": command, "device": whose.address, "outcome": DONE,
         "detail": "0x" + bytes(32).hex(), "at": 5,
         "signature": "0x" + key.sign(RECEIPT.digest(DOMAIN, values)).hex(),
     }  # fmt: skip
@@ -124,6 +124,19 @@ def test_unknown_devices_and_floods_are_refused(monkeypatch: pytest.MonkeyPatch)
     desk.take(letter(1))
     with pytest.raises(BusyError):
         desk.take(letter(2))
+
+
+def test_one_device_cannot_take_the_room_or_the_place_of_another() -> None:
+    chain = Chain()
+    desk = Relay(chain, DOMAIN, known=lambda _: True, low=lambda: False)
+    for command in range(1, relay.DEVICE_MAX + 1):
+        desk.take(letter(command, key=THIEF, whose=THIEF))
+    with pytest.raises(BusyError, match="16 of them"):
+        desk.take(letter(99, key=THIEF, whose=THIEF))
+    desk.take(letter())  # for a command that the thief had a receipt for
+    desk.step()
+    desk.step()
+    assert chain.brought == [1]
 
 
 def test_rules_are_triggered_when_they_stay_due() -> None:

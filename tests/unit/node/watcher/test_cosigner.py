@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from contracts.evm import signer
+from contracts.evm import Signer, signer
 from contracts.watchers import LENGTH as ROUND
 from contracts.world import alice, bob, mallory
 from freehold.domain.aspects import HONEST
+from freehold.domain.did import Did
 from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import address
 from freehold.economics import data_pay
@@ -24,6 +25,18 @@ from freehold.node.watcher.cosigner import Cosigner, DifferenceError
 from unit.node.telemetry.payhouse import SERVICE, WATCHERS, House, LocalSource, Sensor
 
 Bend = Callable[[Work], Work]
+
+
+class Twin(Sensor):
+    """Another device with the same key."""
+
+    @property
+    def agent(self) -> Signer:
+        return signer("twin")
+
+    @property
+    def did(self) -> str:
+        return Did.of(self.key.public_key()).text
 
 
 @pytest.fixture
@@ -90,6 +103,34 @@ def test_a_row_that_is_not_so_is_not_signed(
     assert part in bent(monkeypatch, house, bend)
     house.cosign()
     assert house.epochs.signed(house.epochs.books.read(1)) == []
+
+
+def test_a_key_that_two_devices_have_counts_once(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, twin, whole = Sensor(1, alice, sent=10), Twin(1, alice), Pay._works
+    house.enroll(twin)
+    house.buy("metric=roof.*", epoch=3)
+    house.report(first, 3)
+    house.log.batches[twin.id] = house.log.batches[first.id]
+    house.enter(4, after=200)
+    house.pay().step()
+
+    def works(self: Pay, epoch: int) -> list[Work]:
+        done = whole(self, epoch)
+        return [*done, *(replace(each, device=twin.id) for each in done if each.did == twin.did)]
+
+    monkeypatch.setattr(Pay, "_works", works)
+    house.pay().step()
+    assert f"rows.{twin.id}: it is not enrolled" in difference(house)
+
+
+def test_a_key_is_free_again_once_its_device_retired(house: House) -> None:
+    house.ledger(alice).devices.retire(Sensor(1, alice).id)
+    twin = house.enroll(Twin(1, alice))
+    house.enter(4)
+    roster = house.pay()._facts.roster(2)
+    assert set(roster) == {twin.id, Sensor(2, bob).id}
 
 
 def test_the_last_digit_of_quality_may_differ(

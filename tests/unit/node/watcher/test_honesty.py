@@ -69,14 +69,21 @@ def test_every_watcher_comes_to_the_same_from_any_order() -> None:
     assert seen(one, two) == first
 
 
-def test_a_device_that_was_silent_in_the_round_is_not_honest() -> None:
+def test_of_a_single_round_of_silence_nothing_is_told() -> None:
     one = sensor(1)
     fill(one, weather(1), end=SPAN.since)
-    assert seen(one)[one.id].honest == 0
+    assert seen(one) == {}
 
 
-def test_a_device_without_evidence_is_not_honest() -> None:
-    assert seen(sensor(1))[sensor(1).id] == Seen(0, {})
+def test_silence_of_two_rounds_is_told_as_such() -> None:
+    assert seen(sensor(1))[sensor(1).id] == Seen(0, {}, silent=True)
+
+
+def test_who_lied_and_fell_silent_is_not_honest() -> None:
+    one = sensor(1)
+    fill(one, weather(1), end=SPAN.since)
+    one.send(NETWORK_ID, SPAN.since - 100, 25.0, sequence=200)
+    assert seen(one)[one.id] == Seen(0, {})
 
 
 def test_two_batches_in_one_place_are_held_against_the_device() -> None:

@@ -304,7 +304,18 @@ def test_a_device_that_falls_silent_is_honest_no_more(crowd: Crowd) -> None:
     crowd.half()
     assert crowd.value(sensor.id, HONEST)[0] > 9_900
     crowd.round()
+    assert crowd.value(sensor.id, HONEST)[0] > 9_900
+    crowd.round()
     assert crowd.value(sensor.id, HONEST)[0] == 0
+
+
+def test_of_a_device_that_never_reported_nothing_is_told(crowd: Crowd) -> None:
+    sensor = Sensor(signer("thermometer"))
+    crowd.enroll(sensor)
+    members(crowd)
+    crowd.round(4)
+    assert crowd.value(sensor.id, HONEST) == (0, 0)
+    assert crowd.value()[1] > 0
 
 
 def test_of_a_device_that_no_service_knows_of_nothing_is_told(crowd: Crowd) -> None:

@@ -21,12 +21,11 @@ from freehold.domain.errors import FreeholdError
 from freehold.domain.ids import Address
 from freehold.node.logs import fields
 from freehold.node.watcher.observe.field import Watched
-from freehold.telemetry import pipeline, quality, recent, spoofing
+from freehold.telemetry import pipeline, quality, recent
 from freehold.telemetry.cleaning import Floats, Whole
 from freehold.telemetry.columns import unpack
-from freehold.telemetry.lies import SURE
+from freehold.telemetry.lies import SURE, look
 from freehold.telemetry.marks import UNSOUND
-from freehold.telemetry.metrics import limits
 from freehold.telemetry.pipeline import Alert, Arrival
 from freehold.telemetry.reading import Batch, open_batch
 from freehold.telemetry.refusals import ReplayError
@@ -52,10 +51,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Of one device: ``honest`` of 10^4, and by metric millionths of the SI unit."""
+    """Of one device: ``honest`` of 10^4, and by metric millionths of the SI unit; whether it was
+    ``silent``, which says nothing of one that never reported."""
 
     honest: int = 0
     readings: Mapping[str, int] = field(default_factory=dict)
+    silent: bool = False
 
 
 Measure = Callable[[Mapping[Address, Sequence[bytes]], Mapping[Address, Watched], bytes, Span],
@@ -83,7 +84,8 @@ def measure(
     network_id: bytes,
     span: Span,
 ) -> dict[Address, Seen]:
-    """What is seen of every device of ``evidence``; see ``Measure``."""
+    """What is seen of the devices of ``evidence``, see ``Measure``: nothing of one that was silent
+    in this span and not before it, since one round of silence may be the network's."""
     caught: set[str] = set()
     arrivals: list[Arrival] = []
     heard: set[str] = set()
@@ -95,10 +97,10 @@ def measure(
     arrivals.sort(key=lambda each: (each.sealed, each.member))
     state, rows = _cleaned(arrivals, devices, caught, span)
     return {
-        device: _seen(state, device, rows.get(device, {}), silent=device not in heard,
-                      caught=device in caught)
+        device: _seen(state, device, rows.get(device, {}), caught=device in caught)
         for device in evidence
-    }  # fmt: skip
+        if device in heard or device in caught or state.labels.find(device) is None
+    }
 
 
 def _own(
@@ -165,12 +167,9 @@ def _spoofing(state: pipeline.State, devices: Mapping[Address, Watched]) -> Iter
     labels, latest = state.labels, state.recent
     metrics = labels.series.metric[: min(labels.count, len(latest.count))]
     for metric, series in recent.by_metric(metrics):
-        window = recent.window(latest, series, [""] * len(series), tick=TICK)
-        if window is None:
-            continue
-        shown, rows = window
-        for found in spoofing.detect(shown, limits(labels.metrics[metric])):
-            slots = labels.series.slot[series[rows[list(found.devices)]]]
+        cells = [""] * len(series)
+        for found, places in look(latest, series, cells, labels.metrics[metric], tick=TICK):
+            slots = labels.series.slot[series[places]]
             names = [labels.devices[slot] for slot in slots]
             owners = {devices[Address(name)].owner for name in names}
             if found.score >= SURE and (found.kind is not Kind.COPIED or len(owners) == 1):
@@ -182,12 +181,10 @@ def _middle(values: Floats) -> int:
     return round(float(np.sort(values)[(len(values) - 1) // 2]) * MICRO)
 
 
-def _seen(
-    state: pipeline.State, device: str, readings: Mapping[str, int], *, silent: bool, caught: bool
-) -> Seen:
+def _seen(state: pipeline.State, device: str, readings: Mapping[str, int], *, caught: bool) -> Seen:
     slot = state.labels.find(device)
-    if silent or caught or slot is None:
-        return Seen(0, {} if caught else readings)
+    if caught or slot is None:
+        return Seen(0, {}, silent=not caught)
     one = quality.explain(state.record, slot, now=int(state.record.heard[slot]))
     sound = [part for name, part in one.items() if name not in (quality.TRUST, quality.COMPLETE)]
     return Seen(round(float(np.prod(sound)) * WHOLE), readings)
