@@ -41,6 +41,7 @@ from freehold.node.agent.agent import Agent
 from freehold.node.agent.settings import load
 from freehold.node.telemetry.settings import PREFIX
 from freehold.telemetry.broker import BINARY
+from freehold.telemetry.metrics import INTERVAL
 from journeys.town import QUICK, Town
 from unit.ledger.founding import installed_engine
 
@@ -186,7 +187,7 @@ class Field:
 
     def readings(self) -> dict[str, list[Row]]:
         """What ``freehold telemetry query`` shows of this machine's devices, by name, a row a
-        reading; those of whom nothing is stored are left out."""
+        reading of a sensor; those of whom nothing is stored are left out."""
         done = self._run("telemetry", "query", "--unsound")
         if "nobody has reported" in done.stderr:
             return {}
@@ -194,7 +195,9 @@ class Field:
         devices = {load(each).address: each.name for each in (self.root / "devices").iterdir()}
         return {
             devices[answer["device"]]: [
-                dict(zip(answer["columns"], row, strict=True)) for row in answer["rows"]
+                each
+                for row in answer["rows"]
+                if (each := dict(zip(answer["columns"], row, strict=True)))["metric"] != INTERVAL
             ]
             for answer in json.loads(done.stdout)
             if answer["device"] in devices

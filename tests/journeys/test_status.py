@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from freehold.client.connection import Timeouts
+from freehold.client.token import Identity
 from freehold.domain.aspects import HONEST, WHOLE
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.status import Status
@@ -58,7 +59,9 @@ class Liar:
         """The real observer at work, but for its measure."""
         with Ledger.open(field.town.network, state=self.seat.folder, key=self.seat.key) as ledger:
             epochs = Epochs(ledger.roots.genesis(), ledger.roots.epoch_length())
-            evidence = Evidence(field.town.network.network_id, epochs, TIMEOUTS)
+            network, key = field.town.network, self.seat.key
+            identity = Identity(key, network.domain("registry"), ledger, secrets.token_bytes)
+            evidence = Evidence(network.network_id, epochs, TIMEOUTS, identity=identity)
             eyes = Eyes(Reach(), lambda nodes: dict.fromkeys(nodes, 0), evidence, self.measure)
             observer = Observer(
                 ledger, self.seat.key.address, eyes=eyes, vault=Vault(self.seat.folder),

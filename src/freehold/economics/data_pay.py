@@ -1,7 +1,8 @@
 """Pay for readings: what an epoch's purchases and its emission bring to each device. Exact, pure.
 
 A purchase is split among the devices that its query matches, each by its weight: readings of the
-matching metrics that counted, times quality (millionths), times honesty (of 10^4). What matches
+matching metrics that counted, of the `METRICS_MAX` with most, times quality (millionths), times
+honesty (of 10^4). So metrics that are made up under a pattern do not multiply pay. What matches
 nobody waits for the next epoch; so does what a root has no room for. Divisions round down, and
 what they leave (`Pay.dust`) stays in the roots.
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nlargest
 
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import Address, address
@@ -23,6 +25,8 @@ BPS, HONEST = 10_000, 10_000
 SHARE_MAX = 9_500
 """Ten-thousandths of what burned that come back as emission at most, whatever a network says."""
 QUERY_MAX, STARS_MAX = 160, 4
+METRICS_MAX = 8
+"""Metrics of a device that count under one purchase."""
 _METRIC = re.compile(r"[a-z0-9_.*]{1,48}")
 _CELL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FORM = "Write metric=GLOB;device=ADDRESS;cell=PREFIX, of which one or two may be left out."
@@ -67,10 +71,11 @@ class Query:
         return ";".join(f"{name}={value}" for name, value in told if value)
 
     def readings(self, row: Row) -> int:
-        """How many readings of a device it asks for."""
+        """How many readings of a device it asks for, of the metrics with most."""
         if self.device not in (None, row.device) or not row.cell.startswith(self.cell):
             return 0
-        return sum(n for metric, n in row.counted.items() if matches(self.metric, metric))
+        found = (n for metric, n in row.counted.items() if matches(self.metric, metric))
+        return sum(nlargest(METRICS_MAX, found))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from freehold.domain.errors import UsageError
 from freehold.domain.ids import Address, checksum
 from freehold.economics.data_pay import (
+    METRICS_MAX,
     SHARE_MAX,
     Part,
     Pay,
@@ -108,6 +109,24 @@ def test_who_does_more_gets_no_less(
     assert settle(bought, [after, *rest], Terms(0, 10**40)).parts.get(
         first.device, Part()
     ).paid >= (before)
+
+
+@given(
+    st.dictionaries(st.text("ab", min_size=1, max_size=5), st.integers(0, 10**5), max_size=24),
+    st.lists(st.integers(0, 10**5), max_size=24),
+)  # fmt: skip
+def test_metrics_that_are_made_up_do_not_multiply_weight(
+    real: dict[str, int], more: list[int]
+) -> None:
+    query, made = Query.parse("metric=*"), {f"made.{n}": count for n, count in enumerate(more)}
+    counts = sorted([*real.values(), *more], reverse=True)
+    both = row(0, 0, counted=real | made)
+    assert both.weight(query) == sum(counts[:METRICS_MAX]) * both.quality * both.honesty
+    assert both.weight(query) <= METRICS_MAX * max(counts, default=0) * both.quality * both.honesty
+    assert both.weight(query) >= row(0, 0, counted=real).weight(query)
+    alone = {f"only.{n}": 7 for n in range(METRICS_MAX + 4)}
+    named = Query.parse("metric=only.3")
+    assert row(0, 0, counted=real | alone).weight(named) == 7 * both.quality * both.honesty
 
 
 @given(

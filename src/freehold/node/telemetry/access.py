@@ -1,4 +1,4 @@
-"""Who may ask for what: the administrator, owners of devices, buyers of readings.
+"""Who may ask for what: the administrator, owners of devices, buyers of readings, watchers.
 
 The administrator has the token in the service's home, so whoever can read that file. Accounts
 sign a request token for each request, as they do for a node. Rates are limited by address and by
@@ -72,8 +72,12 @@ class Caller:
 class Access:
     """Admits requests to what is not for everybody."""
 
-    def __init__(self, *, admin: str, gate: Gate, rights: Rights) -> None:
+    def __init__(
+        self, *, admin: str, gate: Gate, rights: Rights, watches: Callable[[Address], bool]
+    ) -> None:
+        """``watches`` says whether an account is a watcher in service."""
         self._admin, self._gate, self._rights = _hash(admin), gate, rights
+        self._watches = watches
 
     def admit(self, header: str | None, *, method: str, path: str, body: bytes | None) -> Caller:
         """Who sent this request; MissingTokenError, BadTokenError or a TokenError.
@@ -82,6 +86,11 @@ class Access:
         """
         if header is not None and header.startswith(SCHEME):
             return Caller(self._gate.admit(header, method=method, path=path, body=body))
+        if header is None:
+            raise MissingTokenError(
+                "the request carries no token",
+                remedy=f"Sign it (`Authorization: {SCHEME}<token>`), or send the administrator's.",
+            )
         if not compare_digest(_hash(bearer(header)), self._admin):
             raise BadTokenError(
                 "this is not the administrator's token",
@@ -93,6 +102,23 @@ class Access:
         """NotYoursError unless the caller may read what it wants of ``device``."""
         if caller.account is not None and not self._rights.may_read(caller.account, device, want):
             raise _not_yours(device)
+
+    def shown(self, caller: Caller, device: str, want: Want, *, epoch: Want) -> Want:
+        """What the caller may see of the batches of ``device`` that it wants: its owner, a watcher
+        and the administrator all, who bought all metrics of ``epoch`` what is of that epoch.
+
+        NotYoursError. May ask the chain, so call it in a thread.
+        """
+        account = caller.account
+        if account is None or self.owns(caller, device) or self._watches(account):
+            return want
+        if not self._rights.may_read(account, device, epoch):
+            raise NotYoursError(
+                f"the evidence of {device} is not yours to see",
+                remedy="Sign as its owner or as a watcher in service, or buy all its metrics of "
+                "that epoch (metric=*). Statement and leaves are for everybody.",
+            )
+        return Want((), max(want.since, epoch.since), min(want.until, epoch.until))
 
     def check_owner(self, caller: Caller, device: str) -> None:
         """NotYoursError unless the caller owns ``device``, or is the administrator."""

@@ -1,12 +1,12 @@
 """The HTTP API of the telemetry service (see docs: telemetry API): thin handlers over its parts.
 
 What needs no credential: batches (they are signed), hellos, receipts and directives (signed as
-well, checked by what stands behind), evidence of pay (for everybody to check), health, metrics.
+well, checked by what stands behind), statements of pay (for everybody to check), health, metrics.
 Sources push with their token. Everything else is for the administrator, for owners of devices and
-for who bought readings. Threats and what meets them: floods - rates by address and device, bodies
-and their time bounded before they are read; bombs - sizes checked before inflating; reading what
-is not one's own - one check for each route, tried for each kind of caller by a test; slow readers
-- cut off.
+for who bought readings; evidence, which has the readings themselves, for watchers too. Threats and
+what meets them: floods - rates by address and device, bodies and their time bounded before they are
+read; bombs - sizes checked before inflating; reading what is not one's own - one check for each
+route, tried for each kind of caller by a test; slow readers - cut off.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from freehold.node.telemetry.access import (
     subject,
 )
 from freehold.node.telemetry.directives import Directives
+from freehold.node.telemetry.facts import Calendar
 from freehold.node.telemetry.intake import Door
 from freehold.node.telemetry.live import Hub, LiveResponse
 from freehold.node.telemetry.meters import CONTENT_TYPE, Meters
@@ -81,6 +82,7 @@ class Parts:
     receipts: views.Letters
     directives: Directives
     evidence: views.Evidence
+    calendar: Calendar
     health: Callable[[], dict[str, object]]
     meters: Meters
     workers: Executor
@@ -313,6 +315,16 @@ class Api:
         made = await self._read(silence)
         return JSONResponse({"id": made.id, "until": until}, status_code=201)
 
+    async def evidence(self, request: Request) -> Response:
+        """The signed batches that a device is paid for, of a span of time."""
+        caller, parts = await self._caller(request), self._parts
+        number, device = _epoch(request), subject(request.path_params["device"])
+        want, span = Want((), *views.span(request.query_params)), parts.calendar.span(number)
+        epoch = Want((), span.since, span.until)
+        shown = await self._work(partial(parts.access.shown, caller, device, want, epoch=epoch))
+        find = partial(parts.evidence.batches, number, device, since=shown.since, until=shown.until)
+        return await self._stream(await self._read(find), "application/octet-stream")
+
     # --- for everybody ---------------------------------------------------------------------------
 
     async def epochs(self, _: Request) -> Response:
@@ -335,14 +347,6 @@ class Api:
         number, letter = _epoch(request), await _body(request, SMALL_BODY)
         taken = await self._work(partial(self._parts.evidence.sign, number, letter))
         return JSONResponse(dict(taken))
-
-    async def evidence(self, request: Request) -> Response:
-        """The signed batches that a device is paid for, of a span of time."""
-        number, device = _epoch(request), subject(request.path_params["device"])
-        since, until = views.span(request.query_params)
-        find = partial(self._parts.evidence.batches, number, device, since=since, until=until)
-        batches = await self._read(find)
-        return await self._stream(batches, "application/octet-stream")
 
     async def health(self, _: Request) -> Response:
         """Whether all is well."""

@@ -53,6 +53,7 @@ from freehold.node.telemetry.office import Desks, Office
 from freehold.node.telemetry.pay import Pay
 from freehold.node.telemetry.relay import TRIGGER_SECONDS, Relay, Trigger
 from freehold.node.telemetry.settings import NO, Settings
+from freehold.node.telemetry.watchers import Watchers
 from freehold.node.telemetry.works import Works
 from freehold.node.tokens import Gate, LedgerTime
 from freehold.node.watcher.observe.field import ask, wishes
@@ -114,7 +115,11 @@ class Service:
         self.gate = Gate(
             network, self.key.address, nonces=self.nonces, clock=self.time, delegates=delegates
         )
-        self.access = Access(admin=admin_token(home, random), gate=self.gate, rights=self.rights)
+        watchers = Watchers(self.ledger.index, self.ledger.registry, clock=self.time)
+        self.access = Access(
+            admin=admin_token(home, random), gate=self.gate, rights=self.rights,
+            watches=watchers.has,
+        )  # fmt: skip
         automated = "automation" in network.contracts
         self.relay = Relay(
             self.ledger.automation if automated else None,
@@ -158,7 +163,8 @@ class Service:
                 door=self.door, access=self.access, peers=_limiter(PEER_RATE, PEER_BURST),
                 devices=self.listing, reads=works.store, alerts=works.desk, hub=self.hub,
                 hellos=works.roll, receipts=self.relay, directives=directives,
-                evidence=self.epochs, health=self.health, meters=self.meters,
+                evidence=self.epochs, calendar=self.calendar, health=self.health,
+                meters=self.meters,
                 workers=self.workers, readers=self.readers, now=millis,
             )
         )  # fmt: skip

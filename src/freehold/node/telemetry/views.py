@@ -116,7 +116,7 @@ class Letters(Protocol):
 
 
 class Evidence(Protocol):
-    """What pay was reckoned from, for everybody who wants to reckon it again."""
+    """What pay was reckoned from; all but the batches is for everybody."""
 
     def epochs(self) -> Sequence[int]:
         """The epochs of which there is something, in order."""

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import logging
 import random
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from freehold.client.token import Identity
 from freehold.domain.did import Did
 from freehold.domain.errors import FreeholdError, IntegrityError, UnavailableError
 from freehold.domain.ids import Address
@@ -245,7 +247,10 @@ def chores(ledger: Ledger, key: Key) -> list[Chore]:
     """The cosigner's chore; none in a network without the contracts that pay devices."""
     if not {"roots", "streams", "devices"} <= ledger.network.contracts.keys():
         return []
-    cosigner = Cosigner(ledger, key, services=lambda: sources(ledger), draw=random.SystemRandom())
+    identity = Identity(key, ledger.network.domain("registry"), ledger, secrets.token_bytes)
+    cosigner = Cosigner(
+        ledger, key, services=lambda: sources(ledger, identity), draw=random.SystemRandom()
+    )
     seconds = min(SLOWEST, ledger.roots.epoch_length() / STEPS)
     return [Chore("cosigner", cosigner.step, max(1.0, seconds))]
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from freehold.client.connection import Timeouts
 from freehold.client.reading import Library
+from freehold.client.token import Identity
+from freehold.domain.errors import AccessError
 from freehold.domain.ids import Address
 from freehold.ledger.ledger import Ledger
 from freehold.node.loops import Chore
@@ -38,10 +40,20 @@ def chores(state: Path, ledger: Ledger, watcher: Address, library: Library) -> l
 def _step(state: Path, ledger: Ledger, watcher: Address, library: Library) -> Callable[[], None]:
     draw = random.Random(secrets.randbits(64))
     epochs = Epochs(ledger.roots.genesis(), ledger.roots.epoch_length())
+    identity = _identity(ledger)
     eyes = Eyes(
         reach=Reach(),
         speeds=Speeds(Columns(ledger), library, draw=draw).measure,
-        evidence=Evidence(ledger.network.network_id, epochs, _TIMEOUTS),
+        evidence=Evidence(ledger.network.network_id, epochs, _TIMEOUTS, identity=identity),
     )
     observer = Observer(ledger, watcher, eyes=eyes, vault=Vault(state), random=secrets.token_bytes)
     return observer.step
+
+
+def _identity(ledger: Ledger) -> Identity:
+    if ledger.key is None:
+        raise AccessError(
+            "a watcher needs a key, and the ledger was opened without one",
+            remedy="Open it with the key of the registered watcher.",
+        )
+    return Identity(ledger.key, ledger.network.domain("registry"), ledger, secrets.token_bytes)

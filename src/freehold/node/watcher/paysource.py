@@ -4,11 +4,13 @@ believed."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http.client import HTTPException
+from types import MappingProxyType
 from typing import Protocol
 
 from freehold.client.connection import Peer, PinnedConnection, Timeouts
+from freehold.client.token import Identity
 from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.domain.ids import Address
@@ -24,6 +26,7 @@ from freehold.telemetry.reading import BATCH_MAX
 SERVICES_MAX = 4
 LIST_MAX, ANSWER_MAX = 2**20, 2**14
 TIMEOUTS = Timeouts(connect=5.0, idle=30.0)
+_REMEDIES = {403: "The registry must list this key as a watcher in service."}
 
 
 class Source(Protocol):
@@ -47,10 +50,13 @@ class Source(Protocol):
 
 
 class HttpSource:
-    """A service at the endpoint that the registry has."""
+    """A service at the endpoint that the registry has; ``identity`` signs the requests for
+    evidence, which a service shows to watchers and not to everybody."""
 
-    def __init__(self, peer: Peer, timeouts: Timeouts = TIMEOUTS) -> None:
-        self._peer, self._timeouts = peer, timeouts
+    def __init__(
+        self, peer: Peer, identity: Identity | None = None, *, timeouts: Timeouts = TIMEOUTS
+    ) -> None:
+        self._peer, self._identity, self._timeouts = peer, identity, timeouts
 
     @property
     def node(self) -> Address:
@@ -73,25 +79,33 @@ class HttpSource:
 
     def evidence(self, epoch: int, device: Address) -> list[bytes]:
         """The batches of a device that count for an epoch."""
-        raw = self._get(f"/epochs/{epoch}/evidence/{device}", EVIDENCE_MAX, missing=True)
+        path = f"/epochs/{epoch}/evidence/{device}"
+        headers = self._signed(path)
+        raw = self._exchange("GET", path, None, EVIDENCE_MAX, missing=True, headers=headers)
         return list(self._split(raw))
 
     def sign(self, epoch: int, signature: bytes) -> None:
         """Hand in a signature; UnavailableError where it is refused."""
         body = json.dumps({"signature": signature.hex()}).encode()
-        self._exchange("POST", f"/epochs/{epoch}/signatures", body, ANSWER_MAX, missing=False)
+        self._exchange("POST", f"/epochs/{epoch}/signatures", body, ANSWER_MAX)
 
-    def _get(self, path: str, most: int, *, missing: bool = False) -> bytes:
-        return self._exchange("GET", path, None, most, missing=missing)
+    def _get(self, path: str, most: int) -> bytes:
+        return self._exchange("GET", path, None, most)
+
+    def _signed(self, path: str) -> dict[str, str]:
+        if self._identity is None:
+            return {}
+        return {"Authorization": self._identity.token(audience=self.node, method="GET", path=path)}
 
     def _exchange(
-        self, method: str, path: str, body: bytes | None, most: int, *, missing: bool
-    ) -> bytes:
+        self, method: str, path: str, body: bytes | None, most: int, *, missing: bool = False,
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> bytes:  # fmt: skip
         connection = connect(self._peer, self._timeouts)
         try:
             if isinstance(connection, PinnedConnection):
                 connection.limit(most)
-            connection.request(method, path, body=body)
+            connection.request(method, path, body=body, headers=headers)
             with connection.getresponse() as response:
                 raw = response.read(most + 1)
                 status = response.status
@@ -106,7 +120,8 @@ class HttpSource:
             return b""
         if status != 200:
             raise UnavailableError(
-                f"the service {self.node} answers {status} to {path}", remedy="It is asked again."
+                f"the service {self.node} answers {status} to {path}",
+                remedy=_REMEDIES.get(status, "It is asked again."),
             )
         if len(raw) > most:
             raise self._odd(f"sends more than {most:,} bytes")
@@ -128,13 +143,14 @@ class HttpSource:
         )
 
 
-def sources(ledger: Ledger) -> list[Source]:
-    """The telemetry services that the registry has an endpoint of, the first that came first."""
+def sources(ledger: Ledger, identity: Identity | None = None) -> list[Source]:
+    """The telemetry services that the registry has an endpoint of, the first that came first;
+    without ``identity`` they tell what is for everybody."""
     count = min(ledger.registry.count(), NODES_MAX)
     names = list(ask(ledger, Address, [View("registry", "at", (at,)) for at in range(count)]))
     entries = ask(ledger, Node, [View("registry", "node", (name,)) for name in names])
     found = [
-        HttpSource(Peer(name, entry.endpoint, entry.tls))
+        HttpSource(Peer(name, entry.endpoint, entry.tls), identity)
         for name, entry in zip(names, entries, strict=True)
         if entry.roles & OPERATOR and not entry.retired and entry.endpoint
     ]

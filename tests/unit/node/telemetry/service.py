@@ -22,6 +22,7 @@ from freehold.node.telemetry import views
 from freehold.node.telemetry.access import Access, Limiter, Want
 from freehold.node.telemetry.app import Api, Parts
 from freehold.node.telemetry.directives import Directives
+from freehold.node.telemetry.facts import Calendar
 from freehold.node.telemetry.intake import Door, Everyone, Intake
 from freehold.node.telemetry.live import Hub
 from freehold.node.telemetry.meters import Meters
@@ -38,7 +39,8 @@ from unit.telemetry.devices import KEYS, NETWORK
 
 ADMIN = "ad" * 32
 OWNER, BUYER = Key.from_secret(b"\x22" * 32), Key.from_secret(b"\x33" * 32)
-STRANGER = Key.from_secret(b"\x44" * 32)
+STRANGER, WATCHER = Key.from_secret(b"\x44" * 32), Key.from_secret(b"\x66" * 32)
+CALENDAR = Calendar(1_000, 100)
 DEVICE, OTHER = checksum(b"\x0a" * 20), checksum(b"\x0b" * 20)
 NET = network()
 DOMAIN = Domain("Freehold devices", 31337, checksum(b"\2" * 20), NET.network_id)
@@ -211,7 +213,7 @@ class World:
 
     def credential(self, kind: str, method: str, path: str, body: bytes = b"") -> str | None:
         """The Authorization header of a kind of caller."""
-        keys = {"owner": OWNER, "buyer": BUYER, "stranger": STRANGER}
+        keys = {"owner": OWNER, "buyer": BUYER, "stranger": STRANGER, "watcher": WATCHER}
         if kind in keys:
             return sign_request(NET, keys[kind], method, path, body)
         tokens = {"admin": ADMIN, "source": self.source_token, "wrong": "00" * 32}
@@ -259,9 +261,12 @@ def world(
             devices=Limiter(rate=rate, burst=rate, kept=100, clock=ticks),
             now=lambda: NOW * 1000,
         )  # fmt: skip
+        access = Access(
+            admin=ADMIN, gate=gate, rights=rights, watches=lambda who: who == WATCHER.address
+        )
         parts = Parts(
-            door=door, access=Access(admin=ADMIN, gate=gate, rights=rights), reads=behind.reads,
-            devices=FakeDevices(),
+            door=door, access=access, reads=behind.reads, devices=FakeDevices(),
+            calendar=CALENDAR,
             peers=Limiter(rate=rate, burst=rate, kept=100, clock=ticks), alerts=behind.alerts,
             hub=hub,
             hellos=letters, receipts=letters, evidence=FakeEvidence(), meters=meters,

@@ -21,6 +21,7 @@ from freehold.telemetry.partition import Outcome
 from freehold.telemetry.reading import BATCH_MAX, open_batch
 from freehold.telemetry.refusals import RollbackError
 from unit.node.telemetry.service import (
+    BUYER,
     DEVICE,
     DOMAIN,
     OTHER,
@@ -44,7 +45,7 @@ DIRECTIVE = (
     Directive(DEVICE, 1, Orders(10).render(), NOW + 60).sign(DOMAIN, OWNER.sign).render().encode()
 )
 HUSH = b'{"subject":"%s","seconds":60,"reason":"works"}' % DEVICE.encode()
-KINDS = ("none", "wrong", "source", "admin", "owner", "buyer", "stranger")
+KINDS = ("none", "wrong", "source", "admin", "owner", "buyer", "stranger", "watcher")
 Ask = Callable[..., Awaitable[httpx2.Response]]
 Script = Callable[[World, Ask], Awaitable[None]]
 
@@ -74,10 +75,11 @@ def play(home: Path, script: Script, *, rate: float = 1e6) -> None:
 
 EVERYBODY = dict.fromkeys(KINDS, 200)
 DENIED = {"none": 401, "wrong": 401, "source": 401}
-OWN = DENIED | {"admin": 200, "owner": 200, "buyer": 403, "stranger": 403}
+OWN = DENIED | {"admin": 200, "owner": 200, "buyer": 403, "stranger": 403, "watcher": 403}
 READERS = OWN | {"buyer": 200}
-SIGNERS = DENIED | {"admin": 200, "owner": 200, "buyer": 200, "stranger": 200}
-ADMINS = DENIED | {"admin": 200, "owner": 403, "buyer": 403, "stranger": 403}
+CHECKERS = READERS | {"watcher": 200}
+SIGNERS = CHECKERS | {"stranger": 200}
+ADMINS = OWN | {"owner": 403}
 PUSHERS = dict.fromkeys(KINDS, 401) | {"source": 200}
 Row = tuple[str, str, bytes, dict[str, int]]
 MATRIX: tuple[Row, ...] = (
@@ -94,7 +96,7 @@ MATRIX: tuple[Row, ...] = (
     ("GET", "/readings?device=source:prom", b"", ADMINS),
     ("GET", f"/alerts?device={DEVICE}", b"", OWN),
     ("GET", f"/alerts?device={OTHER}", b"", ADMINS),
-    ("GET", "/alerts", b"", ADMINS | {"owner": 400, "buyer": 400, "stranger": 400}),
+    ("GET", "/alerts", b"", ADMINS | dict.fromkeys(KINDS[4:], 400)),
     ("POST", "/alerts/7/ack", b"", OWN),
     ("POST", "/silences", HUSH, OWN),
     ("POST", "/silences", b'{"seconds":60,"reason":"works"}', ADMINS),
@@ -102,7 +104,8 @@ MATRIX: tuple[Row, ...] = (
     ("GET", "/epochs/3", b"", EVERYBODY),
     ("GET", "/epochs/3/leaves", b"", EVERYBODY),
     ("POST", "/epochs/3/signatures", b"{}", EVERYBODY),
-    ("GET", f"/epochs/3/evidence/{DEVICE}", b"", EVERYBODY),
+    ("GET", f"/epochs/3/evidence/{DEVICE}", b"", CHECKERS),
+    ("GET", f"/epochs/3/evidence/{OTHER}", b"", ADMINS | {"watcher": 200}),
     ("GET", "/health", b"", EVERYBODY),
     ("GET", "/metrics", b"", EVERYBODY),
 )
@@ -403,7 +406,7 @@ def test_a_directive_is_the_owners_and_only_moves_on(tmp_path: Path) -> None:
 def test_unknown_places_and_epochs_are_named(tmp_path: Path) -> None:
     async def script(_: World, ask: Ask) -> None:
         for path in ("/nothing", "/epochs/4", "/epochs/4/leaves", f"/epochs/4/evidence/{DEVICE}"):
-            answer = await ask("GET", path)
+            answer = await ask("GET", path, who="watcher")
             assert answer.status_code == 404
             assert answer.json()["remedy"]
         assert (await ask("GET", "/epochs/x")).status_code == 400
@@ -426,10 +429,54 @@ def test_alerts_are_asked_for_by_device_and_state(tmp_path: Path) -> None:
 def test_evidence_may_be_asked_for_of_a_span(tmp_path: Path) -> None:
     async def script(_: World, ask: Ask) -> None:
         path = f"/epochs/3/evidence/{DEVICE}"
-        assert (await ask("GET", f"{path}?since=5&until=9")).content == b"5-9"
-        assert (await ask("GET", f"{path}?since=5")).content == b"5-%d" % (2**48 + 1)
+        for who in ("watcher", "owner", "admin"):
+            assert (await ask("GET", f"{path}?since=5&until=9", who=who)).content == b"5-9"
+        found = await ask("GET", f"{path}?since=5", who="watcher")
+        assert found.content == b"5-%d" % (2**48 + 1)
         for wrong in ("since=9&until=9", "since=x", "until=-1", f"until={2**49}"):
-            assert (await ask("GET", f"{path}?{wrong}")).status_code == 400
+            assert (await ask("GET", f"{path}?{wrong}", who="watcher")).status_code == 400
+
+    play(tmp_path, script)
+
+
+def test_who_bought_an_epoch_sees_evidence_of_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin, end = 1_300_000, 1_400_000
+    wanted: list[Want] = []
+
+    def may_read(_: FakeRights, account: Address, device: str, want: Want) -> bool:
+        wanted.append(want)
+        return account == BUYER.address
+
+    async def script(_: World, ask: Ask) -> None:
+        path = f"/epochs/3/evidence/{DEVICE}"
+        for more, shown in (
+            ("", (begin, end)), ("?since=5", (begin, end)),
+            (f"?since={begin + 1}&until={end - 1}", (begin + 1, end - 1)),
+            (f"?since=5&until={end + 1}", (begin, end)),
+        ):  # fmt: skip
+            assert (await ask("GET", path + more, who="buyer")).content == b"%d-%d" % shown
+        refused = await ask("GET", f"{path}?since={begin}&until={begin + 1}", who="stranger")
+        assert refused.status_code == 403
+        assert "metric=*" in refused.json()["remedy"]
+        assert set(wanted) == {Want((), begin, end)}
+
+    monkeypatch.setattr(FakeRights, "may_read", may_read)
+    play(tmp_path, script)
+
+
+def test_a_token_for_other_evidence_opens_none(tmp_path: Path) -> None:
+    async def script(here: World, ask: Ask) -> None:
+        path = f"/epochs/3/evidence/{DEVICE}"
+        for method, signed in (
+            ("GET", "/epochs/2/evidence"), ("GET", f"/epochs/3/evidence/{OTHER}"), ("POST", path),
+        ):  # fmt: skip
+            header = here.credential("watcher", method, signed) or ""
+            assert (await ask("GET", path, authorization=header)).status_code == 403
+        header = here.credential("watcher", "GET", path) or ""
+        statuses = [(await ask("GET", path, authorization=header)).status_code for _ in range(2)]
+        assert statuses == [200, 401]
 
     play(tmp_path, script)
 

@@ -48,6 +48,18 @@ def test_other_readings_are_not_shown(want: Want) -> None:
     assert not buyers("metric=roof.*").bought(BUYER, DEVICE, want)
 
 
+@pytest.mark.parametrize("query", ["metric=*", "metric=**", f"device={DEVICE}"])
+def test_who_bought_every_metric_need_name_none(query: str) -> None:
+    assert buyers("metric=roof.*", query).bought(BUYER, DEVICE, Want((), BEGIN, END))
+    assert not buyers(query).bought(OTHER, DEVICE, Want((), BEGIN, END))
+    assert not buyers(query).bought(BUYER, DEVICE, Want((), BEGIN, END + 1))
+
+
+@pytest.mark.parametrize("query", ["metric=*.*", "metric=a*", "metric=*;cell=u", f"device={OTHER}"])
+def test_less_than_every_metric_is_not_all(query: str) -> None:
+    assert not buyers(query, "metric=*a").bought(BUYER, DEVICE, Want((), BEGIN, END))
+
+
 def test_cells_and_nonsense_give_no_look() -> None:
     want = Want(("roof.wind",), BEGIN, END)
     assert not buyers("cell=u33", "colour=red", "").bought(BUYER, DEVICE, want)

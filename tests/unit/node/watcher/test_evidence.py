@@ -12,13 +12,17 @@ import pytest
 
 from contracts.evm import NETWORK_ID, signer
 from freehold.client.connection import Peer, Timeouts
+from freehold.client.token import Identity
 from freehold.domain.did import Did
 from freehold.domain.ids import checksum
+from freehold.domain.keys import Key, recover
+from freehold.node.tokens import parse_token
 from freehold.node.watcher.observe import evidence
 from freehold.node.watcher.observe.evidence import STRIKES, Epochs, Evidence
 from freehold.node.watcher.observe.field import Watched
 from freehold.node.watcher.observe.honesty import Span
 from unit.node.watcher.crowd import Sensor
+from unit.node.world import HandClock, network
 
 TIMEOUTS = Timeouts(connect=2.0, idle=2.0)
 SPAN = Span(1_000_000, 2_000_000, 3_000_000)
@@ -26,6 +30,12 @@ SENSOR = Sensor(signer("sensor"))
 OWN = Watched(SENSOR.id, checksum(b"\x05" * 20), Did.of(SENSOR.key.public_key()))
 ONE, TWO, THREE = (SENSOR.send(NETWORK_ID, 1_500_000 + n, 20.0) for n in range(3))
 OLD = SENSOR.send(NETWORK_ID, 999_999, 20.0)
+NET = network()
+WATCHER = Key.from_secret(b"\x66" * 32)
+NONCES = count(1)
+IDENTITY = Identity(
+    WATCHER, NET.domain("registry"), HandClock(), lambda _: next(NONCES).to_bytes(32, "big")
+)
 Answer = Callable[[str], tuple[int, bytes]]
 
 
@@ -34,11 +44,15 @@ def length(*batches: bytes) -> bytes:
 
 
 @contextmanager
-def service(answer: Answer, number: int = 4) -> Iterator[Peer]:
-    """A plain HTTP server."""
+def service(
+    answer: Answer, number: int = 4, tokens: list[str | None] | None = None
+) -> Iterator[Peer]:
+    """A plain HTTP server; ``tokens`` gets what it is asked with."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            if tokens is not None:
+                tokens.append(self.headers["authorization"])
             status, body = answer(self.path)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
@@ -63,7 +77,7 @@ def ask(*services: Peer, times: int = 1, go_on: Callable[[], bool] = lambda: Tru
         timer: Callable[[], float] = lambda: 0.0) -> list[bytes] | None:  # fmt: skip
     """What is gathered of the sensor from epochs of 2,000 seconds."""
     epochs = Epochs(0, 2_000)
-    door = Evidence(NETWORK_ID, epochs, TIMEOUTS, sleep=sleep, timer=timer)
+    door = Evidence(NETWORK_ID, epochs, TIMEOUTS, identity=IDENTITY, sleep=sleep, timer=timer)
     return door.gather([OWN] * times, services, SPAN, go_on=go_on).get(OWN.device)
 
 
@@ -79,6 +93,25 @@ def test_evidence_of_the_epochs_of_a_span_is_taken_once_and_only_what_the_device
         assert ask(peer) == [ONE, THREE, TWO]
     where = f"evidence/{OWN.device}?since=1000000&until=3000000"
     assert asked == [f"/epochs/0/{where}", f"/epochs/1/{where}"]
+
+
+def test_each_request_carries_a_token_of_its_own() -> None:
+    tokens: list[str | None] = []
+    answers = iter([429, 200, 200])
+    with service(lambda _: (next(answers), b""), tokens=tokens) as peer:
+        assert ask(peer) == []
+    found = [parse_token(each) for each in tokens]
+    assert [(each.audience, each.method) for each in found] == [(peer.node, "GET")] * 3
+    where = [f"/epochs/{n}/evidence/{OWN.device}" for n in (0, 0, 1)]
+    assert [each.path for each in found] == where
+    assert len({each.nonce for each in found}) == 3
+    assert all(recover(each.digest(NET), each.signature) == WATCHER.address for each in found)
+
+
+def test_a_service_that_refuses_is_none() -> None:
+    for status in (401, 403):
+        with service(lambda _, status=status: (status, b"")) as peer:  # type: ignore[misc]
+            assert ask(peer) is None
 
 
 def test_what_any_service_has_counts() -> None:

@@ -10,10 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from freehold.client.connection import Peer
+from freehold.client.token import Identity
 from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.domain.ids import checksum
+from freehold.domain.keys import Key, recover
+from freehold.node.tokens import parse_token
 from freehold.node.watcher import paysource
 from freehold.node.watcher.paysource import HttpSource
+from unit.node.world import HandClock, network
 
 SERVICE, DEVICE = checksum(b"\x31" * 20), checksum(b"\x32" * 20)
 
@@ -25,12 +29,14 @@ class Desk:
     url: str = ""
     answers: dict[str, bytes] = field(default_factory=dict)
     taken: list[tuple[str, bytes]] = field(default_factory=list)
+    tokens: dict[str, str | None] = field(default_factory=dict)
 
     def handler(self) -> type[BaseHTTPRequestHandler]:
         desk = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                desk.tokens[self.path] = self.headers["authorization"]
                 found = desk.answers.get(self.path)
                 self._answer(404 if found is None else 200, found or b"")
 
@@ -65,6 +71,22 @@ def desk() -> Iterator[Desk]:
 
 def source(desk: Desk) -> HttpSource:
     return HttpSource(Peer(SERVICE, desk.url, bytes(32)))
+
+
+def test_evidence_is_asked_for_with_a_token(desk: Desk) -> None:
+    key, net = Key.from_secret(b"\x66" * 32), network()
+    identity = Identity(key, net.domain("registry"), HandClock(), bytes)
+    asked = HttpSource(Peer(SERVICE, desk.url, bytes(32)), identity)
+    path = f"/epochs/3/evidence/{DEVICE}"
+    desk.answers = {"/epochs/3": b"{}", path: b""}
+    asked.statement(3)
+    asked.evidence(3, DEVICE)
+    assert desk.tokens["/epochs/3"] is None
+    token = parse_token(desk.tokens[path])
+    assert (token.audience, token.method, token.path) == (SERVICE, "GET", path)
+    assert recover(token.digest(net), token.signature) == key.address
+    source(desk).evidence(3, DEVICE)
+    assert desk.tokens[path] is None
 
 
 def framed(*batches: bytes) -> bytes:

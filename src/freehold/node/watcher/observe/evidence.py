@@ -16,6 +16,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from urllib.parse import urlsplit
 
 from freehold.client.connection import Peer, PinnedConnection, Timeouts
+from freehold.client.token import Identity
 from freehold.domain.errors import FreeholdError, IntegrityError, UnavailableError
 from freehold.domain.ids import Address
 from freehold.node.logs import fields
@@ -59,7 +60,8 @@ class _Busy(UnavailableError):
 
 
 class Evidence:
-    """Asks services over HTTP; ``timeouts`` bound each exchange."""
+    """Asks services over HTTP, as ``identity``, which must be a watcher in service; ``timeouts``
+    bound each exchange."""
 
     def __init__(
         self,
@@ -67,11 +69,12 @@ class Evidence:
         epochs: Epochs,
         timeouts: Timeouts,
         *,
+        identity: Identity,
         sleep: Callable[[float], None] = time.sleep,
         timer: Callable[[], float] = time.monotonic,
     ) -> None:
         self._network_id, self._epochs, self._timeouts = network_id, epochs, timeouts
-        self._sleep, self._timer = sleep, timer
+        self._identity, self._sleep, self._timer = identity, sleep, timer
 
     def gather(
         self,
@@ -128,11 +131,15 @@ class Evidence:
 
     def _fetch(self, service: Peer, epoch: int, device: Watched, span: Span) -> list[bytes] | None:
         where = f"/epochs/{epoch}/evidence/{device.device}"
+        token = self._identity.token(audience=service.node, method="GET", path=where)
         connection = connect(service, self._timeouts)
         try:
             if isinstance(connection, PinnedConnection):
                 connection.limit(BYTES_MAX)
-            connection.request("GET", f"{where}?since={span.warm}&until={span.until}")
+            connection.request(
+                "GET", f"{where}?since={span.warm}&until={span.until}",
+                headers={"Authorization": token},
+            )  # fmt: skip
             with connection.getresponse() as response:
                 raw = self._body(response, service)
         except (OSError, HTTPException) as error:
