@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 
 import typer
 
+from freehold.cli.handles import Handles
 from freehold.cli.home import open_home
-from freehold.cli.options import HomeOption, JsonOption
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
-from freehold.cli.telemetry import moments
+from freehold.cli.telemetry import moments, tables
 from freehold.cli.telemetry.caller import (
     Caller,
     ServiceOption,
@@ -22,7 +23,8 @@ from freehold.cli.telemetry.caller import (
     rows,
 )
 from freehold.cli.telemetry.reading import names, resolve
-from freehold.domain.errors import UsageError
+from freehold.cli.telemetry.targets import check_public
+from freehold.domain.errors import AccessError, UsageError
 
 app = typer.Typer(name="alert", help="What is odd, and who is told of it.", no_args_is_help=True)
 hook = typer.Typer(name="hook", help="URLs that are told of alerts.", no_args_is_help=True)
@@ -31,6 +33,8 @@ DeviceOption = Annotated[
     str, typer.Option("--device", help="Of one device or node only, by name, address or id.")
 ]
 POLL_SECONDS, PAGE = 1.0, 200
+SILENCE_MAX = 7 * 86_400
+"""Seconds."""
 _COLOURS = {"critical": "red", "warning": "yellow", "info": "dim"}
 
 
@@ -48,12 +52,13 @@ def list_(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List alerts, newest first."""
     screen, target = Screen(as_json), open_home(home)
     subject = resolve(target, device) if device else ""
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         if state or every:
             found = _page(caller, state=state, device=subject, limit=limit)
         else:
@@ -63,12 +68,13 @@ def list_(
                 for alert in _page(caller, state=each, device=subject, limit=limit)
             ]
     found = sorted(found, key=_number, reverse=True)[:limit]
-    called = names(target)
+    called = Handles.of(home)
     screen.emit(found)
-    columns = ("id", "severity", "what", "who", "state", "since", "times", "why")
-    screen.table("alerts", columns, [_row(alert, called) for alert in found])
+    tables.alerts(screen, found, called)
     if not found:
-        screen.say("none")
+        resolved = "" if state or every else " Those that ended: [bold]--all[/]."
+        screen.tell(f"No alert is like that.{resolved}")
+    called.tell(screen)
 
 
 @app.command()
@@ -78,12 +84,13 @@ def watch(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show alerts as they come, until Ctrl-C; with --json a line each."""
     screen, target = Screen(as_json), open_home(home)
     subject, called = (resolve(target, device) if device else ""), names(target)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         known = {_number(each): _news(each) for each in _page(caller, device=subject, limit=PAGE)}
         screen.say(f"[dim]watching; {len(known)} so far (Ctrl-C ends)[/]")
         while True:
@@ -102,11 +109,12 @@ def ack(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say that you look after an alert."""
     screen = Screen(as_json)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         caller.post(f"/alerts/{alert}/ack", {})
     screen.emit({"acknowledged": alert})
     screen.say(f"[green]✓[/] alert {alert} is yours")
@@ -128,15 +136,16 @@ def silence(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell nobody of what matches, for a while; it is recorded all the same."""
     screen, target = Screen(as_json), open_home(home)
     body = {
         "subject": "" if subject == "*" else resolve(target, subject),
-        "kind": kind, "metric": metric, "seconds": moments.span(span), "reason": reason,
+        "kind": kind, "metric": metric, "seconds": _hushed(span), "reason": reason,
     }  # fmt: skip
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         made = fields(caller.post("/silences", body))
     screen.emit(made)
     screen.say(f"[green]✓[/] silence {made['id']}: {subject} for {span}")
@@ -156,12 +165,15 @@ def add(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell a URL of alerts, signed; the secret is shown this once."""
     screen = Screen(as_json)
+    if not private:
+        check_public(_host(url))
     body = {"name": name or _host(url), "url": url, "minimum": minimum, "private": private}
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         made = fields(caller.post("/hooks", body))
     screen.emit(made)
     screen.say(f"[green]✓[/] {made['name']} is told of alerts")
@@ -174,11 +186,12 @@ def hooks(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List who is told of alerts."""
     screen = Screen(as_json)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         found = rows(caller.get("/hooks"))
     screen.emit(found)
     columns = ("name", "url", "minimum")
@@ -192,11 +205,12 @@ def remove(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Tell a URL no more."""
     screen = Screen(as_json)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         caller.delete(f"/hooks/{name}")
     screen.emit({"removed": name})
     screen.say(f"[green]✓[/] {name} is told no more")
@@ -205,7 +219,21 @@ def remove(
 def _page(
     caller: Caller, *, state: str = "", device: str = "", limit: int
 ) -> list[Mapping[str, object]]:
-    return rows(caller.get("/alerts", state=state, device=device, limit=limit))
+    try:
+        return rows(caller.get("/alerts", state=state, device=device, limit=limit))
+    except AccessError as error:
+        if device:
+            raise
+        raise AccessError(
+            error.message, remedy="Name a device of yours: --device NAME, or its address."
+        ) from error
+
+
+def _hushed(span: str) -> int:
+    seconds = moments.span(span)
+    if not 0 < seconds <= SILENCE_MAX:
+        raise UsageError(f"a silence cannot last {span[:20]}", remedy="Give 1s to 7d: 7d at most.")
+    return seconds
 
 
 def _number(alert: Mapping[str, object]) -> int:

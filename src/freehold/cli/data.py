@@ -12,12 +12,13 @@ from freehold.cli.handles import Handles
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger, sender
+from freehold.cli.telemetry import reported
 from freehold.domain import money
-from freehold.domain.errors import ConflictError, InsufficientFundsError, UsageError
+from freehold.domain.errors import ConflictError, FreeholdError, InsufficientFundsError, UsageError
 from freehold.economics.data_pay import Query
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from freehold.domain.ids import Address
@@ -75,6 +76,7 @@ def buy(
         begin = ledger.streams.epoch() + 1 if first is None else first
         symbol, burns = ledger.token.symbol(), -(-each * ledger.streams.fee_bps() // _BPS)
         _check_funds(ledger, each * epochs)
+        matches = _matches(screen, reported.known(home, ledger), wanted)
         screen.confirm(
             f"Pay {money.show(each * epochs, places=18)} {symbol} for {wanted.text()} in epochs "
             f"{begin} to {begin + epochs - 1}, of which {brief(burns * epochs, up=True)} burn?",
@@ -87,6 +89,7 @@ def buy(
         {
             "transaction": receipt.hash, "purchase": found.number("id"), "query": wanted.text(),
             "epoch": begin, "count": epochs, "amount": each, "burned": found.number("burned"),
+            "matches": matches,
         }
     )  # fmt: skip
     screen.say(f"[green]✓[/] purchase {found.number('id')}: epochs {begin} to {begin + epochs - 1}")
@@ -112,11 +115,12 @@ def list_(
     screen.emit({"purchases": [asdict(each) for each in found]})
     screen.table(
         "readings that were bought",
-        ("purchase", "buyer", "query", "epochs", "each", "burns", "until", ""),
+        ("id", "buyer", "query", "each", "from", "until", ""),
         [_row(each, handles, now) for each in found],
     )
     if not found:
         screen.say("Nothing yet: [bold]freehold data buy 'metric=roof.*' --amount 5[/]")
+    handles.tell(screen)
 
 
 def purchases(ledger: Ledger, buyer: Address | None) -> Iterator[Bought]:
@@ -173,8 +177,44 @@ def _check_funds(ledger: Ledger, amount: int) -> None:
 
 def _row(each: Bought, handles: Handles, now: int) -> tuple[object, ...]:
     state = "over" if each.ends <= now else "runs" if each.begins <= now else "to come"
-    span = f"{each.epoch}-{each.epoch + each.count - 1}"
+    day, hour = minute(each.begins).split()
+    until = minute(each.ends).split()
     return (
-        each.id, handles(each.buyer), each.query, span, brief(each.amount), brief(each.burned),
-        minute(each.ends), state,
+        each.id, handles(each.buyer), _query(each.query, handles), brief(each.amount),
+        f"{day}\n{hour}", "\n".join(until), state,
     )  # fmt: skip
+
+
+def _query(text: str, handles: Handles) -> str:
+    """A query, a part a line, in which the device is short; as it is where it is none."""
+    try:
+        found = Query.parse(text)
+    except FreeholdError:
+        from rich.markup import escape
+
+        return escape(text)
+    device = f"device={handles(found.device)}" if found.device else ""
+    parts = (f"metric={found.metric}" if found.metric else "", device)
+    return "\n".join(filter(None, (*parts, f"cell={found.cell}" if found.cell else "")))
+
+
+def _matches(
+    screen: Screen, found: Mapping[Address, frozenset[str]] | None, wanted: Query
+) -> int | None:
+    """How many devices report what is wanted, None where nobody can say; who asks is told of
+    none."""
+    if found is None:
+        screen.tell("[dim]Who reports this is not known here: no epoch has been settled yet.[/]")
+        return None
+    count = len(reported.fitting(wanted, found))
+    if count:
+        screen.tell(f"{count} {'device reports' if count == 1 else 'devices report'} this now.")
+    else:
+        from rich.markup import escape
+
+        names = escape(reported.listed(frozenset[str]().union(*found.values())))
+        screen.tell(
+            f"[yellow]! No device reports {wanted.text()} now: what is paid for waits until one "
+            f"does, and never comes back to you. Devices report {names}.[/]"
+        )
+    return count

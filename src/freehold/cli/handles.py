@@ -50,6 +50,10 @@ class Handles:
         self._shortened[account] = None
         return short(account)
 
+    def of_text(self, member: str) -> str:
+        """The same of what a service calls somebody: sources have names of their own."""
+        return self(Address(member)) if member[:2].lower() == "0x" else member
+
     def tell(self, screen: Screen) -> None:
         """A line for each address that was shortened, to be copied."""
         for account in self._shortened:
@@ -64,13 +68,17 @@ def node_of(root: Path | None, text: str) -> Address:
     """
     if text[:2].lower() == "0x":
         return address(text)
+    from freehold.cli.device import folder
     from freehold.cli.live import names_of
 
-    names = {name: node for node, name in names_of(find_home(root)).items()}
+    home = find_home(root)
+    names = {name: node for node, name in names_of(home).items()}
     if text in names:
         return names[text]
     here = f"Nodes of this machine: {', '.join(names)}." if names else "This machine has none."
+    devices = ", ".join(folder.names(home).values())
+    beside = f" Its devices: {devices}." if devices else ""
     raise NotFoundError(
         f"no node of this machine is called {text!r}",
-        remedy=f"{here} Others are named by their address, 0x and 40 digits.",
+        remedy=f"{here}{beside} Others are named by their address, 0x and 40 digits.",
     )

@@ -140,12 +140,17 @@ def _stay(root: Path | None, target: Home, screen: Screen) -> None:
 
 
 def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Stop everything that this home runs; all state stays."""
+    """Stop the network that this home runs; all state stays.
+
+    Devices run on, and keep their readings until it is back: end each `device run` with Ctrl-C.
+    """
     screen, target = Screen(as_json), open_home(home)
     with cancellable():
         stopped = _local(target, screen).stop()
     screen.emit({"stopped": stopped})
     screen.say(f"[green]✓[/] stopped {', '.join(stopped)}" if stopped else "nothing was running")
+    if any((target.root / "devices").glob("*/device.json")):
+        screen.tell("[dim]Devices run on: end each `freehold device run` with Ctrl-C.[/]")
 
 
 def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:

@@ -121,7 +121,7 @@ class Partition:
             place.path, part=place.part, partitions=place.partitions, bounds=self._rules.bounds
         )
         self._opened, self._now = now, now
-        self._fresh: dict[int, tuple[int, Columns]] = {}
+        self._fresh: dict[int, tuple[int, Columns, int]] = {}
         self._known: dict[str, Known] = {}
         self._names: dict[str, frozenset[str]] = {}
         self._damped: dict[tuple[str, str], int] = {}
@@ -287,7 +287,7 @@ class Partition:
         """Keep at hand what ``work`` needs of batches just logged."""
         for number, each in admitted:
             if number - self._done <= 2 * CUT:
-                self._fresh[number] = each.batch.time, each.columns
+                self._fresh[number] = each.batch.time, each.columns, each.batch.boot
             self._name(each.member.id, each.columns)
             member = each.member
             self._known[member.id] = Known(member.owner, member.cell, member.kind != UNWATCHED)
@@ -370,7 +370,7 @@ class Partition:
         fresh = self._fresh.pop(logged.id, None)
         if fresh is None:
             batch = open_batch(logged.data, network_id=self.place.network_id)
-            fresh = batch.time, unpack(batch)
+            fresh = batch.time, unpack(batch), batch.boot
         return Arrival(logged.member, logged.arrived, *fresh)
 
     def _watch(self, now: int) -> tuple[Finding, ...]:

@@ -8,21 +8,22 @@ spent: its arrays are written in place.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from freehold.telemetry import cleaning, quality, recent, states
+from freehold.telemetry import cleaning, pulse, quality, recent, states
 from freehold.telemetry.cleaning import Cleaned, Flags, Floats, Marks, Whole
 from freehold.telemetry.columns import Columns
 from freehold.telemetry.drifting import Clocks, drift
 from freehold.telemetry.findings import Finding, Severity
-from freehold.telemetry.imputing import impute
+from freehold.telemetry.imputing import Imputed, impute
 from freehold.telemetry.journal import COUNT, Counts
 from freehold.telemetry.labels import Labels, Series
 from freehold.telemetry.marks import UNSOUND, Mark
 from freehold.telemetry.metrics import INTERVAL, limits
+from freehold.telemetry.pulse import Pulse
 from freehold.telemetry.recent import Recent
 from freehold.telemetry.rows import Rows
 from freehold.telemetry.units import UNITS
@@ -35,7 +36,8 @@ INTERVAL_MAX = 86_400
 """The longest interval that a device is believed, in seconds."""
 STILL = 300_000
 """Milliseconds of a device's clock after which it is told again that a sensor is stuck still."""
-_USUAL = 0.1
+_EARLY = 0.5
+"""Of the interval told: readings that would have come faster are not missing."""
 _UNORDERED = np.uint8(Mark.DUPLICATE | Mark.LATE)
 _SCALES: Floats = np.array([unit.scale for unit in UNITS])
 _OFFSETS: Floats = np.array([unit.offset for unit in UNITS])
@@ -74,22 +76,14 @@ class Detector(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Pulse:
-    """Of devices (n,), milliseconds: arrival of the latest batch, the usual time between two and
-    from a reading to its arrival; batches so far; whether its clock is wrong."""
+@runtime_checkable
+class Renewing(Protocol):
+    """A detector that can begin anew with some devices."""
 
-    heard: Whole
-    period: Floats
-    delay: Floats
-    count: Whole
-    wrong: Flags
-
-    @classmethod
-    def empty(cls, devices: int) -> Pulse:
-        """Of devices that have not been heard of."""
-        whole, real = np.zeros((2, devices), np.int64), np.zeros((2, devices))
-        return cls(whole[0], real[0], real[1], whole[1], np.zeros(devices, np.bool_))
+    def renew(self, devices: Whole) -> None:
+        """Take what devices (n,), none twice, will read as that of new ones: they started again,
+        and what a start sets back is no anomaly. Devices that it has not seen are left alone."""
+        ...
 
 
 @dataclass(slots=True)
@@ -107,12 +101,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A batch of the log, opened; times in milliseconds."""
+    """A batch of the log, opened; times in milliseconds. ``boot`` grows with each start of the
+    device, and is the same of all where starts do not matter."""
 
     member: str
     arrived: int
     sealed: int
     columns: Columns
+    boot: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,16 +122,35 @@ class Output:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Flat:
-    """Batches (m,): device and times; readings (n,): batch, device, series, time, SI value."""
+    """Batches (m,): device, times, boot; readings (n,): batch, device, series, time, SI value."""
 
     slots: Whole
     arrived: Whole
     sealed: Whole
+    boots: Whole
     batch: Whole
     slot: Whole
     series: Whole
     times: Whole
     values: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Heard:
+    """Of batches (m,): whether the device's clock is wrong and was not before, whether it sealed
+    this one wrong, whether this is the first of a start; ``began`` and ``told`` as of ``Pulse``."""
+
+    turned: Flags
+    wrong: Flags
+    fresh: Flags
+    began: Whole
+    told: Floats
+
+    @classmethod
+    def empty(cls, batches: int) -> _Heard:
+        """Of batches that were not looked at yet."""
+        flags = np.zeros((3, batches), np.bool_)
+        return cls(flags[0], flags[1], flags[2], np.zeros(batches, np.int64), np.zeros(batches))
 
 
 def start(detector: Detector) -> State:
@@ -151,13 +166,14 @@ def step(state: State, arrivals: Sequence[Arrival]) -> tuple[State, Output]:
     flat = _flat(state.labels, arrivals)
     _fit(state)
     cleaned = _clean(state, flat)
-    turned, wrong = _listen(state, flat)
-    marks = cleaned.marks | np.where(wrong[flat.batch], np.uint8(Mark.DRIFT), np.uint8(0))
+    heard = _listen(state, flat)
+    marks = cleaned.marks | np.where(heard.wrong[flat.batch], np.uint8(Mark.DRIFT), np.uint8(0))
     noted = _judge(state, flat, marks, cleaned.missing)
-    scores, findings = _detect(state, flat, marks)
+    scores, findings = _detect(state, flat, marks, heard.fresh)
     _remember(state, flat, marks)
-    rows = _rows(state.labels, flat, cleaned, marks, scores)
-    clocks = tuple(_clock(state, flat, batch) for batch in turned)
+    made = impute(flat.times, flat.values, _fillable(flat, cleaned, heard))
+    rows = _rows(state.labels, flat, made, marks, scores)
+    clocks = tuple(_clock(state, flat, batch) for batch in np.flatnonzero(heard.turned).tolist())
     findings += clocks + _stuck(state.labels, flat, cleaned)
     return state, Output(rows, findings, _counts(flat, marks, noted))
 
@@ -207,6 +223,7 @@ def _flat(labels: Labels, arrivals: Sequence[Arrival]) -> _Flat:
         slots,
         np.array([each.arrived for each in arrivals], np.int64),
         np.array([each.sealed for each in arrivals], np.int64),
+        np.array([each.boot for each in arrivals], np.int64),
         batch,
         slots[batch],
         np.concatenate(own)[which],
@@ -234,25 +251,28 @@ def _clean(state: State, flat: _Flat) -> Cleaned:
     return cleaned
 
 
-def _listen(state: State, flat: _Flat) -> tuple[list[int], Flags]:
-    """Note when batches came. Those after which a clock is found wrong that was not before, and
-    whether each was sealed by a wrong clock."""
-    wrong, turned = np.zeros(len(flat.slots), np.bool_), np.zeros(len(flat.slots), np.bool_)
-    told = _told(state.labels, flat)
+def _listen(state: State, flat: _Flat) -> _Heard:
+    """Note when batches came, and what they say of their devices' clocks, starts and intervals."""
+    heard, told = _Heard.empty(len(flat.slots)), _told(state.labels, flat)
+    first = np.full(len(flat.slots), np.iinfo(np.int64).max)
+    np.minimum.at(first, flat.batch, flat.times)
     delays = flat.arrived - np.bincount(flat.batch, flat.times) / np.bincount(flat.batch)
     for chosen in states.rounds(flat.slots):
         slots, arrived = flat.slots[chosen], flat.arrived[chosen]
         places = np.arange(len(slots))
-        clocks, wrong[chosen] = drift(
+        clocks, heard.wrong[chosen] = drift(
             states.take(state.clocks, slots), places, flat.sealed[chosen], arrived
         )
         states.put(state.clocks, slots, clocks)
         before = states.take(state.pulse, slots)
-        turned[chosen] = wrong[chosen] & ~before.wrong
-        states.put(
-            state.pulse, slots, _heard(before, arrived, delays[chosen], wrong[chosen], told[chosen])
-        )
-    return np.flatnonzero(turned).tolist(), wrong
+        wrong, boots = heard.wrong[chosen], flat.boots[chosen]
+        heard.turned[chosen] = wrong & ~before.wrong
+        heard.fresh[chosen] = (before.boot >= 0) & (boots > before.boot)
+        now = pulse.beaten(before, arrived, delays[chosen], wrong, told[chosen])
+        now = pulse.begun(now, boots, first[chosen], told[chosen])
+        heard.began[chosen], heard.told[chosen] = now.began, now.told
+        states.put(state.pulse, slots, now)
+    return heard
 
 
 def _told(labels: Labels, flat: _Flat) -> Floats:
@@ -262,21 +282,6 @@ def _told(labels: Labels, flat: _Flat) -> Floats:
         rows = np.flatnonzero(labels.series.metric[flat.series] == place)
         np.fmax.at(told, flat.batch[rows], flat.values[rows].clip(0, INTERVAL_MAX) * 1_000)
     return told
-
-
-def _heard(pulse: Pulse, arrived: Whole, delays: Floats, wrong: Flags, told: Floats) -> Pulse:
-    share = np.maximum(_USUAL, 1.0 / np.maximum(pulse.count, 1))
-    passed = np.where(pulse.count > 0, arrived - pulse.heard, 0)
-    late = np.where(pulse.count > 0, delays - pulse.delay, 0.0)
-    return Pulse(
-        arrived,
-        np.maximum(
-            told, pulse.period + share * np.where(pulse.count > 0, passed - pulse.period, 0)
-        ),
-        np.where(pulse.count > 0, pulse.delay + share * late, delays),
-        pulse.count + 1,
-        wrong,
-    )
 
 
 def _judge(state: State, flat: _Flat, marks: Marks, missing: Whole) -> Floats:
@@ -297,13 +302,39 @@ def _judge(state: State, flat: _Flat, marks: Marks, missing: Whole) -> Floats:
     return noted
 
 
-def _detect(state: State, flat: _Flat, marks: Marks) -> tuple[Floats, tuple[Finding, ...]]:
-    """Score readings by the row of their time; what the detector alerts to."""
+def _detect(
+    state: State, flat: _Flat, marks: Marks, fresh: Flags
+) -> tuple[Floats, tuple[Finding, ...]]:
+    """Score readings by the row of their time; what the detector alerts to. Rows of a start are
+    taken after those of all devices' starts before it, and the detector begins anew between."""
+    scores, findings, turns = np.zeros(len(flat.times)), tuple[Finding, ...](), _turns(flat, fresh)
+    for turn in range(int(turns.max()) + 1):
+        begun = np.unique(flat.slots[fresh & (turns == turn)])
+        if len(begun) and isinstance(state.detector, Renewing):
+            state.detector.renew(begun)
+        findings += _score(state, flat, marks, turns[flat.batch] == turn, scores)
+    return scores, findings
+
+
+def _turns(flat: _Flat, fresh: Flags) -> Whole:
+    """How many starts of its device each batch has seen, of those among these batches, (m,)."""
+    order = np.argsort(flat.slots, kind="stable")
+    ordered, begun = flat.slots[order], fresh[order]
+    before: Whole = np.cumsum(begun) - begun
+    firsts = np.searchsorted(ordered, ordered)
+    turns = np.empty(len(order), np.int64)
+    turns[order] = before + begun - before[firsts]
+    return turns
+
+
+def _score(
+    state: State, flat: _Flat, marks: Marks, chosen: Flags, scores: Floats
+) -> tuple[Finding, ...]:
+    """Score the readings ``chosen`` (n,) into ``scores`` (n,); what the detector alerts to."""
     columns = state.labels.series.column[flat.series]
-    seen = np.flatnonzero((marks & _UNORDERED == 0) & (columns < COLUMNS))
-    scores = np.zeros(len(flat.times))
+    seen = np.flatnonzero(chosen & (marks & _UNORDERED == 0) & (columns < COLUMNS))
     if not len(seen):
-        return scores, ()
+        return ()
     batch, times = flat.batch[seen], flat.times[seen]
     first = np.r_[True, (np.diff(batch) != 0) | (np.diff(times) != 0)]
     row = np.cumsum(first) - 1
@@ -312,7 +343,7 @@ def _detect(state: State, flat: _Flat, marks: Marks) -> tuple[Floats, tuple[Find
     slots, when = flat.slot[seen][first], times[first]
     found, alerts = state.detector.step(slots, when, values)
     scores[seen] = found[row]
-    return scores, tuple(
+    return tuple(
         _named(state.labels, int(slots[each.row]), int(when[each.row]), each) for each in alerts
     )
 
@@ -382,9 +413,17 @@ def _remember(state: State, flat: _Flat, marks: Marks) -> None:
     recent.note(state.recent, flat.series[kept], flat.times[kept], flat.values[kept])
 
 
-def _rows(labels: Labels, flat: _Flat, cleaned: Cleaned, marks: Marks, scores: Floats) -> Rows:
+def _fillable(flat: _Flat, cleaned: Cleaned, heard: _Heard) -> Cleaned:
+    """``cleaned`` without the gaps in which nothing is missing: across a start of the device or a
+    change of its interval, or no longer than the interval that it told."""
+    across = cleaned.since < heard.began[flat.batch]
+    apart = (flat.times - cleaned.since) / (cleaned.missing + 1)
+    slower = apart < _EARLY * heard.told[flat.batch]
+    return replace(cleaned, missing=np.where(across | slower, 0, cleaned.missing))
+
+
+def _rows(labels: Labels, flat: _Flat, made: Imputed, marks: Marks, scores: Floats) -> Rows:
     """Readings in the order of arrival, estimates before the reading that ended their gap."""
-    made = impute(flat.times, flat.values, cleaned)
     size = len(flat.times)
     source = np.concatenate((np.arange(size), made.after))
     order = np.argsort(np.concatenate((2 * np.arange(size) + 1, 2 * made.after)), kind="stable")

@@ -64,6 +64,30 @@ def test_readings_are_bought_from_the_next_epoch_on_and_listed(
     assert found["ends"] - found["begins"] == 3_000
 
 
+def test_who_buys_what_nobody_reports_is_told(
+    house: House, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = house.enroll(Sensor(1, alice))
+    house.buy(QUERY, epoch=1)
+    house.report(first, 1)
+    house.world.fund(carol.address, 20 * UNIT)
+    monkeypatch.setattr(paysource, "sources", lambda _: [])
+    assert bought(house, capsys)["matches"] is None
+    house.enter(2, after=200)
+    house.run()
+    monkeypatch.setattr(paysource, "sources", lambda _: [LocalSource(house.epochs)])
+    assert bought(house, capsys)["matches"] == 1
+    monkeypatch.setenv("COLUMNS", "80")
+    data.buy("metric=zzz.*", amount="5", yes=True, home=house.folder)
+    text = " ".join(capsys.readouterr().out.split())
+    assert "No device reports metric=zzz.* now" in text
+    assert "Devices report roof.temperature." in text
+    data.list_(everybody=True, home=house.folder)
+    text = capsys.readouterr().out
+    assert "from" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_a_device_of_this_machine_is_called_by_its_name(house: House) -> None:
     folder = house.folder / "devices/shed"
     folder.mkdir(parents=True)

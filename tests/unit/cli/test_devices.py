@@ -37,6 +37,7 @@ from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from freehold.node.agent.agent import Agent
 from freehold.node.agent.settings import load
+from freehold.node.agent.standing import RetiredError
 from unit.ledger.founding import found, installed_engine
 from unit.node.agent.homes import environment, make_home, serving, until
 
@@ -111,6 +112,8 @@ def test_this_machine_becomes_a_device(
     ordering.retire("shed", yes=True, home=home.root)
     assert founder.devices.device(made["device"]).retired
     capsys.readouterr()
+    with pytest.raises(RetiredError, match=r"the device shed .* is retired"):
+        Agent.open(home.root / "devices/shed").run()
     pairing.add("shed", home=home.root, as_json=True)
     assert told(capsys)["generation"] == 2
 
@@ -239,6 +242,27 @@ def test_rules_are_approved_listed_and_revoked(
             rules.add("shed", "x", home=home.root, above=above, below=below, **given)
     with pytest.raises(UsageError, match="is no aspect"):
         rules.add("shed", "x", home=home.root, above=1, **given | {"aspect": "x" * 33})
+    with pytest.raises(UsageError, match="agree on no 'blah'"):
+        rules.add("shed", "x", home=home.root, above=1, **given | {"aspect": "blah"})
+    capsys.readouterr()
+    rain = given | {"aspect": "reading:roof.rain"}
+    rules.add("shed", "x", home=home.root, above=1, as_json=True, **rain)
+    assert told(capsys)["warning"] == ""
+
+
+def test_devices_are_listed_at_80_columns(
+    home: Home, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    looking.list_(home=home.root)
+    assert "None yet" in capsys.readouterr().out
+    pairing.add("shed", home=home.root)
+    capsys.readouterr()
+    looking.list_(home=home.root)
+    title, *lines = capsys.readouterr().out.splitlines()
+    assert "devices of 0x" in title
+    assert re.search(r"│ shed +│ enrolled +│ freehold", "\n".join(lines))
+    assert max(map(len, lines)) <= 80
 
 
 def test_a_directive_is_signed_and_left_with_the_service(
@@ -269,6 +293,11 @@ def test_the_service_tells_what_it_saw_a_page_at_a_time(home: Home, tmp_path: Pa
     with serving(tmp_path / "g") as service:
         service.reply = lambda *_: (200, {}, json.dumps(next(pages)).encode())  # type: ignore[method-assign]
         assert list(seen(home, service.url, "", None)) == ["0xa", "0xb"]
+        many = [{"id": f"0x{at:040x}", "metrics": ["m" * 40] * 64} for at in range(501)]
+        page = json.dumps(many).encode()
+        assert len(page) > 2**20
+        service.reply = lambda *_: (200, {}, page)  # type: ignore[method-assign]
+        assert len(seen(home, service.url, "", None)) == 501
         service.reply = lambda *_: (401, {}, b"{}")  # type: ignore[method-assign]
         with pytest.raises(AccessError):
             seen(home, service.url, "", None)

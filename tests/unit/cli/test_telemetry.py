@@ -6,7 +6,9 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +16,18 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from freehold.cli import alerts, telemetry
+from freehold.cli import alerts, session, telemetry
 from freehold.cli.home import Home
-from freehold.cli.telemetry import moments
+from freehold.cli.telemetry import moments, reported, targets
+from freehold.cli.telemetry.caller import calling, fields
 from freehold.cli.telemetry.plot import plot, spark
-from freehold.domain.errors import AccessError, ConflictError, NotFoundError, UsageError
+from freehold.domain.errors import (
+    AccessError,
+    ConflictError,
+    NotFoundError,
+    UnavailableError,
+    UsageError,
+)
 
 NODE = "0x" + "1" * 40
 MEMBER = {
@@ -142,6 +151,38 @@ def test_query_asks_for_what_is_wanted(home: Path, service: tuple[Service, str])
     assert "0 to 7, last 7" in shown(telemetry.app, home, "query", "--plot", "--device", NODE)
 
 
+def test_patterns_become_the_metrics_that_are_known(
+    home: Path, service: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = run(telemetry.app, home, "query", "--metric", "host.*")
+    assert found["units"] == {"host.cpu.load": ""}
+    assert "metrics=host.cpu.load" in service[0].asked[-1][1]
+    shed = "0x" + "2" * 40
+    device = {**MEMBER, "id": shed, "kind": "device", "metrics": ["roof.rain"]}
+    service[0].answers["GET", "/devices"] = (200, [MEMBER, device])
+    assert reported.members(home) == {shed: frozenset({"roof.rain"})}
+    assert set(reported.members(home, everybody=True) or ()) == {NODE, shed}
+    monkeypatch.setenv("COLUMNS", "80")
+    service[0].answers["GET", "/readings"] = (200, {**READINGS, "rows": []})
+    assert "Nothing was measured" in shown(telemetry.app, home, "query")
+    assert f"0x111111…1111 is {NODE}" in shown(telemetry.app, home, "status")
+    service[0].answers["GET", "/devices"] = (200, [])
+    assert "Nobody is a member yet" in shown(telemetry.app, home, "status")
+
+
+def test_who_is_not_the_owner_learns_patterns_from_the_statement(
+    home: Path, service: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service[0].answers["GET", "/devices"] = (200, [])
+    monkeypatch.setattr(session, "open_ledger", lambda _: nullcontext())
+    monkeypatch.setattr(reported, "settled", lambda _: {NODE: frozenset({"roof.rain", "a"})})
+    run(telemetry.app, home, "query", "--device", NODE, "--metric", "roof.*")
+    assert "metrics=roof.rain&" in service[0].asked[-1][1]
+    monkeypatch.setattr(reported, "settled", lambda _: None)
+    with pytest.raises(NotFoundError, match="not known here"):
+        run(telemetry.app, home, "query", "--device", NODE, "--metric", "roof.*")
+
+
 def test_export_writes_a_new_file_whole(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "out.json"
     assert run(telemetry.app, home, "export", str(file))["bytes"] == 9
@@ -188,13 +229,81 @@ def test_alerts_are_listed_looked_after_and_silenced(
     assert service[0].asked[-1][2]["subject"] == ""
 
 
-def test_hooks(home: Path, service: tuple[Service, str]) -> None:
+def test_hooks(home: Path, service: tuple[Service, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(targets, "_addresses", lambda _: [ip_address("93.184.216.34")])
     assert run(alerts.app, home, "hook", "add", "https://example.com/a")["secret"] == "cd"
     assert service[0].asked[-1][2]["name"] == "example.com"
     assert run(alerts.app, home, "hook", "list")[0]["name"] == "a"
     assert run(alerts.app, home, "hook", "remove", "a") == {"removed": "a"}
     with pytest.raises(UsageError):
         run(alerts.app, home, "hook", "add", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown_address"),
+    [
+        ("http://127.0.0.1:9/a", "127.0.0.1"),
+        ("http://localhost/a", "localhost is an address"),
+        ("http://[::ffff:10.0.0.1]/a", "::ffff:"),
+        ("http://10.1.2.3/", "10.1.2.3"),
+        ("http://0.0.0.0/", "0.0.0.0"),
+    ],
+)
+def test_a_private_hook_must_be_meant(
+    home: Path, service: tuple[Service, str], url: str, shown_address: str
+) -> None:
+    with pytest.raises(UsageError, match=shown_address) as told:
+        run(alerts.app, home, "hook", "add", url)
+    assert "--private" in told.value.remedy
+    assert service[0].asked == []
+    run(alerts.app, home, "hook", "add", url, "--private")
+    assert service[0].asked[-1][2]["private"] is True
+
+
+def test_a_name_that_only_the_service_knows_is_left_to_it(
+    home: Path, service: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(targets, "_addresses", lambda _: [])
+    run(alerts.app, home, "hook", "add", "http://inside.example/a")
+    assert service[0].asked[-1][2]["private"] is False
+
+
+def test_fifty_thousand_rows_of_a_series_are_read(home: Path, service: tuple[Service, str]) -> None:
+    rows = [[NODE, "host.cpu.load", 1_000 * at, float(at)] for at in range(50_000)]
+    service[0].answers["GET", "/readings"] = 200, READINGS | {"rows": rows, "complete": False}
+    with calling(home) as caller:
+        found = fields(caller.get("/readings", device=NODE, limit=1_000_000))
+    assert found["rows"] == rows
+    shown_text = " ".join(shown(telemetry.app, home, "query", "--device", NODE).split())
+    assert "only the first rows" in shown_text
+
+
+def test_an_answer_that_nests_without_end_is_refused(
+    home: Path, service: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep: list[object] = []
+    for _ in range(900):
+        deep = [deep]
+    service[0].answers["GET", "/readings"] = 200, {"rows": [deep, deep]}
+    with calling(home) as caller, pytest.raises(UnavailableError, match="nests too deep"):
+        caller.get("/readings")
+
+
+@pytest.mark.parametrize("words", [("list",), ("ack", "7"), ("hook", "list")])
+def test_the_password_of_who_signs_may_be_in_a_file(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    given: list[Path | None] = []
+
+    def account(_: Path, password_file: Path | None = None) -> Any:
+        given.append(password_file)
+        raise AccessError("the wallet stays shut", remedy="")
+
+    monkeypatch.setattr(session, "open_account", account)
+    (home / "telemetry/admin.token").unlink()
+    with pytest.raises(AccessError, match="stays shut"):
+        run(alerts.app, home, *words, "--password-file", str(tmp_path / "word"))
+    assert given == [tmp_path / "word"]
 
 
 def test_a_wrong_token_is_said(home: Path, tmp_path: Path) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import pytest
 
-from freehold.domain.document import PARTS_MAX, MalformedError, parse_document
+from freehold.domain.document import DEPTH_MAX, PARTS_MAX, MalformedError, parse_document
+
+ROOM = {"size": 2**27, "parts": 10**6 + PARTS_MAX}
 
 
 @pytest.mark.parametrize("text", ['{"a": [1, {}]}', b'"text"', b"null", b"\xef\xbb\xbf{}"[3:]])
@@ -38,3 +41,43 @@ def test_both_bounds_are_exact() -> None:
         parse_document(f"[{lists},[]]")
     with pytest.raises(MalformedError, match="longer than"):
         parse_document(f"[{lists}]", size=len(lists) + 1)
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_who_allows_more_parts_gets_them(binary: bool) -> None:
+    rows = [["[{", ']\\"}', at, 'é"'] for at in range(50_000)]
+    text = json.dumps({"rows": rows}, ensure_ascii=False)
+    assert parse_document(text.encode() if binary else text, **ROOM) == {"rows": rows}
+    with pytest.raises(MalformedError, match="more than 1,000 objects and lists"):
+        parse_document(text, size=2**27)
+    with pytest.raises(MalformedError, match="more than 50,001 objects"):
+        parse_document(f"[{text}]", size=2**27, parts=50_001)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "[" * 100_000 + "]" * 100_000,
+        '{"a":' * 50_000 + "1" + "}" * 50_000,
+        "[" * 100_000 + '"' + "]" * 100_000,
+        ("[" + '"]",') * 50_000 + "1" + "]" * 50_000,
+        '["' + '\\\\"' * 2 + "[" * 100_000,
+    ],
+)
+def test_with_more_parts_too_depth_never_reaches_the_parser(text: str) -> None:
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(10**6)
+    try:
+        with pytest.raises(MalformedError, match="nests too deep"):
+            parse_document(text, **ROOM)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+def test_the_depth_is_exact() -> None:
+    many = ",".join(["[]"] * PARTS_MAX)
+    inner = "[" * (DEPTH_MAX - 1) + many + "]" * (DEPTH_MAX - 1)
+    parse_document(inner, **ROOM)
+    with pytest.raises(MalformedError, match="nests too deep"):
+        parse_document(f"[{inner}]", **ROOM)

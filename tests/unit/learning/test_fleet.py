@@ -55,6 +55,30 @@ def test_a_constant_or_missing_device_is_never_odd(value: float) -> None:
     assert not scores(np.full((200, 2, 2), value)).any()
 
 
+@pytest.mark.parametrize(("value", "far"), [(2_480.0, 0.5), (2_200.0, 10.9)])
+def test_a_constant_is_expected_within_percents_of_its_level(value: float, far: float) -> None:
+    state = fleet.start(1, 1)
+    for _ in range(200):
+        fleet.step(state, np.full((1, 1), 2_468.0))
+    fleet.step(state, np.full((1, 1), value))
+    assert fleet.deviations(state)[0] == pytest.approx(far, rel=0.05)
+    assert state.width[0, 0] == pytest.approx(24.68, rel=1e-3)
+
+
+def test_a_renewed_device_is_as_a_new_one_and_others_are_left_alone() -> None:
+    rows = noise(120)
+    whole, fresh = fleet.start(3, len(NAMES)), fleet.start(3, len(NAMES))
+    other = fleet.start(3, len(NAMES))
+    for row in rows[:60]:
+        fleet.step(whole, row)
+        fleet.step(other, row)
+    fleet.renew(whole, np.array([1]))
+    for row in rows[60:]:
+        mine, new, left = (fleet.step(each, row)[1] for each in (whole, fresh, other))
+        assert mine[1] == new[1]
+        assert mine[[0, 2]].tolist() == left[[0, 2]].tolist()
+
+
 def test_many_devices_are_scored_as_each_alone() -> None:
     rows = noise(300)
     rows[100:130, 0], rows[150, 1, 2], rows[:40, 2, 1] = np.nan, 900.0, np.nan

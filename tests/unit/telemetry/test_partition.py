@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from freehold.domain.did import ForgedError
+from freehold.domain.did import ForgedError, sign
 from freehold.domain.errors import CapacityError, ConflictError, FreeholdError
 from freehold.telemetry import pipeline
 from freehold.telemetry.findings import Severity
@@ -15,9 +16,9 @@ from freehold.telemetry.marks import Mark
 from freehold.telemetry.members import UnknownError, share, topic
 from freehold.telemetry.metrics import INTERVAL
 from freehold.telemetry.partition import CUT, MisroutedError, Partition, Rules
-from freehold.telemetry.reading import Reading
+from freehold.telemetry.reading import Batch, Reading, pack, seal
 from freehold.telemetry.refusals import AlteredError, MalformedError
-from unit.telemetry.devices import NOW
+from unit.telemetry.devices import NETWORK, NOW
 from unit.telemetry.stations import Blind, Device, Listed, Station, device_of, drop
 
 NEVER = Rules(checkpoint=10**15, batches=10**9)
@@ -232,6 +233,74 @@ def test_gaps_are_filled_before_the_reading_that_ends_them(
     assert rows.time.tolist() == [NOW + 1_000 * at for at in range(15)]
     assert np.flatnonzero(rows.std).tolist() == [12, 13]
     assert rows.marks[14] & Mark.GAP
+    partition.close()
+
+
+def booted(device: Device, boot: int, sequence: int, times: Sequence[int]) -> bytes:
+    """A batch of a boot, with a temperature at each of ``times``."""
+    readings = [
+        Reading("roof.temperature", "K", time, 290.0 + at % 2) for at, time in enumerate(times)
+    ]
+    batch = Batch(NETWORK, device.member.did, boot, sequence, times[-1], pack(readings))
+    return seal(batch, lambda message: sign(device.key, message))
+
+
+@pytest.mark.parametrize(("boot", "sequence", "filled"), [(1, 2, 9), (2, 1, 6)])
+def test_what_did_not_come_while_a_device_was_off_is_not_estimated(
+    station: Station, device: Device, boot: int, sequence: int, filled: int
+) -> None:
+    partition = station.open()
+    times = [NOW + 1_000 * at for at in range(12)]
+    later = [NOW + 1_000 * at for at in (*range(15, 40), 46)]
+    partition.take([booted(device, 1, 1, times)], now=times[-1])
+    partition.take([booted(device, boot, sequence, later)], now=later[-1])
+    partition.work()
+    (rows,) = station.sink.segments.values()
+    assert np.count_nonzero(rows.std) == filled
+    partition.close()
+
+
+@pytest.mark.parametrize(("told", "filled"), [(False, True), (True, False)])
+def test_nothing_is_estimated_of_a_device_that_told_that_it_became_slower(
+    station: Station, device: Device, told: bool, filled: bool
+) -> None:
+    partition = station.open()
+    for turn in range(30):
+        now = NOW + 1_000 * turn
+        partition.take([device.send([290.0 + turn % 3], time=now)], now=now)
+    start = now + 1_000
+    if told:
+        partition.take([device.sealed([Reading(INTERVAL, "s", start, 60)], start)], now=start)
+    for turn in range(1, 6):
+        now = start + 60_000 * turn
+        partition.take([device.send([290.0 + turn % 3], time=now)], now=now)
+    partition.work(now=now + 1_000)
+    assert any(rows.std.any() for rows in station.sink.segments.values()) is filled
+    partition.close()
+
+
+def test_an_order_to_read_slower_that_the_device_tells_with_its_readings_raises_nothing(
+    station: Station, device: Device
+) -> None:
+    partition = station.open()
+    for turn in range(30):
+        now = NOW + 1_000 * turn
+        partition.take([device.send([290.0 + turn % 3], time=now)], now=now)
+        partition.work(now=now)
+    slower = [Reading("roof.temperature", "K", now + 1_000, 290.0)]
+    slower.append(Reading(INTERVAL, "s", now + 1_000, 60))
+    now += 1_000
+    partition.take([device.sealed(slower, now)], now=now)
+    for _ in range(5):
+        for _ in range(59):
+            now += 1_000
+            partition.work(now=now)
+        now += 1_000
+        partition.take([device.send([290.0], time=now)], now=now)
+    partition.work(now=now + 299_000)
+    assert station.kinds() == []
+    partition.work(now=now + 301_000)
+    assert station.kinds() == ["silent"]
     partition.close()
 
 

@@ -10,6 +10,7 @@ import typer
 
 from freehold.cli.amounts import moment
 from freehold.cli.device.folder import DeviceArgument, device_of, names
+from freehold.cli.handles import Handles
 from freehold.cli.home import find_home, open_home
 from freehold.cli.options import HomeOption, JsonOption
 from freehold.cli.screen import Screen, cancellable
@@ -60,8 +61,12 @@ def list_(
     here = names(target)
     rows = [_json(device, entry, here, told) for device, entry in found.items()]
     screen.emit({"owner": account, "devices": rows})
-    columns = ("name", "device", "state", "firmware", "last seen", "quality")
-    screen.table(f"devices of {account}", columns, [_row(row) for row in rows])
+    handles = Handles(here)
+    columns = ("device", "state", "firmware", "last seen", "quality")
+    screen.table(f"devices of {account}", columns, [_row(row, handles) for row in rows])
+    if not rows:
+        screen.tell("None yet: [bold]freehold device add NAME[/] makes one of this machine.")
+    handles.tell(screen)
 
 
 def show(
@@ -188,12 +193,13 @@ def _json(
 
 
 _BYTES = ("key", "binding", "place")
+_MINUTE = len("2026-11-28 10:00")
 
 
-def _row(row: dict[str, object]) -> tuple[object, ...]:
+def _row(row: dict[str, object], handles: Handles) -> tuple[object, ...]:
     return (
-        row["name"] or "-", row["device"], row["state"], row["firmware"], _seen(row["seen"]),
-        _quality(row["quality"]),
+        handles.of_text(str(row["device"])), row["state"], row["firmware"],
+        _seen(row["seen"])[:_MINUTE], _quality(row["quality"]),
     )  # fmt: skip
 
 

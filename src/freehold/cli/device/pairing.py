@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shutil
 import sys
 import time
 from pathlib import Path
@@ -18,6 +20,9 @@ from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, sender
 from freehold.domain.files import PUBLIC, write_whole
 
+QUIET = 1
+"""Modules of margin around a QR code: scanners do with it, and the code fits 80 columns."""
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 SensorsOption = Annotated[
     str | None,
     typer.Option(
@@ -139,7 +144,7 @@ def pair(
     screen.emit({"device": code.device, "did": code.did.text, "code": text, "folder": str(folder)})
     if as_json:
         return
-    sys.stdout.write(_drawn(text))
+    _show(text, screen)
     screen.say(f"Device {code.device}; its owner adds it within a week with:")
     sys.stdout.write(f"freehold device add {name} '{text}'\n")
     screen.say(f"Then start it here with [bold]freehold device run {name}[/]")
@@ -147,12 +152,29 @@ def pair(
         screen.tell(f"[yellow]{UNHEARD}[/]")
 
 
+def _show(text: str, screen: Screen) -> None:
+    drawn = _drawn(text)
+    width, room = max(map(len, _plain(drawn))), shutil.get_terminal_size().columns
+    if width <= room:
+        sys.stdout.write(drawn)
+        return
+    screen.tell(
+        f"[yellow]The QR code is {width} columns wide and this terminal has {room}: widen it and "
+        "show the code again, or have it written as a picture with --png FILE.[/]"
+    )
+
+
+def _plain(drawn: str) -> list[str]:
+    """Its lines without what colours them."""
+    return _COLOURS.sub("", drawn).splitlines()
+
+
 def _drawn(text: str) -> str:
     """A QR code in half blocks."""
     import segno
 
     canvas = io.StringIO()
-    segno.make(text, error="m", micro=False).terminal(canvas, compact=True)
+    segno.make(text, error="m", micro=False).terminal(canvas, compact=True, border=QUIET)
     return canvas.getvalue()
 
 

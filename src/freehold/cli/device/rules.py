@@ -14,15 +14,23 @@ from freehold.cli.handles import Handles
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
-from freehold.cli.standing import subject_of
+from freehold.cli.standing import known_aspects, subject_of
+from freehold.cli.telemetry import reported
 from freehold.domain import aspects
 from freehold.domain.errors import UsageError
+from freehold.telemetry.metrics import limits
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from freehold.domain.ids import Address
     from freehold.ledger.contracts.automation import Rule
+    from freehold.ledger.ledger import Ledger
 
 ROUNDS = 3
 """Rounds of watchers after which nothing is done any more by what they agreed on."""
+_ASPECTS = (aspects.REACHABLE, aspects.SPEED, aspects.HONEST)
 
 app = typer.Typer(
     name="rule",
@@ -68,12 +76,14 @@ def add(
     screen, target = Screen(as_json), device_of(home, device)
     if (above is None) == (below is None):
         raise UsageError("a rule has one threshold", remedy="Give either --above or --below.")
-    threshold = above if above is not None else below
+    threshold, wanted = above if above is not None else below, known(aspect)
+    of = subject_of(home, subject)
     with cancellable(), open_account(home, password_file) as ledger:
+        unseen = _unseen(home, ledger, of, aspects.metric_of(wanted))
         receipt = ledger.automation.approve(
             target,
-            subject=subject_of(home, subject),
-            aspect=aspects.aspect(aspect),
+            subject=of,
+            aspect=wanted,
             above=above is not None,
             threshold=threshold or 0,
             command=command,
@@ -83,8 +93,12 @@ def add(
             expiry=ledger.now() + seconds_of(lasts),
         )
     number = receipt.one("Approved").number("rule")
-    screen.emit({"transaction": receipt.hash, "device": target, "rule": number})
+    screen.emit({"transaction": receipt.hash, "device": target, "rule": number, "warning": unseen})
     screen.say(f"[green]✓[/] rule {number} is approved")
+    if unseen:
+        from rich.markup import escape
+
+        screen.tell(f"[yellow]! {escape(unseen)}[/]")
 
 
 @app.command("list")
@@ -118,6 +132,43 @@ def remove(
         receipt = ledger.automation.revoke(rule)
     screen.emit({"transaction": receipt.hash, "rule": rule, "revoked": True})
     screen.say(f"[green]✓[/] rule {rule} is revoked")
+
+
+def known(name: str) -> bytes:
+    """The aspect of a name that watchers agree on; UsageError for any other."""
+    found = aspects.aspect(name)
+    metric = aspects.metric_of(found)
+    if found not in _ASPECTS and not metric:
+        raise UsageError(
+            f"watchers agree on no {name!r}",
+            remedy="Name reachable, speed, honest or reading:METRIC.",
+        )
+    if metric:
+        limits(metric)
+    return found
+
+
+def _unseen(home: Path | None, ledger: Ledger, subject: Address, metric: str) -> str:
+    """What is odd where nobody has seen the subject report the metric; empty where it is known, or
+    nobody can say what it reports."""
+    if not metric:
+        return ""
+    agreed = {aspects.metric_of(of) for of in _settled(ledger, subject)}
+    told = reported.known(home, ledger, everybody=True)
+    having = agreed | set((told or {}).get(subject, ()))
+    if metric in having or told is None:
+        return ""
+    return (
+        f"{subject} was not seen to report {metric}: the rule does nothing until it is. "
+        f"It reports {reported.listed(having - {''})}."
+    )
+
+
+def _settled(ledger: Ledger, subject: Address) -> Sequence[bytes]:
+    if "status" not in ledger.network.contracts:
+        return ()
+    ledger.index.sync()
+    return known_aspects(ledger, subject)
 
 
 def _json(number: int, rule: Rule, due: bool) -> dict[str, object]:

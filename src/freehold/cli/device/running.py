@@ -24,7 +24,10 @@ def register(app: typer.Typer) -> None:
 
 
 def run(name: NameArgument, *, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Run a device of this machine until it is told to end: read, sign, send, obey."""
+    """Run a device of this machine until it is told to end: read, sign, send, obey.
+
+    It also ends, with an error, once its owner has retired it.
+    """
     from freehold.node.agent.__main__ import Teller, serve
 
     screen, folder = Screen(as_json), folder_of(open_home(home), name)
@@ -41,9 +44,11 @@ def run(name: NameArgument, *, home: HomeOption = None, as_json: JsonOption = Fa
         else:
             plain.tell(progress)
 
-    serve(folder, report=report)
-    if shown:
-        sys.stderr.write("\n")
+    try:
+        serve(folder, report=report)
+    finally:
+        if shown:
+            sys.stderr.write("\n")
     for progress in last:
         screen.emit(
             {"device": name, "boot": progress.boot, "sent": progress.sent,

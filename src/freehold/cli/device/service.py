@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from freehold.cli.home import Home, find_home
-from freehold.domain.document import MalformedError, parse_document
+from freehold.domain.document import PARTS_MAX, MalformedError, parse_document
 from freehold.domain.errors import AccessError, FreeholdError, NotFoundError, UnavailableError
 from freehold.domain.ids import Address
 from freehold.node.agent.door import Door
@@ -14,7 +14,8 @@ from freehold.node.agent.settings import FILE, Settings, load
 from freehold.node.agent.transports import refusal
 
 TOKEN = "admin.token"  # noqa: S105  the file's name, not a secret
-PAGES_MAX = 100
+PAGES_MAX, PAGE, PAGE_BYTES = 100, 500, 2**23
+"""Pages and members of each, which have an object and a list of at most 256 metrics."""
 UNHEARD = (
     "No telemetry service is known: readings are kept here until one is. "
     "Name it with --service URL of `freehold device add` or `pair`."
@@ -60,7 +61,7 @@ def seen(
         )
     headers = {"Authorization": f"Bearer {file.read_text().strip()[:256]}"}
     found: dict[str, dict[str, object]] = {}
-    door, after = Door(url, fingerprint=fingerprint), ""
+    door, after = Door(url, fingerprint=fingerprint, limit=PAGE_BYTES), ""
     try:
         for _ in range(PAGES_MAX):
             page = _page(door, headers, after)
@@ -91,11 +92,11 @@ def hand_in(url: str, fingerprint: str, device: Address, directive: str) -> None
 
 
 def _page(door: Door, headers: dict[str, str], after: str) -> list[dict[str, object]]:
-    answer = door.ask("GET", f"/devices?after={after}", headers=headers)
+    answer = door.ask("GET", f"/devices?limit={PAGE}&after={after}", headers=headers)
     if answer.status != 200:
         raise _refused(answer.status, refusal(answer)[1], door.url)
     try:
-        page = parse_document(answer.body)
+        page = parse_document(answer.body, size=PAGE_BYTES, parts=8 * PAGE + PARTS_MAX)
     except MalformedError as error:
         raise UnavailableError(
             f"{door.url} answers oddly: {error}", remedy="Check the URL of the service."

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 import typer
 
 from freehold.cli.home import Home, open_home
-from freehold.domain.document import MalformedError, parse_document
+from freehold.domain.document import PARTS_MAX, MalformedError, parse_document
 from freehold.domain.errors import (
     AccessError,
     ConflictError,
@@ -37,6 +37,8 @@ TokenOption = Annotated[
 PAGES_MAX, PAGE = 1_000, 500
 SECONDS, ANSWER_MAX = 60.0, 2**27
 """How long an answer may take to begin, and its bytes."""
+PARTS = 1_000_000 + PARTS_MAX
+"""Objects and lists of an answer: as many rows as the API gives at once, and what holds them."""
 _READY, _TOKEN = "ready.json", "admin.token"
 T = TypeVar("T")
 
@@ -124,12 +126,15 @@ class Caller:
 
 @contextmanager
 def calling(
-    root: Path | None, service: str = "", token_file: Path | None = None
+    root: Path | None,
+    service: str = "",
+    token_file: Path | None = None,
+    password_file: Path | None = None,
 ) -> Iterator[Caller]:
     """A caller of the service of this home's network.
 
     NotFoundError where there is none; with the administrator's token where it is here, else signed
-    by the wallet.
+    by the wallet, whose password may be in ``password_file``.
     """
     from freehold.node.agent.door import Door
 
@@ -142,7 +147,7 @@ def calling(
             header = f"Bearer {_read(token)}"
             yield Caller(door, lambda _method, _path, _body: header)
         else:
-            with _signing(root, home, place) as sign:
+            with _signing(root, home, place, password_file) as sign:
                 yield Caller(door, sign)
     finally:
         door.close()
@@ -217,7 +222,7 @@ def _listed(root: Path | None) -> Iterator[Place]:
 
 @contextmanager
 def _signing(
-    root: Path | None, home: Home, place: Place
+    root: Path | None, home: Home, place: Place, password_file: Path | None
 ) -> Iterator[Callable[[str, str, bytes], str]]:
     import secrets
 
@@ -231,7 +236,7 @@ def _signing(
             remedy="Give the service's admin.token with --token-file.",
         )
     audience = address(place.node)
-    with open_account(root) as ledger:
+    with open_account(root, password_file) as ledger:
         sender(ledger)
         key = ledger.key
         if key is None:
@@ -259,7 +264,7 @@ def _path(path: str, given: Mapping[str, object]) -> str:
 
 def _document(answer: Answer) -> object:
     try:
-        return parse_document(answer.body, size=len(answer.body) + 1)
+        return parse_document(answer.body, size=ANSWER_MAX, parts=PARTS)
     except MalformedError as error:
         raise _odd(str(error)) from error
 

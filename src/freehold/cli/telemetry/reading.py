@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from freehold.cli.handles import Handles
 from freehold.cli.home import Home, open_home
-from freehold.cli.options import HomeOption, JsonOption
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
-from freehold.cli.telemetry import moments
+from freehold.cli.telemetry import moments, reported, tables
 from freehold.cli.telemetry.caller import (
     Caller,
     ServiceOption,
@@ -21,7 +22,7 @@ from freehold.cli.telemetry.caller import (
     calling,
     fields,
 )
-from freehold.cli.telemetry.plot import plot, spark
+from freehold.cli.telemetry.plot import plot
 from freehold.domain.errors import ConflictError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ DeviceOption = Annotated[
     typer.Option("--device", help="A device or node by name, address or id; default: all."),
 ]
 MetricOption = Annotated[
-    list[str] | None, typer.Option("--metric", help="A metric; may be repeated. Default: all.")
+    list[str] | None,
+    typer.Option("--metric", help="A metric, * for any text in it; may be repeated. Default: all."),
 ]
 SinceOption = Annotated[str, typer.Option("--since", help="1h (ago), or 2026-11-28T10:00.")]
 UntilOption = Annotated[str, typer.Option("--until", help="As --since; default: now.")]
@@ -52,14 +54,15 @@ def status(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the service: members, rates, lag, store, and how good everybody's readings are."""
     screen = Screen(as_json)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         health = fields(caller.health())
         members = list(caller.pages())
-    called = names(open_home(home))
+    called = Handles.of(home)
     screen.emit({**health, "devices": members})
     counts = fields(health.get("members", {}))
     kinds = ", ".join(f"{count} {kind}s" for kind, count in sorted(counts.items())) or "none"
@@ -77,8 +80,10 @@ def status(
     )  # fmt: skip
     for problem in rows_of_text(health.get("problems")):
         screen.say(f"[red]✗[/] {problem}")
-    columns = ("name", "id", "kind", "last reading", "metrics", "quality", "marked")
-    screen.table("members", columns, [_member(each, called) for each in members])
+    tables.members(screen, members, called)
+    if not members:
+        screen.tell("Nobody is a member yet: [bold]freehold device add NAME[/] makes a device.")
+    called.tell(screen)
 
 
 def query(
@@ -89,24 +94,28 @@ def query(
     until: UntilOption = "now",
     step: StepOption = "",
     unsound: Annotated[
-        bool, typer.Option("--unsound", help="Also readings that are marked as unsound.")
+        bool,
+        typer.Option(
+            "--unsound", help="Also what is marked as unsound, and estimates of what is missing."
+        ),
     ] = False,
     as_plot: Annotated[bool, typer.Option("--plot", help="Draw each series.")] = False,
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show readings: a line for each series, its course, and its latest value (SI units)."""
-    screen, target = Screen(as_json), open_home(home)
-    given = _range(metric, since, until, step) | {"unsound": int(unsound), "limit": ROWS}
-    called = names(target)
-    with cancellable(), calling(home, service, token_file) as caller:
+    screen, target, called = Screen(as_json), open_home(home), Handles.of(home)
+    given = _range(since, until, step) | {"unsound": int(unsound), "limit": ROWS}
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
+        wanted = _wanted(caller, target, device, metric or ())
         found = [
-            fields(caller.get("/readings", device=each, **given))
-            for each in _wanted(caller, target, device)
+            fields(caller.get("/readings", device=each, metrics=",".join(asked), **given))
+            for each, asked in wanted.items()
         ]
-    screen.emit(found)
+    screen.emit([{**answer, "units": _units(answer)} for answer in found])
     if not as_json:
         _show(screen, found, called, as_plot=as_plot)
 
@@ -122,6 +131,7 @@ def export(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write readings to a file, all that there are; for the service's administrator."""
@@ -131,10 +141,11 @@ def export(
         raise UsageError(f"{file} has no known ending", remedy="Use .csv, .json or .parquet.")
     if file.exists():
         raise ConflictError(f"{file} exists", remedy="Choose a new name.")
-    given = _range(metric, since, until, step) | {"format": kind}
+    given = _range(since, until, step) | {"format": kind}
     if device is not None:
         given["devices"] = resolve(target, device)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
+        given["metrics"] = ",".join(_exported(caller, metric or ()))
         size = caller.fetch("/export", file, **given)
     screen.emit({"file": str(file), "bytes": size})
     screen.say(f"[green]✓[/] {file}: {size:,} bytes")
@@ -157,76 +168,119 @@ def rows_of_text(found: object) -> list[str]:
     return [str(each) for each in found] if isinstance(found, list) else []
 
 
-def _wanted(caller: Caller, home: Home, device: str | None) -> Sequence[str]:
+def _wanted(
+    caller: Caller, home: Home, device: str | None, metrics: Sequence[str]
+) -> Mapping[str, Sequence[str]]:
+    """Whom to ask for which metrics; NotFoundError where that is nobody, or nothing."""
     if device is not None:
-        return (resolve(home, device),)
-    members = [str(each["id"]) for each in caller.pages() if each.get("seen")]
-    if not members:
+        target = resolve(home, device)
+        return {target: _metrics(caller, home, target, metrics)}
+    heard = [each for each in caller.pages() if each.get("seen")]
+    if not heard:
         raise NotFoundError(
-            "nobody has reported yet", remedy="Look again in a few seconds, or pair a device."
+            "no device or node of yours has reported yet",
+            remedy="Look again in a few seconds, or add a device: `freehold device add NAME`. "
+            "For readings that you bought, name whose: --device ADDRESS --metric NAME.",
         )
-    return members[:MEMBERS_MAX]
+    having = {str(each["id"]): reported.metrics_of(each) for each in heard}
+    if any(map(reported.is_pattern, metrics)):
+        reported.expand(metrics, frozenset[str]().union(*having.values()))
+        having = {who: own for who, own in having.items() if reported.any_of(metrics, own)}
+        asked = {who: reported.expand(metrics, own) for who, own in having.items()}
+    else:
+        asked = {who: list(metrics) for who in having}
+    return {who: asked[who] for who in list(asked)[:MEMBERS_MAX]}
+
+
+def _metrics(caller: Caller, home: Home, target: str, asked: Sequence[str]) -> Sequence[str]:
+    """The metrics of one member that patterns name."""
+    if not any(map(reported.is_pattern, asked)):
+        return asked
+    for each in caller.pages():
+        if each["id"] == target:
+            return reported.expand(asked, reported.metrics_of(each))
+    from freehold.cli.session import open_ledger
+
+    with open_ledger(home.root) as ledger:
+        settled = reported.settled(ledger) or {}
+    for member, metrics in settled.items():
+        if member == target:
+            return reported.expand(asked, metrics)
+    raise NotFoundError(
+        f"which metrics {target} reports is not known here",
+        remedy="Name each metric in full, without *.",
+    )
+
+
+def _exported(caller: Caller, asked: Sequence[str]) -> Sequence[str]:
+    if not any(map(reported.is_pattern, asked)):
+        return asked
+    return reported.expand(
+        asked, frozenset[str]().union(*(reported.metrics_of(each) for each in caller.pages()))
+    )
 
 
 def resolve(home: Home, text: str) -> str:
-    """The id of a node or device by its name here, its address or its id."""
+    """The id of a node or device by its name here, its address or its id; NotFoundError lists the
+    names."""
     if text.startswith("source:"):
         return text
-    for member, name in names(home).items():
+    called = names(home)
+    for member, name in called.items():
         if text == name:
             return member
+    if text[:2].lower() != "0x":
+        raise NotFoundError(
+            f"nobody here is called {text[:48]!r}",
+            remedy=f"Names here: {reported.listed(called.values())}. Others are named by their "
+            "address, 0x and 40 digits, or as source:NAME.",
+        )
     from freehold.domain.ids import address
 
     found: Address = address(text)
     return found
 
 
-def _range(metrics: Sequence[str] | None, since: str, until: str, step: str) -> dict[str, object]:
+def _range(since: str, until: str, step: str) -> dict[str, object]:
     return {
-        "metrics": ",".join(metrics or ()),
         "since": moments.moment(since),
         "until": moments.moment(until) + 1,
         "step": moments.span(step) * 1_000 if step else 0,
     }
 
 
-def _member(each: Mapping[str, object], called: Mapping[str, str]) -> Sequence[object]:
-    metrics = each.get("metrics")
-    return (
-        called.get(str(each["id"]), ""),
-        each["id"],
-        each["kind"],
-        moments.ago(int(_real(each["seen"]))),
-        len(metrics) if isinstance(metrics, list) else 0,
-        f"{_real(each['quality']):.2f}",
-        f"[red]{each['marked']}[/]" if each["marked"] else "",
-    )
+def _units(answer: Mapping[str, object]) -> dict[str, str]:
+    return {metric: tables.symbol(metric) for metric in _series(answer)}
 
 
 def _show(
-    screen: Screen,
-    found: Sequence[Mapping[str, object]],
-    called: Mapping[str, str],
-    *,
-    as_plot: bool,
+    screen: Screen, found: Sequence[Mapping[str, object]], called: Handles, *, as_plot: bool
+) -> None:
+    series = [(str(answer["device"]), _series(answer)) for answer in found]
+    for answer in found:
+        if not answer.get("complete", True):
+            who = called.of_text(str(answer["device"]))
+            screen.tell(f"[yellow]{who}: only the first rows; ask for less, or a --step[/]")
+    if not any(points for _, points in series):
+        screen.tell(
+            "Nothing was measured in this span: ask for a longer one with --since, or see with "
+            "[bold]freehold telemetry status[/] who reports."
+        )
+    elif as_plot:
+        _plot(screen, series, called)
+    else:
+        tables.readings(screen, series, called)
+    called.tell(screen)
+
+
+def _plot(
+    screen: Screen, found: Sequence[tuple[str, Mapping[str, tables.Points]]], called: Handles
 ) -> None:
     width = max(20, min(shutil.get_terminal_size((100, 24)).columns - 4, 160))
-    lines = []
-    for answer in found:
-        device = str(answer["device"])
-        for metric, points in _series(answer).items():
-            name = called.get(device, device)
-            values = [value for _, value in points]
-            latest = values[-1]
-            shown = "" if latest is None else f"{latest:,.6g}"
-            if as_plot:
-                _draw(screen, f"{name}  {metric}", points, width)
-            else:
-                lines.append((name, metric, len(points), spark(values, width=32), shown))
-        if not answer.get("complete", True):
-            screen.tell(f"[yellow]{device}: only the first rows; ask for less, or a --step[/]")
-    if not as_plot:
-        screen.table("readings", ("device", "metric", "rows", "course", "latest"), lines)
+    for device, series in found:
+        for metric, points in series.items():
+            title = f"{called.of_text(device)}  {metric} {tables.symbol(metric)}".rstrip()
+            _draw(screen, title, points, width)
 
 
 def _draw(

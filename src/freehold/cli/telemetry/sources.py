@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from freehold.cli.home import open_home
-from freehold.cli.options import HomeOption, JsonOption
+from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.telemetry.caller import (
     ServiceOption,
@@ -49,11 +49,12 @@ def add(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make a source; its token is shown this once, with settings to paste."""
     screen, target = Screen(as_json), open_home(home)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         made = fields(caller.post("/sources", {"name": name}))
         url = locate(home, target, service).url
     token = str(made["token"])
@@ -73,11 +74,12 @@ def list_(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the sources."""
     screen = Screen(as_json)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         found = rows(caller.get("/sources"))
     screen.emit(found)
     screen.table("sources", ("name", "id"), [(each["name"], each["id"]) for each in found])
@@ -90,11 +92,12 @@ def remove(
     service: ServiceOption = "",
     token_file: TokenOption = None,
     home: HomeOption = None,
+    password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Forget a source: its token lets nobody in any more; what it told stays."""
     screen = Screen(as_json)
-    with cancellable(), calling(home, service, token_file) as caller:
+    with cancellable(), calling(home, service, token_file, password_file) as caller:
         caller.delete(f"/sources/{name}")
     screen.emit({"removed": name})
     screen.say(f"[green]✓[/] {name} is forgotten")

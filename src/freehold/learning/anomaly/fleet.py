@@ -38,7 +38,10 @@ MEMORY = 128
 _ABSOLUTE_TO_NORMAL = 1.2533
 """Standard deviation over mean absolute deviation of a normal variable: the root of pi / 2."""
 _LEAST_SPREAD = 1e-6
-"""Of the level: below it a spread is rounding."""
+"""Of the level: below it a spread is rounding, and the series was constant."""
+_CONSTANT_SPREAD = 0.01
+"""Of the level: one spread of a constant series, of which nobody knows how far it moves when it
+does."""
 _LARGEST = 1e30
 _KEPT = ("level", "spread", "count")
 _YOUNG = 8
@@ -107,6 +110,13 @@ def put(state: State, which: Ints, part: State) -> None:
     for name in _KEPT:
         getattr(state, name)[which] = getattr(part, name)
     state.past.scores[which], state.past.count[which] = part.past.scores, part.past.count
+
+
+def renew(state: State, which: Ints) -> None:
+    """Take what devices will read as that of new ones; none comes twice."""
+    for name in _KEPT:
+        getattr(state, name)[which] = 0
+    state.past.scores[which], state.past.count[which] = np.nan, 0
 
 
 def arrays(state: State) -> dict[str, npt.NDArray[np.generic]]:
@@ -186,7 +196,13 @@ def _finding(
 
 
 def _spread(state: State) -> Floats:
-    return np.maximum(state.spread, _LEAST_SPREAD * (1e-3 + np.abs(state.level)))
+    size = _size(state)
+    return np.where(state.spread > _LEAST_SPREAD * size, state.spread, _CONSTANT_SPREAD * size)
+
+
+def _size(state: State) -> Floats:
+    size: Floats = 1e-3 + np.abs(state.level)
+    return size
 
 
 def _learn(state: State, held: Floats, here: npt.NDArray[np.bool_]) -> None:
@@ -194,8 +210,13 @@ def _learn(state: State, held: Floats, here: npt.NDArray[np.bool_]) -> None:
     state.count += here
     weight = np.where(here, np.maximum(state.rate, 1.0 / np.maximum(state.count, 1)), 0.0)
     off = held - state.level
-    bound = np.where(state.count > _YOUNG, HEARD * _spread(state), np.inf)
+    old, spread = state.count > _YOUNG, _spread(state)
+    bound = np.where(old, HEARD * spread, np.inf)
     heard = np.clip(off, -bound, bound)
+    # A constant that begins to move keeps the spread that it was given, or its next reading would
+    # be far off by the little that this one lets it learn.
+    moves = old & (np.abs(heard) > _LEAST_SPREAD * _size(state))
+    state.spread = np.where(moves, spread, state.spread)
     state.level = state.level + weight * heard
     state.spread += weight * (
         _ABSOLUTE_TO_NORMAL * np.abs(heard) * (state.count > 1) - state.spread

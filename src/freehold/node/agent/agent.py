@@ -24,6 +24,7 @@ from freehold.node.agent.rounds import Rounds
 from freehold.node.agent.sensors import Collector, build
 from freehold.node.agent.settings import Settings
 from freehold.node.agent.settings import load as load_settings
+from freehold.node.agent.standing import RetiredError
 from freehold.node.agent.transports import LaterError, Transport, open_transport
 from freehold.telemetry.metrics import INTERVAL
 from freehold.telemetry.reading import Reading
@@ -111,8 +112,9 @@ class Agent:
         return cls(settings, folder, boot=boot, keys=keys, transport=transport, wall=wall)
 
     def run(self, report: Callable[[Progress], None] = lambda _progress: None) -> None:
-        """Run until ``stop``; tell of progress every second and at the end. An error that is none
-        of ours ends the agent, for its service manager to start it again."""
+        """Run until ``stop``; tell of progress every second and at the end. RetiredError where
+        the device is retired; an error that is none of ours ends the agent, too, for its service
+        manager to start it again."""
         loops = [self._sensing, self._sending, self._caring]
         threads = [
             threading.Thread(target=self._guarded, args=(loop,), name=loop.__name__, daemon=True)
@@ -237,6 +239,7 @@ class Agent:
 
     def _caring(self) -> None:
         while not self._stop.is_set():
+            self._try("standing", self._care.check)
             self._try("directive", self._care.follow)
             self._try("command", self._care.obey)
             self._stop.wait(CARE_SECONDS)
@@ -249,9 +252,11 @@ class Agent:
             self.stop()
 
     def _try(self, what: str, deed: Callable[[], None]) -> None:
-        """Do it; an error is noted and the loop goes on."""
+        """Do it; an error is noted and the loop goes on, unless the device is out of service."""
         try:
             deed()
+        except RetiredError:
+            raise
         except FreeholdError as error:
             self._note(what, error.message)
         else:

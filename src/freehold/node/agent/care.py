@@ -10,13 +10,14 @@ from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import address
 from freehold.domain.keys import Key
 from freehold.node.agent.board import Board
-from freehold.node.agent.chain import Chain
+from freehold.node.agent.chain import Chain, Ledger
 from freehold.node.agent.commands import Commands, Receipt
 from freehold.node.agent.deeds import FILE as DEEDS_FILE
 from freehold.node.agent.deeds import Deeds
 from freehold.node.agent.directives import Directives
 from freehold.node.agent.door import Door
 from freehold.node.agent.settings import Settings
+from freehold.node.agent.standing import Standing
 from freehold.node.agent.transports import later
 
 
@@ -36,19 +37,29 @@ class Care:
     ) -> None:
         self._settings, self._key, self._directives = settings, key, directives
         self._door = Door(settings.api, fingerprint=settings.fingerprint) if settings.api else None
-        self._chain: Chain | None = None
+        self._ledger: Ledger | None = None
         self._deeds = Deeds(folder / DEEDS_FILE)
         self._commands: Commands | None = None
-        if settings.automation and settings.rpc_urls:
-            self._chain = Chain(
+        self._standing: Standing | None = None
+        if settings.rpc_urls and not settings.automation:
+            self._ledger = Ledger(settings.rpc_urls, chain_id=settings.chain_id)
+        elif settings.rpc_urls:
+            self._ledger = chain = Chain(
                 settings.rpc_urls,
                 chain_id=settings.chain_id,
                 automation=address(settings.automation),
             )
             self._commands = Commands(
-                self._deeds, board, device=settings.address, chain=self._chain, sign=self._sign,
+                self._deeds, board, device=settings.address, chain=chain, sign=self._sign,
                 deliver=self._deliver, tell=tell, wall=wall,
             )  # fmt: skip
+        if self._ledger is not None:
+            self._standing = Standing(settings, address(settings.devices), self._ledger)
+
+    def check(self) -> None:
+        """RetiredError where the ledger has the device as retired."""
+        if self._standing is not None:
+            self._standing.check()
 
     def follow(self) -> None:
         """Ask for directives, where the service gives any."""
@@ -73,8 +84,8 @@ class Care:
         """Close connections and the journal."""
         if self._door is not None:
             self._door.close()
-        if self._chain is not None:
-            self._chain.close()
+        if self._ledger is not None:
+            self._ledger.close()
         self._deeds.close()
 
     def _sign(self, command: int, outcome: int, detail: bytes, at: int) -> bytes:

@@ -26,6 +26,15 @@ COMMAND = {
     "outcome": "uint8",
 }
 """The head of the struct that ``command(id)`` of the contract gives."""
+DEVICE = {
+    "owner": "address",
+    "payout": "address",
+    "generation": "uint64",
+    "enrolled_at": "uint64",
+    "retired": "bool",
+    "key": "bytes",
+}
+"""The head of the struct that ``device(address)`` of contract devices gives."""
 OPEN = 0
 
 
@@ -41,35 +50,30 @@ class Command:
     open: bool
 
 
-class Chain:
-    """The views of one network's automation contract; UnavailableError where no RPC answers.
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """How a device stands on the ledger; ``generation`` 0 where it is unknown."""
 
-    The device believes the RPCs that its owner named: who controls them can make it act.
+    generation: int
+    retired: bool
+
+
+class Ledger:
+    """The views of one network's contracts; UnavailableError where no RPC answers.
+
+    The device believes the RPCs that its owner named: who controls them can make it act, or end.
     """
 
-    def __init__(self, urls: Sequence[str], *, chain_id: int, automation: Address) -> None:
+    def __init__(self, urls: Sequence[str], *, chain_id: int) -> None:
         self._doors = [Door(url) for url in urls]
         self._chain_id = chain_id
-        self._automation = automation
         self._known: set[str] = set()
 
-    def open_of(self, device: Address) -> list[int]:
-        """The commands of a device that wait for a receipt."""
-        data = self._call(words.call("open_of(address)", words.account(device)))
-        return words.numbers(data, most=OPEN_MAX)
-
-    def command(self, number: int) -> Command:
-        """A command; IntegrityError where the answer does not fit."""
-        data = self._call(words.call("command(uint256)", words.number(number)))
-        found = words.struct(data, COMMAND)
-        return Command(
-            id=number,
-            device=Address(str(found["device"])),
-            text=str(found["command"]),
-            hold=_whole(found["hold"]),
-            answer_by=_whole(found["answer_by"]),
-            open=found["outcome"] == OPEN,
-        )
+    def enrolled(self, contract: Address, device: Address) -> Enrolled:
+        """What contract devices has of a device; IntegrityError where the answer does not fit."""
+        data = self._call(contract, words.call("device(address)", words.account(device)))
+        found = words.struct(data, DEVICE)
+        return Enrolled(_whole(found["generation"]), found["retired"] == 1)
 
     def now(self) -> int:
         """The moment of the latest block, seconds."""
@@ -82,8 +86,8 @@ class Chain:
         for door in self._doors:
             door.close()
 
-    def _call(self, data: bytes) -> bytes:
-        asked = {"to": self._automation, "data": "0x" + data.hex()}
+    def _call(self, contract: Address, data: bytes) -> bytes:
+        asked = {"to": contract, "data": "0x" + data.hex()}
         return _data(self._ask("eth_call", [asked, "latest"]))
 
     def _ask(self, method: str, params: list[object]) -> object:
@@ -109,6 +113,32 @@ class Chain:
                 remedy="Correct the RPC URLs in device.json.",
             )
         self._known.add(door.url)
+
+
+class Chain(Ledger):
+    """The views of one network's automation contract, too."""
+
+    def __init__(self, urls: Sequence[str], *, chain_id: int, automation: Address) -> None:
+        super().__init__(urls, chain_id=chain_id)
+        self._automation = automation
+
+    def open_of(self, device: Address) -> list[int]:
+        """The commands of a device that wait for a receipt."""
+        asked = words.call("open_of(address)", words.account(device))
+        return words.numbers(self._call(self._automation, asked), most=OPEN_MAX)
+
+    def command(self, number: int) -> Command:
+        """A command; IntegrityError where the answer does not fit."""
+        asked = words.call("command(uint256)", words.number(number))
+        found = words.struct(self._call(self._automation, asked), COMMAND)
+        return Command(
+            id=number,
+            device=Address(str(found["device"])),
+            text=str(found["command"]),
+            hold=_whole(found["hold"]),
+            answer_by=_whole(found["answer_by"]),
+            open=found["outcome"] == OPEN,
+        )
 
 
 def _ask(door: Door, method: str, params: list[object]) -> object:

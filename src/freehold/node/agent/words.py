@@ -1,7 +1,7 @@
 """Words of the chain, by hand: calls of views, and their answers.
 
 An ABI library costs a device 14 MB and 100 ms; what is needed here are words of 32 bytes, and
-structs whose only dynamic members are texts (Solidity, contract ABI specification).
+structs whose only dynamic members are texts and bytes (Solidity, contract ABI specification).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from freehold.domain.ids import Address, checksum, keccak, raw_address
 
 WORD = 32
 TEXT_MAX = 4_096
+_DYNAMIC = {"string", "bytes"}
 Value = int | bytes | str
 
 
@@ -43,9 +44,9 @@ def numbers(data: bytes, *, most: int) -> list[int]:
 def struct(data: bytes, fields: Mapping[str, str]) -> dict[str, Value]:
     """The members of a struct that a view gives: ``fields`` are their ABI types by name.
 
-    Numbers come as int, ``bytes32`` as bytes, addresses and texts as str.
+    Numbers come as int, ``bytes`` and ``bytes32`` as bytes, addresses and texts as str.
     """
-    base = _number(data, 0) if "string" in fields.values() else 0
+    base = _number(data, 0) if _DYNAMIC & set(fields.values()) else 0
     return {
         name: _member(data, base, base + WORD * place, kind)
         for place, (name, kind) in enumerate(fields.items())
@@ -54,7 +55,9 @@ def struct(data: bytes, fields: Mapping[str, str]) -> dict[str, Value]:
 
 def _member(data: bytes, base: int, at: int, kind: str) -> Value:
     if kind == "string":
-        return _text(data, base + _number(data, at))
+        return _bytes(data, base + _number(data, at)).decode(errors="replace")
+    if kind == "bytes":
+        return _bytes(data, base + _number(data, at))
     word = _word(data, at)
     if kind == "address":
         return checksum(word[12:])
@@ -63,12 +66,12 @@ def _member(data: bytes, base: int, at: int, kind: str) -> Value:
     return int.from_bytes(word, "big", signed=kind.startswith("int"))
 
 
-def _text(data: bytes, at: int) -> str:
+def _bytes(data: bytes, at: int) -> bytes:
     size = _number(data, at)
     raw = data[at + WORD : at + WORD + size]
     if size > TEXT_MAX or len(raw) != size:
         raise _unfit("a text")
-    return raw.decode(errors="replace")
+    return raw
 
 
 def _number(data: bytes, at: int) -> int:

@@ -32,6 +32,8 @@ QUIET = 64
 RELATED = 16_384
 """Devices whose metrics are related among themselves, by first appearance: 2 kB each, at most."""
 _LEAST = 64
+_WITHIN = 1.0
+"""Spreads within which all is alike: a constant's record is rounding, and any move beyond it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,6 +84,16 @@ class FleetDetector:
             alerts += self._merge(devices[chosen], times, values, chosen, told)
         return scores, alerts
 
+    def renew(self, devices: Whole) -> None:
+        """See ``Renewing``: their evidence is taken back, and as after their first rows nothing
+        is odd until they are known again. Which evidence is usual stays, and so do incidents."""
+        seen = devices[devices < len(self._nats.total)]
+        fleet.renew(self._fleet, seen)
+        self._nats.total[seen] = 0.0
+        near = seen[seen < self._related.count.shape[1]]
+        self._related.count[:, near] = 0
+        self._related.evidence.total[near] = 0.0
+
     def encode(self) -> bytes:
         """See ``Detector``."""
         held = _named("fleet", fleet.arrays(self._fleet))
@@ -128,6 +140,7 @@ class FleetDetector:
 
     def _weigh(self, devices: Whole, stepped: fleet.State) -> Floats:
         far = fleet.settled(stepped)
+        far = np.where(far > 0, np.maximum(far, _WITHIN), 0.0)
         part = evidence.at(self._nats, devices)
         part, nats = evidence.step(part, far, far > 0)
         evidence.put(self._nats, devices, part)

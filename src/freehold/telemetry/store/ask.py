@@ -14,8 +14,8 @@ from freehold.telemetry.store.limits import DAY, TIME_END, StoreLimits
 class Ask:
     """Readings of ``devices`` (none: all) and ``metrics`` (none: all) from ``since`` to before
     ``until`` (ms). With ``step`` (ms) one row for each span of that length, spans counted from
-    1970, and ``since`` and ``until`` widened to whole spans. Readings with an unsound mark are
-    left out unless ``unsound``. At most ``most`` rows."""
+    1970, and ``since`` and ``until`` widened to whole spans. Readings with an unsound mark and
+    estimates (``std`` above 0) are left out unless ``unsound``. At most ``most`` rows."""
 
     devices: tuple[str, ...]
     metrics: tuple[str, ...]

@@ -4,7 +4,8 @@ Whatever came from outside (ids, names of metrics, paths) is bound to a question
 
 Readings: device, metric, time, value, marks, std, score. Spans, of which the rows of one span may
 be spread over files and add up: device, metric, time (its begin), count, total, low, high, last
-and last_at of sound readings; first, final (times) and unsound of all.
+and last_at of sound readings; first, final (times) and unsound of all. An estimate is no reading,
+neither sound nor unsound.
 """
 
 # ruff: noqa: S608 - see above: nothing from outside is in the text
@@ -25,7 +26,9 @@ BOUND_NAMES = 64
 READINGS = ("device", "metric", "time", "value", "marks", "std", "score")
 SPANS = ("device", "metric", "time", "count", "mean", "min", "max", "last")
 WIDTHS = {Level.READINGS: 1, Level.MINUTES: MINUTE, Level.HOURS: HOUR}
-SOUND = f"isfinite(value) AND marks & {int(UNSOUND)} = 0"
+READ = "std = 0"
+"""What was read; the others are estimates."""
+SOUND = f"isfinite(value) AND marks & {int(UNSOUND)} = 0 AND {READ}"
 _PARTS = "device, metric, time, count, total, low, high, last, last_at, first, final, unsound"
 KEPT = """SELECT d.text AS device, m.text AS metric, r.time, r.value, r.marks, r.std, r.score
 FROM kept r JOIN ids d ON d.code = r.device JOIN names m ON m.code = r.metric"""
@@ -106,14 +109,14 @@ def union(parts: Sequence[Part]) -> Part:
 
 
 def spanned(part: Part, width: int, *, unsound: bool = False) -> Part:
-    """Readings as spans of ``width`` milliseconds."""
+    """Readings as spans of ``width`` milliseconds; with ``unsound`` of all, and of estimates."""
     sound = "isfinite(value)" if unsound else SOUND
     text = f"""SELECT device, metric, time - time % {width:d} AS time,
         count(*) FILTER ({sound}) AS count, sum(value) FILTER ({sound}) AS total,
         min(value) FILTER ({sound}) AS low, max(value) FILTER ({sound}) AS high,
         arg_max(value, time) FILTER ({sound}) AS last, max(time) FILTER ({sound}) AS last_at,
         min(time) AS first, max(time) AS final,
-        count(*) FILTER (NOT ({sound})) AS unsound
+        count(*) FILTER (NOT ({sound}) AND {READ}) AS unsound
         FROM ({part[0]}) GROUP BY ALL"""
     return text, part[1]
 
@@ -136,7 +139,7 @@ def asked(part: Part) -> Part:
 
 
 def sound(part: Part) -> Part:
-    """Readings without those that say nothing true."""
+    """Readings without those that say nothing true, and without estimates."""
     return f"SELECT * FROM ({part[0]}) WHERE {SOUND}", part[1]
 
 

@@ -1,14 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from freehold.domain.errors import IntegrityError
 from freehold.learning.anomaly import multivariate
 from freehold.node.telemetry.detector import ASKS, QUIET, FleetDetector
-from freehold.telemetry import states
+from freehold.telemetry import pipeline, states
 from freehold.telemetry.cleaning import Floats, Whole
-from freehold.telemetry.pipeline import Alert
+from freehold.telemetry.columns import unpack
+from freehold.telemetry.pipeline import Alert, Arrival
+from freehold.telemetry.reading import Batch, Reading, pack
+from unit.telemetry.devices import NETWORK, NOW
+from unit.telemetry.stations import Device
 
 ROWS, DEVICES = 200, 5
 
@@ -67,6 +74,93 @@ def test_readings_of_one_metric_a_row_are_not_related() -> None:
     detector = FleetDetector()
     assert run(detector, (devices, times, values), 100) == []
     assert not detector._related.count.any()
+
+
+def counters() -> tuple[Whole, Whole, Floats]:
+    """Rows of devices in turn with one metric that moves a little and one that rests; from 100 s
+    on both are near 0."""
+    devices, times = np.tile(np.arange(DEVICES), ROWS), np.repeat(np.arange(ROWS) * 1_000, DEVICES)
+    values = np.where(times[:, None] < 100_000, [2_468.0, 31.0], 0.0)
+    values[:, 0] += np.random.default_rng(3).normal(0.0, 1.0, len(values))
+    return devices, times, values
+
+
+@pytest.mark.parametrize(("begun", "alerts"), [(range(DEVICES), 0), ((0, 3, 9_999), DEVICES - 2)])
+def test_what_a_start_sets_back_is_no_anomaly(begun: Iterable[int], alerts: int) -> None:
+    devices, times, values = counters()
+    detector, before = FleetDetector(), times < 100_000
+    assert run(detector, (devices[before], times[before], values[before]), 50) == []
+    detector.renew(np.array(list(begun)))
+    found = run(detector, (devices[~before], times[~before], values[~before]), 50)
+    assert len(found) == alerts
+    assert not {found_.row % DEVICES for found_ in found} & set(begun)
+
+
+@pytest.mark.parametrize(("begun", "alerts"), [(range(DEVICES), 0), ((), DEVICES)])
+def test_a_relation_that_a_start_ends_is_not_missed(begun: Sequence[int], alerts: int) -> None:
+    devices, times, values = related(rows=500)
+    detector, before = FleetDetector(), times < 300_000
+    values[~before, 1] = 200.0 - values[~before, 1]
+    run(detector, (devices[before], times[before], values[before]), 100)
+    detector.renew(np.array(begun, np.int64))
+    found = run(detector, (devices[~before], times[~before], values[~before]), 100)
+    assert len({each.row % DEVICES for each in found}) == alerts
+
+
+def test_a_constant_that_moves_by_less_than_a_percent_is_not_odd() -> None:
+    detector = FleetDetector()
+    for at in range(400):
+        value = 2_468.1 if at < 300 else 2_480.0
+        rounded = value * (1 + 1e-15 * (at % 5))
+        _, alerts = detector.step(np.zeros(1, int), np.array([at]), np.array([[rounded]]))
+        assert alerts == []
+
+
+def test_a_renewed_device_is_watched_again_once_it_is_known() -> None:
+    devices, times, values = fleet()
+    values[(devices == 3) & (times >= 150_000), 1] += 300.0
+    detector, before = FleetDetector(), times < 100_000
+    run(detector, (devices[before], times[before], values[before]), 50)
+    detector.renew(np.arange(DEVICES))
+    (alert,) = run(detector, (devices[~before], times[~before], values[~before]), 50)
+    assert (alert.row % DEVICES, alert.column, alert.since) == (3, 1, 150_000)
+
+
+def arrivals(boots: Sequence[int]) -> list[Arrival]:
+    """Batches a second of two devices, of ``boots``; what they count begins anew at each."""
+    made, since = [], 0
+    for at, boot in enumerate(boots):
+        since = at if at and boot > boots[at - 1] else since
+        for device in (Device(1), Device(2)):
+            now = NOW + 1_000 * at
+            value = 300.0 if since else 350.0
+            batch = Batch(
+                NETWORK, device.member.did, boot, at + 1, now,
+                pack([Reading("host.temperature", "K", now, value + 1e-3 * (at % 2))]),
+            )  # fmt: skip
+            made.append(Arrival(device.member.id, now, now, unpack(batch), boot))
+    return made
+
+
+def test_starts_raise_nothing_however_the_log_is_cut() -> None:
+    told = arrivals([1] * 90 + [2] * 40 + [3] * 2 + [4] * 40)
+    whole, expected = pipeline.step(pipeline.start(FleetDetector()), told)
+    assert [each for each in expected.findings if each.kind == "anomaly"] == []
+    for cut in (1, 61):
+        state, scores = pipeline.start(FleetDetector()), []
+        for at in range(0, len(told), cut):
+            state, output = pipeline.step(state, told[at : at + cut])
+            scores.append(output.rows.score)
+            if at % 3 == 0:
+                state = pipeline.decode(FleetDetector(), pipeline.encode(state))
+        assert np.array_equal(np.concatenate(scores), expected.rows.score)
+        assert pipeline.encode(state) == pipeline.encode(whole)
+
+
+def test_without_a_start_the_same_is_told() -> None:
+    told = [replace(each, boot=1) for each in arrivals([1] * 90 + [2] * 40)]
+    _, output = pipeline.step(pipeline.start(FleetDetector()), told)
+    assert [each.kind for each in output.findings if each.kind == "anomaly"] == ["anomaly"] * 2
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,27 @@ def test_spans_leave_out_the_unsound(store: Store) -> None:
     assert answer.rows == [("a", "x", T0, 30, 14.5, 0.0, 29.0, 29.0)]
     (answer,) = store.query(since=T0, until=T0 + 30_000, step=30_000, unsound=True)
     assert answer.rows[0][6] == 1e6
+
+
+def test_an_estimate_is_no_reading_and_shown_only_with_the_unsound(store: Store) -> None:
+    rows = rows_of([("a", "m", T0 + at * 1_000, float(at), 0) for at in range(4)])
+    store.keep("1", replace(rows, std=np.array([0.0, 0.5, 0.5, 0.0])))
+    (read,) = store.query(since=T0, until=T0 + MINUTE)
+    (all_,) = store.query(since=T0, until=T0 + MINUTE, unsound=True)
+    assert read.column("value") == [0.0, 3.0]
+    assert all_.column("std") == [0.0, 0.5, 0.5, 0.0]
+    assert store.devices().rows == [("a", T0, T0 + 3_000, 2, 0)]
+    store.downsample(T0 + HOUR)
+    for step in (30_000, MINUTE, HOUR):
+        (span,) = store.query(since=T0, until=T0 + MINUTE, step=step)
+        assert (span.column("count"), span.column("mean")) == ([2], [1.5])
+    assert store.devices().rows == [("a", T0, T0 + 3_000, 2, 0)]
+
+
+def test_the_latest_is_a_reading(store: Store) -> None:
+    rows = rows_of([("a", "m", T0 + at * 1_000, float(at), 0) for at in range(2)])
+    store.keep("1", replace(rows, std=np.array([0.0, 0.5])))
+    assert store.latest(["a"]).column("value") == [0.0]
 
 
 def test_blocks_are_seen_at_once(store: Store) -> None:

@@ -136,7 +136,7 @@ def _arrivals(device: Address, batches: Sequence[Batch]) -> list[Arrival]:
     found = []
     for batch in batches:
         try:
-            found.append(Arrival(device, batch.time, batch.time, unpack(batch)))
+            found.append(Arrival(device, batch.time, batch.time, unpack(batch), batch.boot))
         except FreeholdError as error:
             _log.debug("malformed", extra=fields(device=device, reason=error.message))
     return found
