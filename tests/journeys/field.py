@@ -189,7 +189,7 @@ class Field:
         """What ``freehold telemetry query`` shows of this machine's devices, by name, a row a
         reading of a sensor; those of whom nothing is stored are left out."""
         done = self._run("telemetry", "query", "--unsound")
-        if "nobody has reported" in done.stderr:
+        if "reported yet" in done.stderr:
             return {}
         assert done.returncode == 0, done.stderr
         devices = {load(each).address: each.name for each in (self.root / "devices").iterdir()}
