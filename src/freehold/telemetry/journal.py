@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from freehold.domain.errors import ConflictError, IntegrityError
 from freehold.telemetry.reading import Batch
-from freehold.telemetry.replay import Bounds, Guard, Turn, Value, Verdict
+from freehold.telemetry.records import Cell
+from freehold.telemetry.replay import Bounds, Guard, Turn, Verdict
 
 PIECE = 2**24
 """Bytes of a checkpoint in one row."""
@@ -207,7 +208,7 @@ class Entry:
 
     def __init__(self, turn: Turn, last: int, arrived: int) -> None:
         self._turn = turn
-        self._rows: list[tuple[Value, ...]] = []
+        self._rows: list[tuple[Cell, ...]] = []
         self.last = last
         self.arrived = arrived
 
@@ -219,7 +220,7 @@ class Entry:
             self._rows.append((self.last, member, self.arrived, data))
         return verdict
 
-    def rows(self) -> list[tuple[Value, ...]]:
+    def rows(self) -> list[tuple[Cell, ...]]:
         """What is to be logged."""
         return self._rows
 
@@ -245,28 +246,28 @@ class _Held:
             self._file.close()
 
 
-def _logged(number: Value, member: Value, arrived: Value, data: Value) -> Logged:
+def _logged(number: Cell, member: Cell, arrived: Cell, data: Cell) -> Logged:
     return Logged(_whole(number), _text(member), _whole(arrived), _bytes(data))
 
 
-def _row(first: int, counts: Counts) -> tuple[Value, ...]:
+def _row(first: int, counts: Counts) -> tuple[Cell, ...]:
     arrived = counts["arrived"]
     return first, int(arrived.min()), int(arrived.max()), counts.tobytes()
 
 
-def _whole(value: Value) -> int:
+def _whole(value: Cell) -> int:
     if not isinstance(value, int):
         raise _damaged()
     return value
 
 
-def _text(value: Value) -> str:
+def _text(value: Cell) -> str:
     if not isinstance(value, str):
         raise _damaged()
     return value
 
 
-def _bytes(value: Value) -> bytes:
+def _bytes(value: Cell) -> bytes:
     if not isinstance(value, bytes):
         raise _damaged()
     return value

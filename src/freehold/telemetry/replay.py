@@ -18,7 +18,6 @@ device that signs old values anew, which ``spoofing`` looks for.
 
 from __future__ import annotations
 
-import sqlite3
 import struct
 import threading
 from collections import OrderedDict
@@ -29,8 +28,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from freehold.domain.did import Did
-from freehold.domain.errors import CapacityError, IntegrityError, UnavailableError, VersionError
 from freehold.telemetry.reading import Batch
+from freehold.telemetry.records import Cell, Form, Records
 from freehold.telemetry.refusals import AlteredError, ReplayError, RollbackError, StaleError
 
 WINDOW = 64
@@ -43,8 +42,14 @@ BUSY_SECONDS = 5.0
 _SCHEMA = (
     "CREATE TABLE devices (device BLOB PRIMARY KEY, state BLOB NOT NULL) STRICT, WITHOUT ROWID"
 )
-Value = int | float | str | bytes | None
-"""What a column holds."""
+_FORM = Form(
+    version=VERSION,
+    schema=(_SCHEMA,),
+    full="Free space on the disk; devices send again what was not acknowledged.",
+    busy="Check the disk; if another process guards this file, stop it.",
+    damaged="Restore it from a backup; without it, old batches could count again.",
+    cache=8_192,
+)
 _FLOOR = struct.Struct("<q")
 _BOOT = struct.Struct(f"<5Q{WINDOW}Q")
 
@@ -206,40 +211,10 @@ class Guard:
     def __init__(
         self, path: Path, *, bounds: Bounds | None = None, schema: Sequence[str] = ()
     ) -> None:
-        self._path = path
-        self._schema = tuple(schema)
         self._bounds = bounds or Bounds()
         self._lock = threading.RLock()
         self._kept: OrderedDict[bytes, bytes] = OrderedDict()
-        with self._typed():
-            path.touch(mode=0o600)
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA cache_size=-8192")
-        self._db.execute("BEGIN IMMEDIATE")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.execute(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-        for statement in self._schema:
-            self._db.execute(statement)
-        self._db.execute("COMMIT")
-        if version not in (0, VERSION):
-            raise VersionError(
-                f"{self._path} has version {version}, this program writes {VERSION}",
-                remedy="Install the release of freehold that wrote it, or a newer one.",
-            )
+        self._records = Records(path, replace(_FORM, always=schema, patience=BUSY_SECONDS))
 
     @contextmanager
     def turn(self, now: int) -> Iterator[Turn]:
@@ -247,39 +222,30 @@ class Guard:
         the block ends, and nothing of it when the block raises."""
         with self._lock:
             turn = Turn(self, now)
-            self._run("BEGIN IMMEDIATE")
-            try:
+            with self._records.write():
                 yield turn
                 rows = turn.rows()
                 self.write("REPLACE INTO devices VALUES (?, ?)", rows)
-                self._run("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._run("ROLLBACK")
-                raise
             self._keep(rows)
 
     def past(self, device: Did) -> Past:
         """What is remembered of ``device``."""
-        with self._lock, self._typed():
+        with self._lock:
             row = self._kept.get(device.raw) or self._row(device.raw)
             return Past.decode(row) if row else Past()
 
-    def write(self, statement: str, rows: Iterable[tuple[Value, ...]]) -> None:
+    def write(self, statement: str, rows: Iterable[tuple[Cell, ...]]) -> None:
         """Run ``statement`` once for each of ``rows``: within a turn as part of it, outside of one
         each row by itself."""
-        with self._lock, self._typed():
-            self._db.executemany(statement, rows)
+        self._records.run_many(statement, rows)
 
-    def read(self, query: str, *values: Value) -> list[tuple[Value, ...]]:
+    def read(self, query: str, *values: Cell) -> list[tuple[Cell, ...]]:
         """What ``query`` finds; bound it by a LIMIT."""
-        with self._lock, self._typed():
-            return self._db.execute(query, values).fetchall()
+        return self._records.rows(query, values)
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._records.close()
 
     @property
     def bounds(self) -> Bounds:
@@ -287,12 +253,8 @@ class Guard:
         return self._bounds
 
     def _row(self, device: bytes) -> bytes | None:
-        found = self._db.execute("SELECT state FROM devices WHERE device = ?", (device,)).fetchone()
-        return None if found is None else bytes(found[0])
-
-    def _run(self, statement: str) -> None:
-        with self._typed():
-            self._db.execute(statement)
+        found = self.read("SELECT state FROM devices WHERE device = ?", device)
+        return bytes(found[0][0]) if found and isinstance(found[0][0], bytes) else None
 
     def _keep(self, rows: list[tuple[bytes, bytes]]) -> None:
         for device, row in rows:
@@ -300,26 +262,6 @@ class Guard:
             self._kept.move_to_end(device)
         while len(self._kept) > self._bounds.kept:
             self._kept.popitem(last=False)
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
-            if "full" in str(error):
-                raise CapacityError(
-                    f"the disk has no room left for {self._path.name}",
-                    remedy="Free space on the disk; devices send again what was not acknowledged.",
-                ) from error
-            raise UnavailableError(
-                f"{self._path} cannot be used: {error}",
-                remedy="Check the disk; if another process guards this file, stop it.",
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(
-                f"{self._path} is damaged: {error}",
-                remedy="Restore it from a backup; without it, old batches could count again.",
-            ) from error
 
 
 class Turn:
@@ -342,7 +284,7 @@ class Turn:
             self._changed[batch.device] = after
         return Verdict(new, after.missing)
 
-    def write(self, statement: str, rows: Iterable[tuple[Value, ...]]) -> None:
+    def write(self, statement: str, rows: Iterable[tuple[Cell, ...]]) -> None:
         """Run ``statement`` once for each of ``rows``, as part of the turn."""
         self._guard.write(statement, rows)
 

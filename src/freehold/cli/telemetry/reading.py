@@ -40,7 +40,6 @@ SinceOption = Annotated[str, typer.Option("--since", help="1h (ago), or 2026-11-
 UntilOption = Annotated[str, typer.Option("--until", help="As --since; default: now.")]
 StepOption = Annotated[str, typer.Option("--step", help="Means over spans of this, such as 1m.")]
 ROWS, MEMBERS_MAX, HEIGHT = 100_000, 64, 8
-EXPORT_MAX = 2**34
 
 
 def register(app: typer.Typer) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from freehold.domain.errors import IntegrityError, UnavailableError, VersionError
+from freehold.domain.errors import IntegrityError
+from freehold.telemetry.records import Cell, Form, Records
 
 FILE = "commands.sqlite"
 VERSION = 1
@@ -17,13 +15,23 @@ PENDING, DONE, REFUSED, FAILED = 0, 1, 2, 3
 """Outcomes, as receipts carry them."""
 KEPT = 1_000
 """Deeds that are over and still remembered; the chain keeps fewer than that open."""
-BUSY_SECONDS = 1.0
 _SCHEMA = (
     "CREATE TABLE deeds (command INTEGER PRIMARY KEY, line TEXT NOT NULL, value TEXT NOT NULL,"
     " rest TEXT NOT NULL, hold INTEGER NOT NULL, ends REAL NOT NULL, outcome INTEGER NOT NULL,"
     " detail TEXT NOT NULL, at INTEGER NOT NULL, live INTEGER NOT NULL) STRICT"
 )
+_FORM = Form(
+    version=VERSION,
+    schema=(_SCHEMA,),
+    full="Free some space; nothing is switched until then.",
+    busy="Free some space, and see that no other agent uses this folder.",
+    damaged="Restore it; without it a command could be carried out twice.",
+    patience=1.0,
+    cache=256,
+)
 _COLUMNS = "command, line, value, rest, hold, ends, outcome, detail, at, live"
+
+_Row = tuple[int, str, str, str, int, float, int, str, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +58,7 @@ class Deeds:
     """The file ``path``; thread-safe, of one process. Each change is durable on return."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        with self._typed():
-            path.touch(mode=0o600)
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
+        self._records = Records(path, _FORM)
 
     def find(self, command: int) -> Deed | None:
         """What became of a command; None where it was never begun here."""
@@ -101,7 +98,8 @@ class Deeds:
         found = self.find(command)
         if found is None:
             raise IntegrityError(
-                f"{self._path} knows no command {command}", remedy="Restore it from a backup."
+                f"{self._records.path} knows no command {command}",
+                remedy="Restore it from a backup.",
             )
         return found
 
@@ -111,8 +109,7 @@ class Deeds:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
+        self._records.close()
 
     def _insert(self, deed: Deed) -> None:
         self._run(
@@ -126,47 +123,12 @@ class Deeds:
             KEPT,
         )
 
-    def _select(self, where: str, *values: object) -> list[Deed]:
-        with self._lock, self._typed():
-            rows = self._db.execute(
-                f"SELECT {_COLUMNS} FROM deeds WHERE {where} ORDER BY command",  # noqa: S608
-                values,
-            )
-            return [Deed(*row) for row in rows]
+    def _select(self, where: str, *values: Cell) -> list[Deed]:
+        rows = self._records.rows(
+            f"SELECT {_COLUMNS} FROM deeds WHERE {where} ORDER BY command",  # noqa: S608
+            values,
+        )
+        return [Deed(*cast(_Row, row)) for row in rows]
 
-    def _run(self, statement: str, *values: object) -> None:
-        with self._lock, self._typed():
-            self._db.execute(statement, values)
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("PRAGMA cache_size=-256")
-        self._db.execute("BEGIN IMMEDIATE")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            self._db.execute(_SCHEMA)
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-        self._db.execute("COMMIT")
-        if version not in (0, VERSION):
-            raise VersionError(
-                f"{self._path} has version {version}, this program writes {VERSION}",
-                remedy="Install the release of freehold that wrote it, or a newer one.",
-            )
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        """Say what happened to the file."""
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            raise UnavailableError(
-                f"{self._path}: {error}",
-                remedy="Free some space, and see that no other agent uses this folder.",
-            ) from error
-        except (sqlite3.DatabaseError, OSError, OverflowError) as error:
-            raise IntegrityError(
-                f"{self._path} is damaged or cannot be written: {error}",
-                remedy="Restore it; without it a command could be carried out twice.",
-            ) from error
+    def _run(self, statement: str, *values: Cell) -> None:
+        self._records.run(statement, values)

@@ -32,10 +32,11 @@ from freehold.telemetry.alerts.alert import (
     Silence,
     State,
 )
-from freehold.telemetry.alerts.book import Book, Cell
+from freehold.telemetry.alerts.book import Book
 from freehold.telemetry.alerts.hooks import Hook
 from freehold.telemetry.alerts.outbox import Outbox
 from freehold.telemetry.findings import Finding, Severity
+from freehold.telemetry.records import Cell
 
 Clock = Callable[[], int]
 """Milliseconds since 1970."""
@@ -147,7 +148,7 @@ class Desk(Closing):
             "open", finding.since, finding.at, now, finding.score, finding.reason, finding.value,
             finding.low, finding.high, 1, not silenced,
         )  # fmt: skip
-        made = self._book.run(
+        made = self._book.insert(
             "INSERT INTO alerts VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             _cells(alert)[1:],
         )
@@ -252,7 +253,7 @@ class Desk(Closing):
                 raise CapacityError(
                     f"there are {self._rules.silences:,} silences", remedy="Lift some first."
                 )
-            made = self._book.run("INSERT INTO silences VALUES (NULL, ?, ?, ?, ?, ?, ?)", cells)
+            made = self._book.insert("INSERT INTO silences VALUES (NULL, ?, ?, ?, ?, ?, ?)", cells)
         return Silence(made, *cells)
 
     def lift(self, silence: int) -> None:

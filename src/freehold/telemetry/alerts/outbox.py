@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from freehold.telemetry.alerts.alert import Alert, Event
-from freehold.telemetry.alerts.book import Book, Cell
+from freehold.telemetry.alerts.book import Book
 from freehold.telemetry.alerts.hooks import Hook
+from freehold.telemetry.records import Cell
 
 UNDELIVERED = "undelivered"
 FAILED_KEPT = 1_000

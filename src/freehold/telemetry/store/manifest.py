@@ -8,19 +8,15 @@ the next start removes. Segments are listed in the same transaction as their fil
 from __future__ import annotations
 
 import json
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from freehold.domain.errors import CapacityError, IntegrityError, UnavailableError, VersionError
+from freehold.telemetry.records import Cell, Form, Records
 from freehold.telemetry.store.limits import TIME_END
 
 VERSION = 1
-BUSY_SECONDS = 2.0
 _SCHEMA = """
 CREATE TABLE files (
   name TEXT PRIMARY KEY, level INTEGER NOT NULL, day INTEGER NOT NULL, first INTEGER NOT NULL,
@@ -33,6 +29,13 @@ CREATE TABLE segments (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE floors (level INTEGER PRIMARY KEY, time INTEGER NOT NULL) STRICT;
 """
+_FORM = Form(
+    version=VERSION,
+    schema=_SCHEMA.split(";"),
+    full="Free space on the disk, or keep readings for fewer days.",
+    busy="Check the disk; if another process uses this store, stop it.",
+    damaged="Restore it, with the readings beside it, from a backup.",
+)
 
 
 class Level(IntEnum):
@@ -71,35 +74,7 @@ class Manifest:
     """The file ``path``, which no other process may use; every method from any thread."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        with self._typed():
-            path.touch(mode=0o600)
-            self._db = sqlite3.connect(
-                path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
-            )
-            try:
-                self._prepare()
-            except BaseException:
-                self._db.close()
-                raise
-
-    def _prepare(self) -> None:
-        self._db.execute("PRAGMA locking_mode=EXCLUSIVE")
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute("BEGIN IMMEDIATE")
-        (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
-            self._db.execute(f"PRAGMA user_version={VERSION}")
-        self._db.execute("COMMIT")
-        if version not in (0, VERSION):
-            raise VersionError(
-                f"{self._path} has version {version}, this program writes {VERSION}",
-                remedy="Install the release of freehold that wrote it, or a newer one.",
-            )
+        self._records = Records(path, _FORM)
 
     def change(
         self,
@@ -111,33 +86,33 @@ class Manifest:
     ) -> None:
         """All of it at once, durable on return: count ``add``, no longer ``drop``, note that
         ``fold`` is in the next level, and that ``segment`` (name, newest time) is kept."""
-        with self._write():
+        with self._records.write():
             for entry in drop:
-                self._db.execute("DELETE FROM files WHERE name = ?", (entry.name,))
-            self._db.executemany(
+                self._records.run("DELETE FROM files WHERE name = ?", (entry.name,))
+            self._records.run_many(
                 "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [_cells(entry) for entry in add],
             )
             for entry in fold:
-                self._db.execute("UPDATE files SET folded = 1 WHERE name = ?", (entry.name,))
+                self._records.run("UPDATE files SET folded = 1 WHERE name = ?", (entry.name,))
             if segment is not None:
-                self._db.execute("INSERT INTO segments VALUES (?, ?)", segment)
+                self._records.run("INSERT INTO segments VALUES (?, ?)", segment)
 
     def knows(self, segment: str) -> bool:
         """Whether a segment of this name was kept."""
-        return bool(self._rows("SELECT 1 FROM segments WHERE segment = ?", (segment,)))
+        return bool(self._records.rows("SELECT 1 FROM segments WHERE segment = ?", (segment,)))
 
     def forget(self, before: int) -> None:
         """Forget names of segments whose newest reading is from before ``before``."""
-        with self._write():
-            self._db.execute("DELETE FROM segments WHERE newest < ?", (before,))
+        with self._records.write():
+            self._records.run("DELETE FROM segments WHERE newest < ?", (before,))
 
     def entries(
         self, level: Level | None = None, *, since: int = 0, until: int = TIME_END
     ) -> list[Entry]:
         """The files of ``level`` (None: all) with a row from ``since`` to before ``until``, oldest
         first."""
-        found = self._rows(
+        found = self._records.rows(
             "SELECT * FROM files WHERE level BETWEEN ? AND ? AND last >= ? AND first < ? "
             "ORDER BY first, name",
             (level or 0, max(Level) if level is None else level, since, until),
@@ -146,22 +121,22 @@ class Manifest:
 
     def names(self) -> set[str]:
         """The names of all files that count."""
-        return {str(name) for (name,) in self._rows("SELECT name FROM files")}
+        return {str(name) for (name,) in self._records.rows("SELECT name FROM files")}
 
     def bytes(self) -> int:
         """What all files together take."""
-        ((total,),) = self._rows("SELECT coalesce(sum(bytes), 0) FROM files")
+        ((total,),) = self._records.rows("SELECT coalesce(sum(bytes), 0) FROM files")
         return _int(total)
 
     def floor(self, level: Level) -> int:
         """The time before which files of ``level`` were dropped; 0 where none were."""
-        found = self._rows("SELECT time FROM floors WHERE level = ?", (level,))
+        found = self._records.rows("SELECT time FROM floors WHERE level = ?", (level,))
         return _int(found[0][0]) if found else 0
 
     def raise_floor(self, level: Level, time: int) -> None:
         """Note that files of ``level`` from before ``time`` are dropped."""
-        with self._write():
-            self._db.execute(
+        with self._records.write():
+            self._records.run(
                 "INSERT INTO floors VALUES (?, ?) "
                 "ON CONFLICT DO UPDATE SET time = max(time, excluded.time)",
                 (level, time),
@@ -169,54 +144,17 @@ class Manifest:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    def _rows(self, query: str, values: Sequence[object] = ()) -> list[tuple[object, ...]]:
-        with self._lock, self._typed():
-            return list(self._db.execute(query, values))
-
-    @contextmanager
-    def _write(self) -> Iterator[None]:
-        with self._lock, self._typed():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _typed(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.OperationalError, sqlite3.ProgrammingError) as error:
-            if "full" in str(error):
-                raise CapacityError(
-                    f"the disk has no room left for {self._path.name}",
-                    remedy="Free space on the disk, or keep readings for fewer days.",
-                ) from error
-            raise UnavailableError(
-                f"{self._path} cannot be used: {error}",
-                remedy="Check the disk; if another process uses this store, stop it.",
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise IntegrityError(
-                f"{self._path} is damaged: {error}",
-                remedy="Restore it, with the readings beside it, from a backup.",
-            ) from error
+        self._records.close()
 
 
-def _cells(entry: Entry) -> tuple[object, ...]:
+def _cells(entry: Entry) -> tuple[Cell, ...]:
     cells = list(astuple(entry))
     cells[9] = json.dumps(entry.metrics) if entry.metrics else ""
     cells[10] = int(entry.folded)
     return tuple(cells)
 
 
-def _entry(cells: tuple[object, ...]) -> Entry:
+def _entry(cells: Sequence[Cell]) -> Entry:
     name, level, day, first, last, rows, size, low, high, metrics, folded, digest = cells
     return Entry(
         name=str(name),
@@ -234,5 +172,5 @@ def _entry(cells: tuple[object, ...]) -> Entry:
     )
 
 
-def _int(cell: object) -> int:
+def _int(cell: Cell) -> int:
     return cell if isinstance(cell, int) else 0
