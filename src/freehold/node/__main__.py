@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from freehold.domain.errors import FreeholdError
+from freehold.node.launch import launch, parser
 from freehold.node.settings import NAMES, load
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the node of a home; returns the exit code that says how it ended."""
-    parser = argparse.ArgumentParser(prog="python -m freehold.node", allow_abbrev=False)
-    parser.add_argument("--home", type=Path, required=True, help="folder of this node")
-    for name in NAMES:
-        parser.add_argument(f"--{name.replace('_', '-')}")
-    given = vars(parser.parse_args(arguments))
-    home = Path(given.pop("home")).expanduser().absolute()
-    flags = {name: str(value) for name, value in given.items() if value is not None}
-    try:
-        settings = load(home, flags=flags, environment=os.environ)
-        from freehold.node.daemon import run
+    reader = parser("freehold.node", names=NAMES, about="node")
+    return launch(reader.parse_args(arguments), NAMES, _begin)
 
-        run(settings)
-    except FreeholdError as error:
-        sys.stderr.write(f"error: {error.message}\n  {error.remedy}\n")
-        return error.exit_code
-    return 0
+
+def _begin(home: Path, flags: Mapping[str, str]) -> None:
+    settings = load(home, flags=flags, environment=os.environ)
+    from freehold.node.daemon import run
+
+    run(settings)
 
 
 if __name__ == "__main__":

@@ -31,11 +31,16 @@ def test_what_was_written_is_there_after_reopening(tmp_path: Path) -> None:
 
 def test_a_transaction_is_whole_and_nests(tmp_path: Path) -> None:
     file = Records(tmp_path / "f", FORM)
-    with pytest.raises(KeyError), file.write():
-        file.run("INSERT INTO t (b) VALUES (?)", (b"x",))
+
+    def broken_off() -> None:
         with file.write():
-            file.run("INSERT INTO t (b) VALUES (?)", (b"y",))
-        raise KeyError
+            file.run("INSERT INTO t (b) VALUES (?)", (b"x",))
+            with file.write():
+                file.run("INSERT INTO t (b) VALUES (?)", (b"y",))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        broken_off()
     assert file.rows("SELECT count(*) FROM t") == [(0,)]
     file.close()
 

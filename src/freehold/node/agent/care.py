@@ -9,9 +9,10 @@ from pathlib import Path
 from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import address
 from freehold.domain.keys import Key
+from freehold.domain.receipt import Receipt
 from freehold.node.agent.board import Board
 from freehold.node.agent.chain import Chain, Ledger
-from freehold.node.agent.commands import Commands, Receipt
+from freehold.node.agent.commands import Commands
 from freehold.node.agent.deeds import FILE as DEEDS_FILE
 from freehold.node.agent.deeds import Deeds
 from freehold.node.agent.directives import Directives

@@ -13,11 +13,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from freehold.domain.errors import FreeholdError, NotFoundError
 from freehold.domain.ids import Address
+from freehold.domain.receipt import Receipt
 from freehold.node.agent.board import Board, Switch
 from freehold.node.agent.chain import Command
 from freehold.node.agent.deeds import DONE, FAILED, PENDING, REFUSED, Deed, Deeds
@@ -37,29 +37,6 @@ class Views(Protocol):
 
     def now(self) -> int:
         """The moment of the latest block, seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What the device says of a command; ``detail`` has 32 bytes, ``at`` is in seconds."""
-
-    command: int
-    device: Address
-    outcome: int
-    detail: bytes
-    at: int
-    signature: bytes = field(repr=False)
-
-    def to_json(self) -> dict[str, object]:
-        """A JSON object."""
-        return {
-            "command": self.command,
-            "device": self.device,
-            "outcome": self.outcome,
-            "detail": "0x" + self.detail.hex(),
-            "at": self.at,
-            "signature": "0x" + self.signature.hex(),
-        }
 
 
 Sign = Callable[[int, int, bytes, int], bytes]

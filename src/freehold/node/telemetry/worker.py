@@ -7,21 +7,22 @@ folder that had it first.
 
 from __future__ import annotations
 
-import argparse
 import os
 import secrets
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from freehold.domain.clock import SystemClock
-from freehold.domain.errors import FreeholdError, UsageError
+from freehold.domain.errors import UsageError
 from freehold.domain.ids import ZERO_ADDRESS
 from freehold.ledger.ledger import Ledger
 from freehold.node import logs
 from freehold.node.ending import on_signals
 from freehold.node.files import disk, make_folder, replace_file
+from freehold.node.launch import launch, parser
 from freehold.node.loops import Chore, Crew
 from freehold.node.process import alone, read_network
 from freehold.node.telemetry.service import millis
@@ -102,29 +103,21 @@ def _on_signals() -> threading.Event:
 
 def main(arguments: Sequence[str]) -> int:
     """Run a worker; returns the exit code that says how it ended."""
-    parser = argparse.ArgumentParser(
-        prog="python -m freehold.node.telemetry.worker", allow_abbrev=False
-    )
-    parser.add_argument("--home", type=Path, required=True, help="folder of this worker")
-    parser.add_argument("--part", type=int, action="append", help="partition to work on")
-    for name in NAMES:
-        parser.add_argument(f"--{name.replace('_', '-')}")
-    given = vars(parser.parse_args(arguments))
-    home, parts = Path(given.pop("home")).expanduser().absolute(), given.pop("part")
-    flags = {name: str(value) for name, value in given.items() if value is not None}
-    try:
-        settings = load(home, flags=flags, environment=os.environ)
-        if not settings.nats:
-            raise UsageError("no broker is named", remedy="Give its URL with --nats.")
-        if parts and not all(0 <= part < settings.partitions for part in parts):
-            raise UsageError(
-                f"there are {settings.partitions} partitions", remedy="Name them from 0 on."
-            )
-        run(settings, parts, stop=_on_signals())
-    except FreeholdError as error:
-        sys.stderr.write(f"error: {error.message}\n  {error.remedy}\n")
-        return error.exit_code
-    return 0
+    reader = parser("freehold.node.telemetry.worker", names=NAMES, about="worker")
+    reader.add_argument("--part", type=int, action="append", help="partition to work on")
+    options = reader.parse_args(arguments)
+    return launch(options, NAMES, partial(_begin, parts=options.part))
+
+
+def _begin(home: Path, flags: Mapping[str, str], *, parts: Sequence[int] | None) -> None:
+    settings = load(home, flags=flags, environment=os.environ)
+    if not settings.nats:
+        raise UsageError("no broker is named", remedy="Give its URL with --nats.")
+    if parts and not all(0 <= part < settings.partitions for part in parts):
+        raise UsageError(
+            f"there are {settings.partitions} partitions", remedy="Name them from 0 on."
+        )
+    run(settings, parts, stop=_on_signals())
 
 
 if __name__ == "__main__":

@@ -13,13 +13,14 @@ import pytest
 from freehold.domain.errors import IntegrityError, UnavailableError, VersionError
 from freehold.domain.ids import Address, checksum
 from freehold.domain.keys import Key, recover
+from freehold.domain.receipt import Receipt
 from freehold.domain.typed import RECEIPT, Domain
 from freehold.ledger.abi import artifact, pack_all
 from freehold.node.agent import deeds, words
 from freehold.node.agent.board import FileBoard, NoBoard
 from freehold.node.agent.care import Care, sign_receipt
 from freehold.node.agent.chain import Chain, Command
-from freehold.node.agent.commands import AGAIN_SECONDS, Commands, Receipt
+from freehold.node.agent.commands import AGAIN_SECONDS, Commands
 from freehold.node.agent.deeds import DONE, FAILED, REFUSED, Deeds
 from freehold.node.agent.directives import Directives
 from unit.node.agent.homes import AUTOMATION, NETWORK, make_home, serving
