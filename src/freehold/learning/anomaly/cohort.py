@@ -22,7 +22,7 @@ import numpy.typing as npt
 from freehold.domain.errors import UsageError
 from freehold.learning.anomaly import evidence
 from freehold.learning.anomaly.evidence import Evidence
-from freehold.learning.anomaly.explain import Finding
+from freehold.learning.anomaly.explain import Finding, strayed
 from freehold.learning.anomaly.incidents import Open
 
 Floats = npt.NDArray[np.float64]
@@ -41,8 +41,6 @@ HEARD = 3.0
 """Spreads beyond which a reading is not heard any louder."""
 LOUD = 10.0
 """Spreads beyond which it does not move the recent mean any further."""
-SPREADS = 4.0
-"""Spreads on either side of the cohort that are expected."""
 WIDTH = 10
 """Rows of recent means that are judged together: one mean is nearly the next."""
 ALONE = -1
@@ -223,15 +221,11 @@ def _finding(
 ) -> Finding:
     far = np.maximum(np.abs(state.deviation), np.abs(state.recent) / SMOOTH)
     metric = int(np.argmax(far[device]))
-    expected, margin = state.expected[device, metric], SPREADS * state.width[device, metric]
-    return Finding(
-        series=device,
-        metric=names[metric],
-        since=int(incidents.since[device]),
-        value=float(values[device, metric]),
-        low=float(expected - margin),
-        high=float(expected + margin),
-    )
+    at = device, metric
+    return strayed(
+        device, names[metric], since=int(incidents.since[device]), value=float(values[at]),
+        expected=float(state.expected[at]), spread=float(state.width[at]),
+    )  # fmt: skip
 
 
 def _least(state: State, held: Floats) -> Floats:

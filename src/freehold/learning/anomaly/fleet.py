@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from freehold.domain.errors import UsageError
 from freehold.learning.anomaly import ranks
-from freehold.learning.anomaly.explain import Finding
+from freehold.learning.anomaly.explain import Finding, strayed
 from freehold.learning.anomaly.incidents import Open
 from freehold.learning.anomaly.ranks import Past
 
@@ -31,8 +31,6 @@ RATE = 0.02
 """Weight of a new reading in level and spread."""
 HEARD = 3.0
 """Spreads beyond which a reading is not heard any louder."""
-SPREADS = 4.0
-"""Spreads on either side of the level that are expected."""
 MEMORY = 128
 """Scores that a device remembers."""
 _ABSOLUTE_TO_NORMAL = 1.2533
@@ -184,15 +182,11 @@ def _finding(
     state: State, values: Floats, device: int, incidents: Open, names: Sequence[str]
 ) -> Finding:
     metric = int(np.argmax(np.abs(state.deviation[device])))
-    expected, margin = state.expected[device, metric], SPREADS * state.width[device, metric]
-    return Finding(
-        series=device,
-        metric=names[metric],
-        since=int(incidents.since[device]),
-        value=float(values[device, metric]),
-        low=float(expected - margin),
-        high=float(expected + margin),
-    )
+    at = device, metric
+    return strayed(
+        device, names[metric], since=int(incidents.since[device]), value=float(values[at]),
+        expected=float(state.expected[at]), spread=float(state.width[at]),
+    )  # fmt: skip
 
 
 def _spread(state: State) -> Floats:

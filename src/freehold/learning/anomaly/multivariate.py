@@ -18,7 +18,7 @@ import numpy.typing as npt
 from freehold.domain.errors import UsageError
 from freehold.learning.anomaly import evidence
 from freehold.learning.anomaly.evidence import Evidence
-from freehold.learning.anomaly.explain import Finding
+from freehold.learning.anomaly.explain import Finding, strayed
 from freehold.learning.anomaly.incidents import Open
 
 Floats = npt.NDArray[np.float64]
@@ -35,8 +35,6 @@ HEARD = 4.0
 """Spreads beyond which a reading is not heard any louder."""
 WARM = 128
 """Readings before a metric is held against others: what they have in common is not known before."""
-SPREADS = 4.0
-"""Spreads on either side of what the other metrics let expect."""
 _LEAST_SPREAD = 1e-6
 """Of the level: below it a spread is rounding."""
 _LARGEST = 1e30
@@ -118,15 +116,11 @@ def _finding(
 ) -> Finding:
     metric, far, spread = farthest(state, device)
     value = float(values[device, metric])
-    expected, margin = value - far * spread, SPREADS * spread
-    return Finding(
-        series=device,
-        metric=names[metric],
-        since=int(incidents.since[device]),
-        value=value,
-        low=float(expected - margin),
-        high=float(expected + margin),
-    )
+    since = int(incidents.since[device])
+    return strayed(
+        device, names[metric], since=since, value=value, expected=value - far * spread,
+        spread=spread,
+    )  # fmt: skip
 
 
 def farthest(state: State, device: int) -> tuple[int, float, float]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.learning.anomaly import evidence, fleet
+from freehold.learning.anomaly.explain import SPREADS
 from freehold.telemetry import states
 from freehold.telemetry.pipeline import Alert
 
@@ -99,7 +100,7 @@ class DenseDetector:
     ) -> Alert:
         column = int(np.argmax(np.abs(part.deviation[row])))
         expected = float(part.expected[row, column])
-        margin = fleet.SPREADS * float(part.width[row, column])
+        margin = SPREADS * float(part.width[row, column])
         return Alert(
             row=row,
             column=column,

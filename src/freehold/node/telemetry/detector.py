@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from freehold.domain.errors import IntegrityError, UsageError
 from freehold.learning.anomaly import evidence, fleet, incidents, multivariate
+from freehold.learning.anomaly.explain import SPREADS
 from freehold.telemetry import states
 from freehold.telemetry.pipeline import Alert
 
@@ -193,13 +194,13 @@ def _alert(told: _Told, row: int, values: Floats, times: Whole, at: int) -> Aler
     """By the detector that asks the more: which metric, what it read and what was expected."""
     if told.related is not None and told.within[row] > told.alone[row]:
         column, far, spread = multivariate.farthest(told.related, int(told.place[row]))
-        score, spreads = told.within[row], multivariate.SPREADS
+        score = told.within[row]
     else:
         column = int(np.argmax(np.abs(told.fleet.deviation[row])))
         far, spread = told.fleet.deviation[row, column], told.fleet.width[row, column]
-        score, spreads = told.alone[row], fleet.SPREADS
+        score = told.alone[row]
     value = float(values[at, column])
-    expected, margin = value - float(far * spread), float(spreads * spread)
+    expected, margin = value - float(far * spread), float(SPREADS * spread)
     return Alert(
         row=at,
         column=column,

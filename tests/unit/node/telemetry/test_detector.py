@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from freehold.domain.errors import IntegrityError
-from freehold.learning.anomaly import multivariate
+from freehold.learning.anomaly.explain import SPREADS
 from freehold.node.telemetry.detector import ASKS, QUIET, FleetDetector
 from freehold.telemetry import pipeline, states
 from freehold.telemetry.cleaning import Floats, Whole
@@ -64,7 +64,7 @@ def test_a_relation_that_breaks_is_one_alert_of_the_metric_that_left_the_other()
     found = run(FleetDetector(), (devices, times, values), 100)
     assert len(found) == 1
     assert 300_000 <= found[0].since < 310_000
-    assert found[0].far > multivariate.SPREADS
+    assert found[0].far > SPREADS
     assert not found[0].low < found[0].value < found[0].high
 
 
