@@ -21,7 +21,7 @@ from freehold.node.agent.settings import load
 from journeys.field import Field, Gauge, board, running, wait_for
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("field")]
+pytestmark = pytest.mark.journey
 
 HOT, RULED, NEVER = 313_150_000, 303_150_000, 333_150_000
 """40, 30 and 60 degrees in millionths of a kelvin."""

@@ -14,7 +14,7 @@ from freehold.cli.home import Home
 from freehold.domain.money import UNIT
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 
 def freehold(home: Path, *arguments: str, code: int = 0) -> dict[str, object]:

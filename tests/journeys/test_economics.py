@@ -47,7 +47,7 @@ from journeys.test_cli import freehold
 from journeys.test_node import PASSWORD, NodeProcess, join, open_deal, store
 from journeys.town import QUICK
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 EPOCHS = 10
 MANY = (
     [(int(os.environ["FREEHOLD_OWN_NODES"]), "2.5")] if "FREEHOLD_OWN_NODES" in os.environ else []

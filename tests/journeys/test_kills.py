@@ -39,7 +39,6 @@ def seed() -> int:
     return int(os.environ.get("FREEHOLD_SEED") or secrets.randbits(32))
 
 
-@pytest.mark.xdist_group("kills")
 def test_kills(tmp_path: Path, logs: Logs, seed: int, record_property: Record) -> None:
     print(f"seed {seed}")
     with Zygote.running(logs.folder, environment={}) as zygote:
@@ -60,7 +59,6 @@ def test_kills(tmp_path: Path, logs: Logs, seed: int, record_property: Record) -
     assert all(storm.kills[kind] for kind in WEIGHTS)
 
 
-@pytest.mark.xdist_group("power cuts")
 def test_power_cuts(tmp_path: Path, logs: Logs, seed: int, record_property: Record) -> None:
     print(f"seed {seed}")
     root = tmp_path / "town"

@@ -13,7 +13,7 @@ from freehold.ledger.ledger import Ledger
 from journeys.books import books_of
 from journeys.seasons import Member, Season, pass_time, season
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 STAKED, ENDED = 9, 3
 """Times the owner's stake, the most that counts; epochs that end before anybody joins."""
 

@@ -36,7 +36,7 @@ from freehold.node.keeper import Keeper
 from freehold.node.tls import ensure_certificate
 from unit.ledger.founding import found, installed_engine
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 DATA = secrets.token_bytes(3_000_000)
 PIECE = commit(DATA)

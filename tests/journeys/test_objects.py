@@ -28,7 +28,7 @@ from freehold.markets.storage.kit import RecoveryKit
 from freehold.markets.storage.locator import Locator
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 
 MIB = 2**20
 SHAPE = (4, 6)

@@ -19,7 +19,7 @@ from freehold.domain.errors import FreeholdError, UnavailableError
 from freehold.ledger.devnet import engine
 from freehold.ledger.plan import JOURNEY
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("field")]
+pytestmark = pytest.mark.journey
 SECONDS = 180.0
 NODES = 6
 

@@ -13,7 +13,7 @@ from freehold.ledger.ledger import Ledger
 from journeys.test_story import wait_for
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 HOUR = 3_600
 NAME = "rest/letter.bin"
 

@@ -15,7 +15,7 @@ from freehold.ledger.plan import DEVNET
 from freehold.markets.storage.piece import cid_from
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 SIZE = 3 * 2**20 + 17
 
 

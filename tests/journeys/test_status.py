@@ -28,7 +28,7 @@ from freehold.node.watcher.observing import STEPS
 from journeys.field import STAKE, Field, Gauge, Seat, running, wait_for
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("field")]
+pytestmark = pytest.mark.journey
 
 ROUND = 10
 HONEST_LEAST = WHOLE * 9 // 10

@@ -21,7 +21,7 @@ from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Event
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 NAME = "story/book.bin"
 PATIENCE = 200.0
 

@@ -17,7 +17,7 @@ from freehold.ledger.ledger import Ledger
 from journeys.field import Field, Gauge, Loop, free_port, need_broker, running, wait_for
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("field")]
+pytestmark = pytest.mark.journey
 
 PUMPS, METRIC, USUAL, JUMP = ("east", "west", "north"), "pump.power", 100.0, 100.0
 """Watts; the jump is two hundred times the noise, and the first sign of it is enough."""

@@ -11,7 +11,7 @@ from freehold.telemetry.broker import Broker, Layout, start_broker
 from journeys.field import Field, Tape, free_port, need_broker, wait_for
 from journeys.town import Town
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("field")]
+pytestmark = pytest.mark.journey
 
 NAMES = ("one", "two", "three")
 SOME = 4

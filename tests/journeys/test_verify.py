@@ -20,7 +20,7 @@ from freehold.ledger.devnet import engine
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.rpc import Rpc
 
-pytestmark = [pytest.mark.journey, pytest.mark.xdist_group("journeys")]
+pytestmark = pytest.mark.journey
 STEPS = 100
 
 
