@@ -105,7 +105,10 @@ class Till:
         delegates: Delegates,
         settings: Settings,
         clock: Clock,
+        prepaid: int = PREPAID,
     ) -> None:
+        """``prepaid`` units are what a contract wallet pays for at a time, at least."""
+        self._prepaid = prepaid
         self._domain = network.domain("payments")
         self._chain = chain
         self._database = database
@@ -227,7 +230,7 @@ class Till:
     def _least(self) -> int:
         """Base units that a contract wallet must pay at once, at the present price of gas."""
         least = GAS_WORTH * self._worth_of(REDEEM_GAS)
-        return max(PREPAID * self._settings.retrieval_price, least)
+        return max(self._prepaid * self._settings.retrieval_price, least)
 
     def pays_its_gas(self, amount: int) -> bool:
         """Whether redeeming brings more base units than its gas is worth at the present price."""

@@ -1,0 +1,1 @@
+"""Models as a market: epochs that rank the nodes of a subnet, recomputable by anyone."""

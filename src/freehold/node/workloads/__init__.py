@@ -1,0 +1,1 @@
+"""What a node works on besides bytes: models."""
