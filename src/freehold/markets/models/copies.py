@@ -1,0 +1,142 @@
+"""Which nodes answer with another's model: the same answers where independent models disagree.
+
+Probes are questions that nobody has learnt the answer to: blends, noise, random words. Models
+that were trained apart answer them apart, however good they are; whoever relays or has taken
+another's model answers alike, probe after probe. On one probe two answers are *near* when they
+are closer than ``NEAR`` of how far either node's own answers to different probes lie apart, which
+needs no unit and no truth. Under independence a probe comes out near with at most the probability
+``agreement``, so that ``hits`` of n probes or more are as likely as a binomial tail, and a pair
+is called a copy where that is below ``ALARM`` divided by the number of pairs (Bonferroni): of
+rounds in which all models are independent, at most that share accuses anyone.
+
+Of a pair the younger loses. A node is as old as ``since`` says, which is not its registration
+alone: ``matured`` makes it as old as its present quality, so that an old and worse node that begins
+to relay a newcomer is the younger of the two, and cannot drive the newcomer out.
+
+What meets what: relaying and stolen weights (near on every probe, with noise of up to about
+``NEAR`` of the answers' spread); groups of any size (pairs are compared, never a consensus that a
+majority of copies could shift). What it does not meet: a copy that is trained further until it
+answers differently; one that buries its answers in noise, which costs it score on every task that
+it cannot tell from a probe; one that can tell probes, and answers them by itself; a node that is as
+good by itself and relays a newcomer only to harm it; outputs that the scorer
+ignores, in which a copy can hide; outputs of few values, where honest models agree more often than
+``agreement`` says: raise it there, and put more probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.int16]
+
+NEAR = 0.05
+RIPE = 0.9
+ALARM = 1e-4
+"""Share of rounds of independent models in which anyone is accused, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """How two nodes answered: near on ``hits`` of ``probes`` that both answered; ``odds``: how
+    likely independent models do that or more."""
+
+    hits: int
+    probes: int
+    odds: float
+
+
+def copies(
+    answers: Mapping[int, Floats], since: Mapping[int, float], *, agreement: float = 0.5
+) -> dict[int, int]:
+    """Copies by uid, each with the oldest uid that it answers like.
+
+    ``answers``: per uid (probes, width), a row of NaN where there was none. ``since``: per uid,
+    how old it is; of equals the lower uid is the older.
+    """
+    ages = {uid: (since[uid], uid) for uid in answers}
+    found: dict[int, int] = {}
+    for first, second in sorted(alike(answers, agreement=agreement)):
+        older, younger = sorted((first, second), key=ages.__getitem__)
+        found[younger] = min(found.get(younger, older), older, key=ages.__getitem__)
+    return found
+
+
+def alike(answers: Mapping[int, Floats], *, agreement: float = 0.5) -> dict[tuple[int, int], Pair]:
+    """Pairs of uids (lower first) that no independent models would make."""
+    uids = sorted(answers)
+    every = len(uids) * (len(uids) - 1) // 2
+    if not every:
+        return {}
+    hits, both = _compare([answers[uid] for uid in uids])
+    odds = _tails(int(both.max(initial=0)), agreement)[both, hits]
+    ones, others = np.nonzero(np.triu(odds < ALARM / every, k=1))
+    return {
+        (uids[one], uids[other]): Pair(
+            int(hits[one, other]), int(both[one, other]), float(odds[one, other])
+        )
+        for one, other in zip(ones, others, strict=True)
+    }
+
+
+def matured(registered: float, past: Iterable[tuple[float, float]], quality: float) -> float:
+    """Since when a node has been as good as it is now: the last time at which its quality was below
+    ``RIPE`` of today's, or its registration. ``past``: times and qualities of earlier rounds."""
+    worse = (time for time, was in past if was < RIPE * quality)
+    return max(registered, max(worse, default=registered))
+
+
+def probes_needed(nodes: int, *, agreement: float = 0.5) -> int:
+    """The fewest probes that can accuse a copy among ``nodes``, all of them near."""
+    every, odds, count = max(1, nodes * (nodes - 1) // 2), 1.0, 0
+    while odds >= ALARM / every:
+        odds, count = odds * agreement, count + 1
+    return count
+
+
+def _compare(answers: Sequence[Floats]) -> tuple[Counts, Counts]:
+    """Counts (nodes, nodes) of probes on which both are near, and that both answered."""
+    table = np.stack(answers)
+    there: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(table), axis=2)
+    spread = np.stack([_spread(own, here) for own, here in zip(table, there, strict=True)])
+    hits = np.zeros((len(table), len(table)), dtype=np.int16)
+    for probe in range(table.shape[1]):
+        reach = NEAR * np.minimum.outer(spread[:, probe], spread[:, probe])
+        hits += (_distances(table[:, probe]) <= reach) & (reach > 0)
+    whole = there.astype(np.int16)
+    return hits, whole @ whole.T
+
+
+def _spread(own: Floats, here: NDArray[np.bool_]) -> Floats:
+    """How far each answer (probes,) typically is from the node's other answers; 0 where it has
+    none, or all are one, which is no sign of copying."""
+    found = np.zeros(len(own))
+    if here.sum() > 1:
+        apart = _distances(own[here])
+        np.fill_diagonal(apart, np.nan)
+        found[here] = np.nanmedian(apart, axis=1)
+    return found
+
+
+def _distances(points: Floats) -> Floats:
+    """Euclidean distances (n, n) between rows (n, width); infinite where a row holds NaN.
+
+    From differences, not from products: one node far out must not cost the others their digits.
+    """
+    apart = np.stack([np.linalg.norm(points - point, axis=1) for point in points])
+    return np.where(np.isnan(apart), np.inf, apart)
+
+
+def _tails(most: int, probability: float) -> Floats:
+    """P(at least hits of count), binomial, for all counts up to ``most``: (counts, hits)."""
+    found = np.ones((most + 1, most + 1))
+    for count in range(1, most + 1):
+        n = np.arange(count + 1)
+        terms = [comb(count, k) * probability**k * (1 - probability) ** (count - k) for k in n]
+        found[count, : count + 1] = np.cumsum(terms[::-1])[::-1]
+    return found
