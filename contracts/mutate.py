@@ -49,6 +49,13 @@ SUITES = {
         "test_faults.py",
         "test_market_laws.py",
     ),
+    "subnet": (
+        "test_subnet.py",
+        "test_subnet_seats.py",
+        "test_subnet_weights.py",
+        "test_subnet_budgets.py",
+        "test_subnet_laws.py",
+    ),
     "typed": ("test_token.py", "test_registry.py", "test_vouchers.py"),
     "wide": ("test_issuance_curves.py", "test_issuance.py"),
     "curves": ("test_issuance_curves.py", "test_issuance.py"),
