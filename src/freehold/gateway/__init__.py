@@ -1,0 +1,1 @@
+"""The doors for other people's software."""
