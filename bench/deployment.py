@@ -1,7 +1,7 @@
 """A network's contracts on a benchmark's chain: in process, or by the ledger's own deployment.
 
 Both put the same contracts at the same addresses with the same settings: the deployer's first
-eighteen transactions create them in the order of ``freehold.ledger.deploy``.
+twenty-four transactions create them in the order of ``freehold.ledger.deploy``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from freehold.domain.money import UNIT
 from freehold.ledger.abi import artifact
 from freehold.ledger.contracts.token import VESTING
 from freehold.ledger.deploy import TOLERANCES, deploy
-from freehold.ledger.economy import STORAGE, UNSEEN
+from freehold.ledger.economy import DRAWERS
+from freehold.ledger.modeling import CHECKERS, MODELING
 from freehold.ledger.plan import PRODUCTION, DeployPlan
 from freehold.ledger.sensing import SENSING
 from freehold.ledger.transaction import created_address
@@ -27,7 +28,7 @@ NETWORK_ID = keccak(b"freehold benchmark network")
 NAMES = (
     "governor", "token", "auction", "registry", "staking", "capacity", "payments", "beacon",
     "issuance", "rewards", "pdp", "faults", "storage", "roots", "devices", "status", "automation",
-    "streams",
+    "streams", "prizes", "subnet", "columns", "standings", "payouts", "disputes",
 )  # fmt: skip
 deployer = account("deployer")
 PLAN = DeployPlan(
@@ -40,7 +41,7 @@ PLAN = DeployPlan(
 
 @dataclass(frozen=True, slots=True)
 class Contracts:
-    """The eighteen contracts, and what deploying each cost."""
+    """The twenty-four contracts, and what deploying each cost."""
 
     governor: Contract
     token: Contract
@@ -60,6 +61,12 @@ class Contracts:
     status: Contract
     automation: Contract
     streams: Contract
+    prizes: Contract
+    subnet: Contract
+    columns: Contract
+    standings: Contract
+    payouts: Contract
+    disputes: Contract
     deployed: tuple[tuple[str, Receipt], ...]
 
 
@@ -130,6 +137,14 @@ def in_process(chain: Chain, *, counting: bool = True) -> Contracts:
     status = put("status", registry, staking, beacon, governor, *told)
     put("automation", salt, governor, devices, status)
     put("streams", token, roots, governor, senses.stream_fee_bps)
+    paid = (ZERO_ADDRESS, registry, governor, salt, *since, rules)
+    prizes = put("prizes", token, payments, *paid)
+    terms = PLAN.models.terms(share_bps=PLAN.emission.share_bps)
+    subnet = put(
+        "subnet", token, registry, staking, issuance, prizes, governor, salt, *since, terms
+    )
+    checkers = [put(name, prizes, subnet) for name in CHECKERS]
+    put("disputes", prizes, subnet, *checkers)
     contracts = {name: contract for name, (contract, _) in made.items()}
     deployed = tuple((name, receipt) for name, (_, receipt) in made.items())
     on = Contracts(**contracts, deployed=deployed)
@@ -153,6 +168,7 @@ def _wire(on: Contracts) -> None:
     setup(on, on.staking, "set_locker", on.capacity.address, True)
     _wire_emission(on)
     _wire_sensing(on)
+    _wire_modeling(on)
     setup(on, on.token, "set_minter", on.governor.address, True)
     for owner, amount in PLAN.allocation.items():
         setup(on, on.token, "mint", owner, amount, VESTING)
@@ -165,16 +181,29 @@ def _wire_emission(on: Contracts) -> None:
     setup(on, on.rewards, "set_market", on.storage.address)
     setup(on, on.staking, "set_evaluator", on.rewards.address, True)
     setup(on, on.issuance, "set_power", on.rewards.address)
-    for market, distributor in ((STORAGE, on.rewards), (UNSEEN, on.roots)):
-        setup(on, on.issuance, "set_distributor", market, distributor.address)
-        power = (on.issuance.address, "distributor", distributor.address)
+    for market, place in DRAWERS.items():
+        distributor = getattr(on, place).address
+        setup(on, on.issuance, "set_distributor", market, distributor)
+        power = (on.issuance.address, "distributor", distributor)
         on.governor.send("grant_power", *power, by=deployer.address)
+
+
+def _list(on: Contracts, names: tuple[str, ...]) -> None:
+    for name in names:
+        power = (on.registry.address, name, getattr(on, name).address)
+        on.governor.send("grant_power", *power, by=deployer.address)
+
+
+def _wire_modeling(on: Contracts) -> None:
+    _list(on, MODELING)
+    for contract in (on.subnet, on.prizes):
+        setup(on, contract, "set_judge", on.disputes.address)
+    power = (on.prizes.address, "judge", on.disputes.address)
+    on.governor.send("grant_power", *power, by=deployer.address)
 
 
 def _wire_sensing(on: Contracts) -> None:
-    for name in SENSING:
-        power = (on.registry.address, name, getattr(on, name).address)
-        on.governor.send("grant_power", *power, by=deployer.address)
+    _list(on, SENSING)
     for aspect, least in TOLERANCES:
         setup(on, on.status, "set_tolerance", aspect, (0, least))
 

@@ -19,7 +19,7 @@ from pathlib import Path
 if __package__ is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from bench import fees, page, scale, sensing, sets, work
+from bench import fees, modeling, page, scale, sensing, sets, work
 from bench.anvil import running
 from bench.deployment import by_ledger
 from bench.network import Network, begin, fresh
@@ -58,7 +58,9 @@ def story(network: Network) -> tuple[Row, ...]:
     """The rows of the story of a network just deployed."""
     told = Story.begin(network)
     told.tell()
-    return (*told.rows, *fees.tell(network), *sensing.tell(network))
+    return (
+        *told.rows, *fees.tell(network), *sensing.tell(network), *modeling.tell(network)
+    )  # fmt: skip
 
 
 def modelled() -> tuple[Row, ...]:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ CONTRACTS = Path(__file__).resolve().parent
 ARTIFACTS = CONTRACTS.parent / "src" / "freehold" / "ledger" / "artifacts"
 COMPILER = "0.4.3"
 RUNTIME_LIMIT = 24_576  # EIP-170
-FORMATS = ("abi", "bytecode", "bytecode_runtime", "settings_dict")
+FORMATS = ("abi", "bytecode", "bytecode_runtime", "layout", "settings_dict")
 
 
 class BuildError(Exception):
@@ -67,11 +67,25 @@ def compile_contract(source: Path) -> Artifact:
         name=source.stem,
         abi=output["abi"],
         bytecode=output["bytecode"],
-        runtime_size=len(output["bytecode_runtime"]) // 2 - 1,
+        runtime_size=len(output["bytecode_runtime"]) // 2 - 1 + immutables(output["layout"]),
         compiler=vyper.__version__,
         settings=json.loads(json.dumps(output["settings_dict"], default=str)),
         source_sha256=hashlib.sha256(source.read_bytes()).hexdigest(),
     )
+
+
+def immutables(layout: Mapping[str, object]) -> int:
+    """Bytes of immutables behind the code, which a chain counts too."""
+    code = layout.get("code_layout", {})
+    return _length(code) if isinstance(code, Mapping) else 0
+
+
+def _length(entry: Mapping[str, object]) -> int:
+    """Bytes of a variable, or of all variables of a module."""
+    length = entry.get("length")
+    if isinstance(length, int):
+        return length
+    return sum(_length(each) for each in entry.values() if isinstance(each, Mapping))
 
 
 def sources(folder: Path, names: Sequence[str]) -> list[Path]:

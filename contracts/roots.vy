@@ -31,6 +31,10 @@
      - Stale roots: voided positions are overwritten, and a header counts only up to the tip.
      - Flooding by demands: each pays for its answer, and an answer is good until somebody expires
        the demand.
+     - Earnings that the tree adds up rightly and that nobody made: who can tell is a judge, another
+       contract, whose word voids a root as a dispute here does. It is named once, before the first
+       root, so that who posts a bond knows by whose code it can be lost.
+     - A root that becomes final while the judge waits for an answer: the judge holds it.
      - Rounding: grains round down before they come here; the dust stays with whoever funds.
      - Re-entrance: state is written before tokens or ether move; the token has no hooks.
      Deliberately not done: who sees a dispute on its way can send the same and take the reward;
@@ -38,6 +42,8 @@
      Trust: a quorum of watchers must sign, or no root comes; a quorum and a proposer that lie are
      believed if nobody looks within the window. The governor names watchers and sets parameters
      within hard bounds; it can touch no root, bond or reward. Without it everything goes on.
+     A judge can void every open root, and hold one for ever: it must be code without an owner.
+     It can touch no final root and no claim. Most markets have none.
 """
 
 from interfaces import IEmission
@@ -63,19 +69,6 @@ struct Parameters:
     bond: uint256  # base units behind every root
     growth: uint256  # grains that one root may add
     reward_bps: uint256  # of a lost bond, to who disproved the root
-
-
-struct Header:
-    position: uint256
-    since: uint256  # first epoch that it covers
-    epoch: uint256  # last one
-    parent_total: uint256  # grains
-    root: uint256
-    count: uint256  # leaves
-    data: bytes32  # names what the proposer serves
-    proposer: address
-    until: uint256  # end of the dispute window
-    bond: uint256
 
 
 struct Proof:
@@ -140,7 +133,7 @@ event BondLost:
 event Proposed:
     epoch: indexed(uint256)
     proposer: indexed(address)
-    header: Header
+    header: IRoots.Header
 
 
 event Voided:
@@ -171,6 +164,24 @@ event Answered:
 
 event Expired:
     id: indexed(uint256)
+
+
+event JudgeSet:
+    judge: indexed(address)
+
+
+# Before the event of the root that it voids.
+event Judged:
+    position: indexed(uint256)
+    winner: indexed(address)
+
+
+event Held:
+    header: indexed(bytes32)
+
+
+event Released:
+    header: indexed(bytes32)
 
 
 # Besides the movement to the payout, where that is not the account itself.
@@ -249,6 +260,7 @@ headers: public(HashMap[uint256, bytes32])
 final_root: public(HashMap[uint256, uint256])
 open_demands: public(HashMap[bytes32, uint256])
 watchers: public(HashMap[address, bool])
+judge: public(address)
 _rules: uint256  # window | answer_window | bond | growth | reward_bps | quorum
 _state: uint256
 _watchers: DynArray[address, MAX_WATCHERS]
@@ -389,7 +401,7 @@ def propose(
     assert bond.amount >= required, "roots: no bond"
     bond.last = position
     self._save_bond(msg.sender, bond)
-    header: Header = Header(
+    header: IRoots.Header = IRoots.Header(
         position=position,
         since=state.next_epoch,
         epoch=epoch,
@@ -411,11 +423,12 @@ def propose(
 
 
 @external
-def finalize(header: Header):
+def finalize(header: IRoots.Header):
     """
     @notice After its window make the oldest open root final, by anyone.
     """
-    state: State = self._pending(header)
+    self._check_pending(header)
+    state: State = self._load_state()
     assert header.position == state.final + 1, "roots: not the next"
     assert block.timestamp > header.until, "roots: can be disputed"
     assert self.open_demands[self._hash(header)] == 0, "roots: a demand is open"
@@ -430,33 +443,33 @@ def finalize(header: Header):
 
 
 @external
-def dispute_order(header: Header, first: Proof, second: Proof):
+def dispute_order(header: IRoots.Header, first: Proof, second: Proof):
     """
     @notice Show two neighbouring leaves whose accounts do not rise: a repeat or a wrong order.
     """
-    state: State = self._pending(header)
+    self._check_pending(header)
     assert second.index == first.index + 1, "roots: not neighbours"
     self._check_proof(header, first)
     self._check_proof(header, second)
     assert not self._rises(first.account, second.account), "roots: accounts rise"
-    self._void(header, state, msg.sender, "order")
+    self._void(header, msg.sender, "order")
 
 
 @external
-def dispute_padding(header: Header, last: Proof):
+def dispute_padding(header: IRoots.Header, last: Proof):
     """
     @notice Show the last leaf, with something to the right of its path.
     """
-    state: State = self._pending(header)
+    self._check_pending(header)
     self._check_proof(header, last)
     assert last.index + 1 == header.count, "roots: not the last leaf"
     assert not self._ends(last), "roots: nothing behind"
-    self._void(header, state, msg.sender, "padding")
+    self._void(header, msg.sender, "padding")
 
 
 @external
 def dispute_sum(
-    header: Header,
+    header: IRoots.Header,
     left: uint256,
     right: uint256,
     stated: uint256,
@@ -467,52 +480,54 @@ def dispute_sum(
     @notice Show a node of which the two below are known, and whose sum is not theirs.
     @param stated The sum that the node has in the tree; `index` counts the nodes of its level.
     """
-    state: State = self._pending(header)
+    self._check_pending(header)
     assert stated <= M64 and stated != (left & M64) + (right & M64), "roots: sum is true"
     word: uint256 = convert(keccak256(abi_encode(NODE, left, right)), uint256) & HASH | stated
-    assert self._fold(word, index, path) == header.root, "roots: wrong proof"
-    self._void(header, state, msg.sender, "sum")
+    self._check_path(word, index, path, header.root)
+    self._void(header, msg.sender, "sum")
 
 
 @external
-def dispute_leaf(header: Header, leaf: Proof, stated: uint256):
+def dispute_leaf(header: IRoots.Header, leaf: Proof, stated: uint256):
     """
     @notice Show a leaf whose node has another sum than its grains.
     """
-    state: State = self._pending(header)
+    self._check_pending(header)
     assert stated <= M64 and stated != leaf.grains, "roots: leaf is true"
     hashed: bytes32 = keccak256(abi_encode(LEAF, leaf.account, leaf.grains))
     word: uint256 = convert(hashed, uint256) & HASH | stated
-    assert self._fold(word, leaf.index, leaf.path) == header.root, "roots: wrong proof"
-    self._void(header, state, msg.sender, "leaf")
+    self._check_path(word, leaf.index, leaf.path, header.root)
+    self._void(header, msg.sender, "leaf")
 
 
 @external
-def dispute_sunk(header: Header, parent: Header, before: Proof, after: DynArray[Proof, 2]):
+def dispute_sunk(
+    header: IRoots.Header, parent: IRoots.Header, before: Proof, after: DynArray[Proof, 2]
+):
     """
     @notice Show a leaf of the root before whose account has less here, or nothing.
     @param after The account's leaf; or the two leaves between which it is missing; or the first or
            last leaf, where it is missing before or behind.
     """
-    state: State = self._pending(header)
+    self._check_pending(header)
     assert parent.position + 1 == header.position, "roots: not the parent"
     assert self.headers[parent.position] == self._hash(parent), "roots: no such root"
     self._check_proof(parent, before)
     for proof: Proof in after:
         self._check_proof(header, proof)
     assert self._sank(header.count, before, after), "roots: did not sink"
-    self._void(header, state, msg.sender, "sunk")
+    self._void(header, msg.sender, "sunk")
 
 
 @external
 @payable
-def demand(header: Header, index: uint256) -> uint256:
+def demand(header: IRoots.Header, index: uint256) -> uint256:
     """
     @notice Ask for a leaf and its path, by anyone, while a root can be disputed, with the gas of
             the answer prepaid at this transaction's gas price.
     @return The demand's id, from 1.
     """
-    self._pending(header)
+    self._check_pending(header)
     assert block.timestamp <= header.until, "roots: too late"
     assert index < header.count, "roots: no such leaf"
     price: uint256 = max(tx.gasprice, LEAST_GAS_PRICE)
@@ -532,7 +547,7 @@ def demand(header: Header, index: uint256) -> uint256:
 
 
 @external
-def answer(id: uint256, header: Header, proof: Proof):
+def answer(id: uint256, header: IRoots.Header, proof: Proof):
     """
     @notice Answer a demand, by anyone, until it is expired; the prepayment goes to the proposer.
             The last leaf must have nothing behind it.
@@ -546,7 +561,7 @@ def answer(id: uint256, header: Header, proof: Proof):
 
 
 @external
-def expire(id: uint256, header: Header):
+def expire(id: uint256, header: IRoots.Header):
     """
     @notice After its deadline void the root whose demand was not answered, by anyone; the demander
             gets the prepayment back and the reward. Only the prepayment, where it is void already.
@@ -555,8 +570,46 @@ def expire(id: uint256, header: Header):
     assert block.timestamp > found.deadline, "roots: can be answered"
     log Expired(id=id)
     if self._is_pending(header):
-        self._void(header, self._load_state(), found.challenger, "not served")
+        self._void(header, found.challenger, "not served")
     self._refund(found.challenger, found.prepaid)
+
+
+# The judge
+
+
+@external
+def void(header: IRoots.Header, winner: address, reason: String[16]):
+    """
+    @notice Make an open root and all after it void, with the bond lost as by a dispute; the judge.
+    @param winner Who disproved it, and gets the reward.
+    """
+    self._only_judge()
+    self._check_pending(header)
+    log Judged(position=header.position, winner=winner)
+    self._void(header, winner, reason)
+
+
+@external
+def hold(hashed: bytes32):
+    """
+    @notice Keep a root from becoming final until it is released; the judge, who waits for
+            an answer.
+    @param hashed The hash of its header; the judge looks whether it can be disputed.
+    """
+    self._only_judge()
+    self.open_demands[hashed] += 1
+    log Held(header=hashed)
+
+
+@external
+def release(hashed: bytes32):
+    """
+    @notice End what `hold` began, once for each time; the judge, before it voids a root for
+            silence.
+    """
+    self._only_judge()
+    self.open_demands[hashed] -= 1
+    log Released(header=hashed)
 
 
 # Claims
@@ -636,7 +689,7 @@ def set_parameters(parameters_: Parameters):
     """
     @notice Change the parameters within their hard bounds, for the roots to come; the governor.
     """
-    assert msg.sender == governor, "roots: not the governor"
+    self._only_governor()
     self._set_parameters(parameters_)
 
 
@@ -645,7 +698,7 @@ def set_watchers(watchers_: DynArray[address, MAX_WATCHERS], quorum_: uint256):
     """
     @notice Name all watchers, and how many must sign, more than half of them; the governor.
     """
-    assert msg.sender == governor, "roots: not the governor"
+    self._only_governor()
     assert quorum_ <= len(watchers_) and quorum_ <= MAX_SIGNATURES, "roots: quorum too large"
     assert 2 * quorum_ > len(watchers_), "roots: quorum too small"
     for watcher: address in self._watchers:
@@ -658,7 +711,30 @@ def set_watchers(watchers_: DynArray[address, MAX_WATCHERS], quorum_: uint256):
     log WatchersSet(watchers=watchers_, quorum=quorum_)
 
 
+@external
+def set_judge(judge_: address):
+    """
+    @notice Name the contract that may void roots besides the disputes here, once and before the
+            first root; the governor.
+    """
+    self._only_governor()
+    assert self.judge == empty(address), "roots: judge is set"
+    assert self.headers[2] == empty(bytes32), "roots: a root was there"
+    assert judge_.is_contract, "roots: judge has no code"
+    self.judge = judge_
+    log JudgeSet(judge=judge_)
+
+
 # Views
+
+
+@external
+@view
+def pending(header: IRoots.Header) -> bool:
+    """
+    @notice Whether a root was proposed so and is neither final nor void.
+    """
+    return self._is_pending(header)
 
 
 @external
@@ -802,14 +878,20 @@ def _fold_span(
 
 @internal
 @pure
-def _check_proof(header: Header, proof: Proof):
+def _check_path(word: uint256, index: uint256, path: DynArray[uint256, MAX_DEPTH], root: uint256):
+    assert self._fold(word, index, path) == root, "roots: wrong proof"
+
+
+@internal
+@pure
+def _check_proof(header: IRoots.Header, proof: Proof):
     depth: uint256 = len(proof.path)
     assert proof.index < header.count, "roots: no such leaf"
     assert header.count <= 1 << depth, "roots: wrong depth"
     assert depth == 0 or header.count > 1 << (depth - 1), "roots: wrong depth"
     assert proof.grains <= M64, "roots: wrong proof"
     word: uint256 = self._leaf(proof.account, proof.grains)
-    assert self._fold(word, proof.index, proof.path) == header.root, "roots: wrong proof"
+    self._check_path(word, proof.index, proof.path, header.root)
 
 
 @internal
@@ -876,13 +958,13 @@ def _check_signatures(
 
 @internal
 @pure
-def _hash(header: Header) -> bytes32:
+def _hash(header: IRoots.Header) -> bytes32:
     return keccak256(abi_encode(header))
 
 
 @internal
 @view
-def _is_pending(header: Header) -> bool:
+def _is_pending(header: IRoots.Header) -> bool:
     state: State = self._load_state()
     if header.position <= state.final or header.position > state.tip:
         return False
@@ -891,14 +973,13 @@ def _is_pending(header: Header) -> bool:
 
 @internal
 @view
-def _pending(header: Header) -> State:
+def _check_pending(header: IRoots.Header):
     assert self._is_pending(header), "roots: no open root"
-    return self._load_state()
 
 
 @internal
-def _void(header: Header, before: State, winner: address, reason: String[16]):
-    state: State = before
+def _void(header: IRoots.Header, winner: address, reason: String[16]):
+    state: State = self._load_state()
     state.tip = header.position - 1
     state.next_epoch = header.since
     state.tip_total = header.parent_total
@@ -920,7 +1001,7 @@ def _void(header: Header, before: State, winner: address, reason: String[16]):
 
 
 @internal
-def _close_demand(id: uint256, header: Header) -> Demand:
+def _close_demand(id: uint256, header: IRoots.Header) -> Demand:
     found: Demand = self._demands[id]
     assert found.deadline != 0, "roots: no such demand"
     assert found.header == self._hash(header), "roots: another root"
@@ -987,6 +1068,21 @@ def _send(to: address, amount: uint256, purpose: uint8):
     assert extcall IToken(token).transfer(
         to, amount, default_return_value=True
     ), "roots: transfer failed"
+
+
+# Internals: roles
+
+
+@internal
+@view
+def _only_governor():
+    assert msg.sender == governor, "roots: not the governor"
+
+
+@internal
+@view
+def _only_judge():
+    assert msg.sender == self.judge, "roots: not the judge"
 
 
 # Internals: words

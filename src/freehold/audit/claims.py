@@ -111,6 +111,31 @@ class Keys:
                     yield contract, view, key
 
 
+Views = Mapping[str, tuple[tuple[str, str], ...]]
+Rules = Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]]
+
+
+def _of_roots(place: str, kind: str) -> Views:
+    """The views of roots at a place; ``kind`` stands before what they are asked about."""
+    totals = ("state", "quorum", "funded", "parameters", "judge")
+    return {
+        place: tuple((place, view) for view in totals),
+        f"{kind}proposer": ((place, "bond_of"),),
+        f"{kind}position": ((place, "headers"),),
+        f"{kind}root": ((place, "final_root"),),
+        f"{kind}earner": ((place, "claimed"),),
+    }
+
+
+def _told_by_roots(place: str, kind: str) -> Rules:
+    return {
+        (place, "ParametersSet"): ((place, ()),),
+        (place, "BondPosted"): ((f"{kind}proposer", ("proposer",)),),
+        (place, "Finalized"): ((f"{kind}position", ("position",)), (f"{kind}root", ("epoch",))),
+        (place, "PaidElsewhere"): ((f"{kind}earner", ("account",)),),
+    }
+
+
 _TOTALS = (
     ("token", "totalSupply"),
     ("token", "minted"),
@@ -120,7 +145,7 @@ _TOTALS = (
     ("beacon", "round_count"),
     ("storage", "deal_count"),
 )
-_VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
+_VIEWS: Views = {
     "holder": (("token", "balanceOf"),),
     "node": (
         ("registry", "node"),
@@ -163,11 +188,8 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "wait": (("rewards", "waiting"),),
     "rate": (("rewards", "rates"),),
     "payee": (("rewards", "backed_fees"),),
-    "roots": tuple(("roots", view) for view in ("state", "quorum", "funded", "parameters")),
-    "proposer": (("roots", "bond_of"),),
-    "position": (("roots", "headers"),),
-    "root": (("roots", "final_root"),),
-    "earner": (("roots", "claimed"),),
+    **_of_roots("roots", ""),
+    **_of_roots("prizes", "prizes' "),
     "list": tuple(("devices", view) for view in ("count", "fee", "paused")),
     "device": (("devices", "device"),),
     "ruled": (("automation", "rules_of"), ("automation", "open_of")),
@@ -181,14 +203,24 @@ _VIEWS: Mapping[str, tuple[tuple[str, str], ...]] = {
     "sales": (("streams", "count"), ("streams", "fee_bps")),
     "purchase": (("streams", "purchase"),),
     "sold": (("streams", "bought_of"), ("streams", "burned_of")),
+    "subnets": tuple(
+        ("subnet", view)
+        for view in ("count", "locked", "waiting", "judge", "paused")
+    ),
+    "subnet": (("subnet", "subnet_of"),),
+    "pruned": (("disputes", "prune_list"),),
+    "disputes": (("disputes", "demand_count"),),
+    "uid": (("subnet", "uid_at"),),
+    "subnets' epoch": (("subnet", "emitted"),),
 }  # fmt: skip
 _GROWING = frozenset(
     {
         "entry", "rail", "round", "piece", "deal", "column", "budget", "draw", "wait", "rate",
-        "position", "root", "device", "agreed", "rule", "ruled", "command", "purchase", "sold",
+        "position", "root", "prizes' position", "prizes' root", "device", "agreed", "rule", "ruled",
+        "command", "purchase", "sold", "uid", "subnets' epoch",
     }
 )  # fmt: skip
-_RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
+_RULES: Rules = {
     ("token", "Transfer"): (("holder", ("sender",)), ("holder", ("receiver",))),
     ("registry", "NodeRegistered"): (("node", ("node",)),),
     ("staking", "Staked"): (("staker", ("staker", "node")),),
@@ -228,10 +260,8 @@ _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ("rewards", "WorkWaits"): (("work", ("account",)), ("wait", ("account", "epoch"))),
     ("rewards", "Backed"): (("work", ("account",)), ("payee", ("payee",))),
     ("rewards", "EpochClosed"): (("rate", ("epoch",)),),
-    ("roots", "ParametersSet"): (("roots", ()),),
-    ("roots", "BondPosted"): (("proposer", ("proposer",)),),
-    ("roots", "Finalized"): (("position", ("position",)), ("root", ("epoch",))),
-    ("roots", "PaidElsewhere"): (("earner", ("account",)),),
+    **_told_by_roots("roots", ""),
+    **_told_by_roots("prizes", "prizes' "),
     ("devices", "Enrolled"): (("list", ()), ("device", ("device",))),
     ("devices", "FeeSet"): (("list", ()),),
     ("devices", "PausedSet"): (("list", ()),),
@@ -246,4 +276,10 @@ _RULES: Mapping[tuple[str, str], tuple[tuple[str, tuple[str, ...]], ...]] = {
     ),
     ("streams", "FeeSet"): (("sales", ()),),
     ("streams", "Bought"): (("purchase", ("id",)), ("sold", ("epoch",))),
+    ("subnet", "JudgeSet"): (("subnets", ()),),
+    ("subnet", "Created"): (("subnet", ("subnet",)),),
+    ("disputes", "Settled"): (("pruned", ("subnet",)),),
+    ("disputes", "Demanded"): (("disputes", ()),),
+    ("subnet", "Registered"): (("uid", ("subnet", "uid", "generation")),),
+    ("subnet", "EpochClosed"): (("subnets' epoch", ("epoch",)),),
 }  # fmt: skip

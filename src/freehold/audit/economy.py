@@ -1,7 +1,7 @@
 """The token's economy in one model: what is minted, for which work, to whom it goes, what burns,
 and the stake behind declared capacity.
 
-A network may lack any of the five contracts: what is there is recomputed.
+A network may lack any of the six contracts: what is there is recomputed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from freehold.audit.proofs import Proofs
 from freehold.audit.registry import Registry
 from freehold.audit.report import Spot
 from freehold.audit.rewards import Rewards
-from freehold.audit.roots import Roots
+from freehold.audit.roots import PRIZES, ROOTS, Roots
 from freehold.audit.stakes import Stakes
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.network import Network
@@ -32,7 +32,8 @@ Made = Callable[[str], Mapping[str, Value]]
 
 
 class Economy:
-    """Issuance, rewards, roots, auction and capacity of a network, None where there is none."""
+    """Issuance, rewards, roots of devices and of models (``prizes``), auction and capacity of a
+    network, None where there is none."""
 
     def __init__(
         self, network: Network, made: Made, *, balances: Balances, payments: Payments,
@@ -44,7 +45,10 @@ class Economy:
         self._burns, self._set_of = burns, set_of
         self.issuance = self._issuance(made, counts) if "issuance" in self._at else None
         self.rewards = self._rewards(made, counts) if "rewards" in self._at else None
-        self.roots = self._roots(network, made, counts) if "roots" in self._at else None
+        self.roots = self._roots(network, made, counts, ROOTS)
+        self.prizes = self._roots(network, made, counts, PRIZES)
+        both = {ROOTS: self.roots, PRIZES: self.prizes}
+        self.paying = {place: model for place, model in both.items() if model is not None}
         self.auction = self._auction(made, counts) if "auction" in self._at else None
         self.capacity = self._capacity(made, counts) if "capacity" in self._at else None
         self._connect()
@@ -54,9 +58,10 @@ class Economy:
     def apply(self, event: Event) -> None:
         """Re-run an event of any contract that the economy hears of."""
         route = {
-            "issuance": self._emission, "rewards": self._work, "roots": self._root,
-            "governor": self._governor, "token": self._token, "pdp": self._proof,
-            "staking": self._stake, "auction": self._sale, "capacity": self._declaration,
+            "issuance": self._emission, "rewards": self._work, ROOTS: self._root,
+            PRIZES: self._root, "governor": self._governor, "token": self._token,
+            "pdp": self._proof, "staking": self._stake, "auction": self._sale,
+            "capacity": self._declaration,
         }.get(event.contract)  # fmt: skip
         if route is not None:
             route(event)
@@ -67,8 +72,8 @@ class Economy:
             self.issuance.finish(event.spot("issuance"))
         if self.rewards is not None:
             self.rewards.finish(event.spot("rewards"))
-        if self.roots is not None:
-            self.roots.finish(event)
+        for roots in self.paying.values():
+            roots.finish(event)
         if self.auction is not None:
             self.auction.finish(event.spot("auction"))
         if self.capacity is not None:
@@ -84,18 +89,18 @@ class Economy:
             owed = self.rewards.emitted - self.rewards.claimed
             covered = held(self._at["rewards"]) >= owed
             spot.same("rewards holding what was not claimed", expected=True, found=covered)
-        if self.roots is not None:
-            covered = held(self._at["roots"]) >= self.roots.funded - self.roots.leaves.paid
-            spot.same("roots holding what was not claimed", expected=True, found=covered)
-            account = self._payments.accounts.get(self._at["token"], self._at["roots"])
-            covered = account.funds >= self.roots.bonded
-            spot.same("payments holding the bonds of roots", expected=True, found=covered)
+        for place, roots in self.paying.items():
+            covered = held(self._at[place]) >= roots.funded - roots.leaves.paid
+            spot.same(f"{place} holding what was not claimed", expected=True, found=covered)
+            account = self._payments.accounts.get(self._at["token"], self._at[place])
+            covered = account.funds >= roots.bonded
+            spot.same(f"payments holding the bonds of {place}", expected=True, found=covered)
 
     def answer(self, question: Question) -> list[object] | None:
         """What a view must say now; None for views that are not modelled."""
         contract, view, arguments = question
         models = {
-            "issuance": self.issuance, "rewards": self.rewards, "roots": self.roots,
+            "issuance": self.issuance, "rewards": self.rewards, **self.paying,
             "auction": self.auction, "capacity": self.capacity,
         }  # fmt: skip
         found = models.get(contract)
@@ -108,8 +113,8 @@ class Economy:
             found |= {"scheduled": self.issuance.progress.total, "emitted": self.issuance.minted}
         if self.rewards is not None:
             found["rewards claimed"] = self.rewards.claimed
-        if self.roots is not None:
-            found["roots claimed"] = self.roots.leaves.paid
+        for place, roots in self.paying.items():
+            found[f"{place} claimed"] = roots.leaves.paid
         if self.auction is not None:
             found["burned by sales"] = self.auction.burned
         return found
@@ -119,9 +124,9 @@ class Economy:
         found: Counter[str] = Counter()
         if self.issuance is not None:
             found["power figures"] += self.issuance.hidden
-        if self.roots is not None:
-            found["roots or disputes"] += self.roots.hidden
-            found["claims of roots"] += self.roots.leaves.hidden
+        for place, roots in self.paying.items():
+            found[f"{place} or disputes"] += roots.hidden
+            found[f"claims of {place}"] += roots.leaves.hidden
         return dict(found)
 
     def notes(self) -> list[str]:
@@ -156,8 +161,12 @@ class Economy:
         rewards.burned_for = lambda market, payee: self._payments.burned_for[market, payee]
         return rewards
 
-    def _roots(self, network: Network, made: Made, counts: Counter[str]) -> Roots:
-        roots = Roots(network, made("roots"), counts)
+    def _roots(
+        self, network: Network, made: Made, counts: Counter[str], place: str
+    ) -> Roots | None:
+        if place not in self._at:
+            return None
+        roots = Roots(network, made(place), counts, place=place)
         roots.leaves.payout_of, roots.leaves.owner_of = self._registry.payout, self._registry.owner
         return roots
 
@@ -211,7 +220,7 @@ class Economy:
         if event.name != "Drawn":
             return
         drawer = self.issuance.distributor(event.data("market"), event.time)
-        for name, model in (("rewards", self.rewards), ("roots", self.roots)):
+        for name, model in (("rewards", self.rewards), *self.paying.items()):
             if model is not None and drawer == self._at[name]:
                 event.same("issuance", "to", drawer)
                 model.see_draw(event)
@@ -226,8 +235,8 @@ class Economy:
                 event.same("rewards", name, self._at[contract])
 
     def _root(self, event: Event) -> None:
-        if self.roots is not None:
-            self.roots.apply(event)
+        if event.contract in self.paying:
+            self.paying[event.contract].apply(event)
 
     def _sale(self, event: Event) -> None:
         if self.auction is not None:
@@ -247,8 +256,9 @@ class Economy:
         if self.issuance is not None and event.address("sender") == ZERO_ADDRESS:
             self.issuance.see_mint(event)
         burned = event.address("recipient") == ZERO_ADDRESS
-        if self.roots is not None and burned and event.address("sender") == self._at["roots"]:
-            self.roots.see_burn(event)
+        for place, roots in self.paying.items():
+            if burned and event.address("sender") == self._at[place]:
+                roots.see_burn(event)
 
     def _proof(self, event: Event) -> None:
         if self.rewards is None:

@@ -37,6 +37,12 @@ def shown(transaction: Transaction, contract: str, function: str, told: Fields) 
     return any(all(call[name] == value for name, value in told.items()) for call in found)
 
 
+def holds(transaction: Transaction, contract: str, function: str, count: int, told: Fields) -> bool:
+    """As ``shown``, of some of a call's ``count`` arguments."""
+    found = calls(transaction, contract, function, count)
+    return any(all(call[name] == value for name, value in told.items()) for call in found)
+
+
 def number(fields: Fields, name: str) -> int:
     """A field that is a number; TypeError where it is none."""
     value = fields[name]

@@ -11,14 +11,15 @@ from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.network import Network
 from freehold.economics.trees import GRAIN
 
-CHECK = "roots"
-
 
 class Leaves:
     """Who was paid up to how many grains and where to; ``roots`` are the final ones by epoch."""
 
-    def __init__(self, network: Network, *, registry: Address, counts: Counter[str]) -> None:
-        self._me, self._token = network.contracts[CHECK], network.contracts["token"]
+    def __init__(
+        self, network: Network, *, registry: Address, counts: Counter[str], place: str = "roots"
+    ) -> None:
+        self._place, self._me = place, network.contracts[place]
+        self._token = network.contracts["token"]
         self._registry, self._counts = registry, counts
         self.payout_of: Callable[[str], object] = lambda _: ZERO_ADDRESS
         self.owner_of: Callable[[str], object] = lambda _: ZERO_ADDRESS
@@ -41,7 +42,7 @@ class Leaves:
     def set_payout(self, event: Event) -> None:
         """An account's payout is named: by itself, or by its node's owner."""
         account, payout = event.address("account"), event.address("payout")
-        spot, caller = event.spot(CHECK), event.transaction.caller(self._me)
+        spot, caller = event.spot(self._place), event.transaction.caller(self._me)
         wrong = payout in (ZERO_ADDRESS, self._me, self._token)
         spot.same("a wrong payout", expected=False, found=wrong)
         if caller is not None:
@@ -51,7 +52,7 @@ class Leaves:
 
     def see_payout(self, event: Event) -> None:
         """The next movement goes to another account than the one that earned it."""
-        event.spot(CHECK).same("the payment before", expected=None, found=self._elsewhere)
+        event.spot(self._place).same("the payment before", expected=None, found=self._elsewhere)
         self._elsewhere = event
 
     def claim(self, event: Event, final_total: int) -> None:
@@ -59,12 +60,12 @@ class Leaves:
         noted, self._elsewhere = self._elsewhere, None
         to, amount = event.address("recipient"), event.number("amount")
         account = to if noted is None else noted.address("account")
-        grains, spot = self.grains[account] + amount // GRAIN, event.spot(CHECK)
+        grains, spot = self.grains[account] + amount // GRAIN, event.spot(self._place)
         spot.same("what is no whole grain", expected=0, found=amount % GRAIN)
-        event.same(CHECK, "recipient", self.payout(account))
+        event.same(self._place, "recipient", self.payout(account))
         if noted is not None:
-            noted.same(CHECK, "payout", to)
-            noted.same(CHECK, "grains", grains)
+            noted.same(self._place, "payout", to)
+            noted.same(self._place, "grains", grains)
         self._payouts[account] = to
         self.grains[account] = grains
         self.paid += amount
@@ -72,17 +73,17 @@ class Leaves:
         spot.same("claims within the final total", expected=True, found=within)
         self.latest = (account, grains)
         self._claims.append(self.latest)
-        self._counts["claims of roots"] += 1
+        self._counts[f"claims of {self._place}"] += 1
 
     def finish(self, event: Event) -> None:
         """Differs unless each claim of a transaction is a leaf that its input proves."""
         claims, self._claims = self._claims, []
-        event.spot(CHECK).same("a payment elsewhere", expected=None, found=self._elsewhere)
+        event.spot(self._place).same("a payment elsewhere", expected=None, found=self._elsewhere)
         shown = set(frauds.shown_leaves(event.transaction, self.roots)) if claims else set()
         for account, grains in claims:
             if (account, grains) in shown:
                 continue
             if event.transaction.to == self._me:
                 what = f"the leaf of {account} in the input"
-                raise event.spot(CHECK).differs(what, expected=grains, found=sorted(shown))
+                raise event.spot(self._place).differs(what, expected=grains, found=sorted(shown))
             self.hidden += 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from freehold.audit.blocks import Block
 from freehold.audit.events import Event
 from freehold.audit.payout import Payout
+from freehold.audit.roots import PRIZES, ROOTS
 from freehold.audit.standing import Standing
 from freehold.audit.workings import Workings
 from freehold.audit.world import Models
@@ -34,7 +35,8 @@ class Reckoner:
             self._parts = [Workings(int(account), epoch)]
         else:
             named = address(account)
-            self._parts = [Workings(named, epoch), Standing(named, epoch)]
+            roots = [Standing(named, epoch, place=place) for place in (ROOTS, PRIZES)]
+            self._parts = [Workings(named, epoch), *roots]
 
     def see(self, event: Event, block: Block, models: Models) -> None:
         """Take an event that the models have re-run."""

@@ -23,7 +23,8 @@ from freehold.domain.network import Network
 from freehold.domain.typed import ATTESTATION
 from freehold.economics.trees import GRAIN
 
-CHECK = "roots"
+ROOTS, PRIZES = "roots", "prizes"
+"""Places of the contract: what pays devices, what pays model nodes."""
 BPS = 10_000
 DEPOSIT, REWARD, SLASH, STAKE, BOUNTY = 1, 4, 7, 11, 15
 LEAST_PREPAID = 150_000 * 10**9
@@ -54,11 +55,13 @@ class Demand:
 
 
 class Roots:
-    """The roots contract's state, recomputed."""
+    """The state of the contract at a place, recomputed."""
 
-    def __init__(self, network: Network, made: Fields, counts: Counter[str]) -> None:
-        self._network, self._counts = network, counts
-        self._me = network.contracts[CHECK]
+    def __init__(
+        self, network: Network, made: Fields, counts: Counter[str], *, place: str = ROOTS
+    ) -> None:
+        self._network, self._counts, self._place = network, counts, place
+        self._me = network.contracts[place]
         self.emission = inputs.account(made, "emission_")
         self.genesis = inputs.number(made, "genesis_")
         self.epoch_length = inputs.number(made, "epoch_length_")
@@ -69,15 +72,20 @@ class Roots:
         self.bonds: dict[Address, Bond] = {}
         self.headers: dict[int, Header] = {}
         self.final, self.tip = FIRST, FIRST
-        self.leaves = Leaves(network, registry=inputs.account(made, "registry_"), counts=counts)
+        self.leaves = Leaves(
+            network, registry=inputs.account(made, "registry_"), counts=counts, place=place
+        )
         self.demands: dict[int, Demand] = {}
         self.demand_count = 0
+        self.judge = ZERO_ADDRESS
+        self.held: Counter[bytes] = Counter()
         self.hidden = 0
         self._due: Counter[tuple[str, str, int, int]] = Counter()
         self._funding: list[tuple[int, Address, int]] = []
         self._winner: Address | None = None
         self._expired: Demand | None = None
         self._lost: Header | None = None
+        self._judged: tuple[int, Address] | None = None
         self._routes: dict[str, Callable[[Event], None]] = {
             "Funded": self._funded, "BondPosted": self._posted, "BondWithdrawn": self._withdrawn,
             "BondLost": self._bond_lost, "Proposed": self._proposed, "Voided": self._voided,
@@ -85,6 +93,8 @@ class Roots:
             "Expired": self._expire, "PaidElsewhere": self.leaves.see_payout,
             "PayoutSet": self.leaves.set_payout, "Movement": self._moved,
             "ParametersSet": self._parameters_set, "WatchersSet": self._watchers_set,
+            "JudgeSet": self._judge_set, "Judged": self._see_judged, "Held": self._hold,
+            "Released": self._release,
         }  # fmt: skip
 
     @property
@@ -95,16 +105,16 @@ class Roots:
     def apply(self, event: Event) -> None:
         """Re-run an event of the contract."""
         self._routes[event.name](event)
-        self._counts[CHECK] += 1
+        self._counts[self._place] += 1
 
     def see_draw(self, event: Event) -> None:
         """Note a draw from the emission by this contract; Differs where it funds nothing."""
         sender = self._bring(event, event.number("epoch"), None, event.number("amount"))
         bonded = self.bonds.get(sender, Bond()).amount >= self.rules["bond"]
-        event.spot(CHECK).same("a draw by a bonded proposer", expected=True, found=bonded)
+        event.spot(self._place).same("a draw by a bonded proposer", expected=True, found=bonded)
         most = self._state()["final_total"] * GRAIN + self.rules["bond"]
         within = self.funded <= most
-        event.spot(CHECK).same("a draw that a root can pay", expected=True, found=within)
+        event.spot(self._place).same("a draw that a root can pay", expected=True, found=within)
 
     def see_burn(self, event: Event) -> None:
         """Note a burn by this contract, by the token's movement."""
@@ -112,12 +122,13 @@ class Roots:
 
     def finish(self, event: Event) -> None:
         """Differs where an event of a transaction promised what did not come."""
-        spot = event.spot(CHECK)
+        spot = event.spot(self._place)
         if self.emission in (ZERO_ADDRESS, self._network.contracts.get("issuance")):
             spot.same("funds that did not come", expected=[], found=self._funding)
         spot.same("what is due and was not moved", expected={}, found=dict(+self._due))
         spot.same("a bond that was not lost", expected=None, found=self._lost)
-        unserved = self._expired is not None and self._is_open(self._expired.header)
+        spot.same("a root that was judged and is not void", expected=None, found=self._judged)
+        unserved = self._expired is not None and self.is_open(self._expired.header)
         spot.same("an open root that did not serve a leaf", expected=False, found=unserved)
         self.leaves.finish(event)
         self._due.clear()
@@ -134,6 +145,7 @@ class Roots:
             return self._answer_one(view, arguments[0])
         totals: dict[str, object] = {
             "funded": self.funded, "demand_count": self.demand_count, "parameters": self.rules,
+            "judge": self.judge,
         }  # fmt: skip
         return [totals[view]] if view in totals else None
 
@@ -165,9 +177,9 @@ class Roots:
 
     def _funded(self, event: Event) -> None:
         amount = event.number("amount")
-        event.spot(CHECK).same("something funded", expected=True, found=amount > 0)
+        event.spot(self._place).same("something funded", expected=True, found=amount > 0)
         self.funded += amount
-        event.same(CHECK, "total", self.funded)
+        event.same(self._place, "total", self.funded)
         self._funding.append((event.number("epoch"), event.address("sender"), amount))
 
     def _bring(self, event: Event, epoch: int | None, sender: str | None, amount: int) -> Address:
@@ -176,7 +188,7 @@ class Roots:
             if due == amount and epoch in (None, for_epoch) and sender in (None, by):
                 del self._funding[place]
                 return by
-        raise event.spot(CHECK).differs("money", expected="a funding", found=amount)
+        raise event.spot(self._place).differs("money", expected="a funding", found=amount)
 
     def _owe(self, sender: str, recipient: str, amount: int, purpose: int) -> None:
         if amount:
@@ -184,12 +196,14 @@ class Roots:
 
     def _explain(self, event: Event, recipient: str) -> None:
         key = (event.text("sender"), recipient, event.number("amount"), event.number("purpose"))
-        event.spot(CHECK).same("a movement that is due", expected=True, found=self._due[key] > 0)
+        event.spot(self._place).same(
+            "a movement that is due", expected=True, found=self._due[key] > 0
+        )
         self._due[key] -= 1
 
     def _moved(self, event: Event) -> None:
         purpose, to = event.number("purpose"), event.address("recipient")
-        event.same(CHECK, "token", self._network.contracts["token"])
+        event.same(self._place, "token", self._network.contracts["token"])
         if purpose == DEPOSIT and to == self._me:
             self._bring(event, None, event.text("sender"), event.number("amount"))
         elif purpose == REWARD and event.text("sender") == self._me:
@@ -200,29 +214,31 @@ class Roots:
     def _posted(self, event: Event) -> None:
         bond = self.bonds.setdefault(event.address("proposer"), Bond())
         bond.amount += event.number("amount")
-        event.same(CHECK, "total", bond.amount)
+        event.same(self._place, "total", bond.amount)
         self._owe(event.text("proposer"), self._me, event.number("amount"), STAKE)
 
     def _withdrawn(self, event: Event) -> None:
         bond = self.bonds.setdefault(event.address("proposer"), Bond())
-        event.same(CHECK, "amount", bond.amount)
+        event.same(self._place, "amount", bond.amount)
         settled = bond.amount > 0 and min(bond.last, self.tip) <= self.final
-        event.spot(CHECK).same("a bond without an open root", expected=True, found=settled)
+        event.spot(self._place).same("a bond without an open root", expected=True, found=settled)
         bond.amount = bond.last = 0
 
     def _bond_lost(self, event: Event) -> None:
         lost, self._lost = self._lost, None
         if lost is None:
-            raise event.spot(CHECK).differs("a lost bond", expected="a void root", found="none")
-        event.same(CHECK, "proposer", lost.proposer)
+            raise event.spot(self._place).differs(
+                "a lost bond", expected="a void root", found="none"
+            )
+        event.same(self._place, "proposer", lost.proposer)
         bond = self.bonds.setdefault(lost.proposer, Bond())
         taken = min(bond.amount, lost.bond)
         bond.amount -= taken
         reward = taken * self.rules["reward_bps"] // BPS
-        event.same(CHECK, "reward", reward)
-        event.same(CHECK, "burned", taken - reward)
+        event.same(self._place, "reward", reward)
+        event.same(self._place, "burned", taken - reward)
         if self._winner is not None:
-            event.same(CHECK, "winner", self._winner)
+            event.same(self._place, "winner", self._winner)
         self._owe(self._me, event.text("winner"), reward, BOUNTY)
         self._owe(self._me, ZERO_ADDRESS, taken - reward, SLASH)
 
@@ -231,14 +247,17 @@ class Roots:
 
     # Roots
 
-    def _is_open(self, header: Header) -> bool:
+    def is_open(self, header: Header) -> bool:
+        """Whether a root is neither final nor void."""
         inside = self.final < header.position <= self.tip
         return inside and self.headers.get(header.position) == header
 
     def _open(self, event: Event, position: int) -> Header:
         found = self.headers.get(position)
-        if found is None or not self._is_open(found):
-            raise event.spot(CHECK).differs("the root", expected="an open one", found=position)
+        if found is None or not self.is_open(found):
+            raise event.spot(self._place).differs(
+                "the root", expected="an open one", found=position
+            )
         return found
 
     def _parent(self, position: int) -> bytes:
@@ -254,13 +273,13 @@ class Roots:
             "until": event.time + rules["window"], "bond": rules["bond"],
         }  # fmt: skip
         for name, expected in made.items():
-            spot = event.spot(CHECK).field(f"Proposed.header.{name}")
+            spot = event.spot(self._place).field(f"Proposed.header.{name}")
             spot.same(f"the {name} of the root", expected=expected, found=getattr(header, name))
         self._check_bounds(event, header, state)
         self._check_signatures(event, header)
         bond = self.bonds.setdefault(header.proposer, Bond())
         enough = bond.amount >= header.bond
-        event.spot(CHECK).same("the proposer's bond", expected=True, found=enough)
+        event.spot(self._place).same("the proposer's bond", expected=True, found=enough)
         bond.last = self.tip = header.position
         self.headers[header.position] = header
 
@@ -276,59 +295,70 @@ class Roots:
             ("open payments below the bond",
              (header.total - state["final_total"]) * GRAIN <= header.bond),
         ):  # fmt: skip
-            event.spot(CHECK).same(what, expected=True, found=holds)
+            event.spot(self._place).same(what, expected=True, found=holds)
 
     def _check_signatures(self, event: Event, header: Header) -> None:
         """Differs unless a quorum of watchers signed what stands in the input."""
         calls = [
-            call for call in inputs.calls(event.transaction, CHECK, "propose", 5)
+            call for call in inputs.calls(event.transaction, self._place, "propose", 5)
             if inputs.number(call, "root") == header.root
         ]  # fmt: skip
         if not calls and event.transaction.to != self._me:
             self.hidden += 1
             return
         agreed = any(self._agreed(header, call) for call in calls)
-        event.spot(CHECK).same("the signatures of a quorum", expected=True, found=agreed)
+        event.spot(self._place).same("the signatures of a quorum", expected=True, found=agreed)
         self._counts["attestations"] += self.quorum
 
     def _agreed(self, header: Header, call: Fields) -> bool:
         root, parent = header.root.to_bytes(32, "big"), self._parent(header.position)
         digest = ATTESTATION.digest(
-            self._network.domain(CHECK), [header.epoch, root, header.count, header.data, parent]
+            self._network.domain(self._place),
+            [header.epoch, root, header.count, header.data, parent],
         )
         signers = [_signer(digest, each) for each in _signatures(call)]
         rising = all(raw_address(a) < raw_address(b) for a, b in pairwise(signers))
         return rising and 0 < self.quorum <= len(signers) and set(signers) <= set(self.watchers)
 
     def _finalized(self, event: Event) -> None:
-        header, spot = self._open(event, event.number("position")), event.spot(CHECK)
-        event.same(CHECK, "position", self.final + 1)
-        event.same(CHECK, "epoch", header.epoch)
-        event.same(CHECK, "root", header.root)
+        header, spot = self._open(event, event.number("position")), event.spot(self._place)
+        event.same(self._place, "position", self.final + 1)
+        event.same(self._place, "epoch", header.epoch)
+        event.same(self._place, "root", header.root)
         spot.same("the window over", expected=True, found=event.time > header.until)
         asked = [number for number, each in self.demands.items() if each.header == header]
         spot.same("open demands", expected=[], found=asked)
+        spot.same("times that it is held", expected=0, found=self.held[header.hash()])
         self.final = header.position
         self.leaves.roots[header.epoch] = header.root
 
     def _voided(self, event: Event) -> None:
         header = self._open(event, event.number("position"))
-        event.same(CHECK, "epoch", header.epoch)
-        event.same(CHECK, "proposer", header.proposer)
-        reason, spot = event.text("reason"), event.spot(CHECK)
-        self._winner = self._caller(event)
-        if reason == frauds.UNSERVED:
-            unserved = self._expired is not None and self._expired.header == header
-            spot.same("a demand that expired", expected=True, found=unserved)
-            self._winner = None if self._expired is None else self._expired.challenger
-        elif reason not in frauds.DISPUTES:
-            raise spot.differs("the reason", expected="a dispute's", found=reason)
-        elif not self._disproved(event, reason, header):
-            spot.same("what disproves the root", expected=False, found=self._winner is not None)
-            self.hidden += 1
+        event.same(self._place, "epoch", header.epoch)
+        event.same(self._place, "proposer", header.proposer)
+        self._winner = self._winner_of(event, header)
         self.tip = header.position - 1
         self._lost = header
         self._counts["disputes"] += 1
+
+    def _winner_of(self, event: Event, header: Header) -> Address | None:
+        """Who disproved a root, None where no input tells; Differs where nobody did."""
+        judged, self._judged = self._judged, None
+        if judged is not None:
+            event.same(self._place, "position", judged[0])
+            return judged[1]
+        reason, spot = event.text("reason"), event.spot(self._place)
+        if reason == frauds.UNSERVED:
+            unserved = self._expired is not None and self._expired.header == header
+            spot.same("a demand that expired", expected=True, found=unserved)
+            return None if self._expired is None else self._expired.challenger
+        if reason not in frauds.DISPUTES:
+            raise spot.differs("the reason", expected="a dispute's", found=reason)
+        winner = self._caller(event)
+        if not self._disproved(event, reason, header):
+            spot.same("what disproves the root", expected=False, found=winner is not None)
+            self.hidden += 1
+        return winner
 
     def _disproved(self, event: Event, reason: str, header: Header) -> bool:
         parent = self._parent(header.position)
@@ -339,14 +369,14 @@ class Roots:
     def _demanded(self, event: Event) -> None:
         header = self._open(event, event.number("position"))
         self.demand_count += 1
-        event.same(CHECK, "id", self.demand_count)
-        event.same(CHECK, "deadline", event.time + self.rules["answer_window"])
+        event.same(self._place, "id", self.demand_count)
+        event.same(self._place, "deadline", event.time + self.rules["answer_window"])
         for what, holds in (
             ("a root that can be disputed", event.time <= header.until),
             ("a leaf of the root", event.number("index") < header.count),
             ("the answer's gas", event.number("prepaid") >= LEAST_PREPAID),
         ):
-            event.spot(CHECK).same(what, expected=True, found=holds)
+            event.spot(self._place).same(what, expected=True, found=holds)
         self.demands[self.demand_count] = Demand(
             header, event.number("index"), event.number("deadline"), self._caller(event)
         )
@@ -354,12 +384,14 @@ class Roots:
     def _close_demand(self, event: Event) -> Demand:
         found = self.demands.pop(event.number("id"), None)
         if found is None:
-            raise event.spot(CHECK).differs("the demand", expected="an open one", found="none")
+            raise event.spot(self._place).differs(
+                "the demand", expected="an open one", found="none"
+            )
         return found
 
     def _answered(self, event: Event) -> None:
         demand, proof = self._close_demand(event), Proof.of(inputs.struct(event.args, "proof"))
-        header, spot = demand.header, event.spot(CHECK).field("Answered.proof")
+        header, spot = demand.header, event.spot(self._place).field("Answered.proof")
         spot.same("the index of the leaf", expected=demand.index, found=proof.index)
         good = proof.stands(header) and (proof.index + 1 < header.count or proof.ends())
         spot.same("a proof of the leaf", expected=True, found=good)
@@ -367,7 +399,39 @@ class Roots:
     def _expire(self, event: Event) -> None:
         self._expired = demand = self._close_demand(event)
         late = event.time > demand.deadline
-        event.spot(CHECK).same("the deadline over", expected=True, found=late)
+        event.spot(self._place).same("the deadline over", expected=True, found=late)
+
+    # The judge
+
+    def _judge_set(self, event: Event) -> None:
+        spot = event.spot(self._place)
+        spot.same("the judge before", expected=ZERO_ADDRESS, found=self.judge)
+        spot.same("roots before the judge", expected=0, found=len(self.headers))
+        self.judge = event.address("judge")
+        disputes = self._network.contracts.get("disputes")
+        if self._place == PRIZES and disputes is not None:
+            event.same(self._place, "judge", disputes)
+
+    def _see_judged(self, event: Event) -> None:
+        self._open(event, event.number("position"))
+        self._check_judge(event)
+        self._judged = (event.number("position"), event.address("winner"))
+
+    def _hold(self, event: Event) -> None:
+        self._check_judge(event)
+        self.held[event.data("header")] += 1
+
+    def _release(self, event: Event) -> None:
+        self._check_judge(event)
+        held, spot = self.held[event.data("header")], event.spot(self._place)
+        spot.same("a root that was held", expected=True, found=held > 0)
+        self.held[event.data("header")] -= 1
+
+    def _check_judge(self, event: Event) -> None:
+        """Differs where there is no judge, or somebody else called."""
+        caller, spot = self._caller(event), event.spot(self._place)
+        spot.same("a judge", expected=True, found=self.judge != ZERO_ADDRESS)
+        spot.same("a caller that is no judge", expected=None, found=caller)
 
     # Settings
 
@@ -380,7 +444,7 @@ class Roots:
         self.watchers = [Address(str(each)) for each in told] if isinstance(told, list) else []
         self.quorum = event.number("quorum")
         most = 2 * self.quorum > len(self.watchers) >= self.quorum
-        event.spot(CHECK).same("a quorum of more than half", expected=True, found=most)
+        event.spot(self._place).same("a quorum of more than half", expected=True, found=most)
 
 
 def _signatures(call: Fields) -> list[bytes]:

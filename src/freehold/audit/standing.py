@@ -8,7 +8,7 @@ from freehold.audit import frauds
 from freehold.audit.events import Event
 from freehold.audit.frauds import Header, Proof
 from freehold.audit.payout import Payout, Step, where
-from freehold.audit.roots import REWARD, Roots
+from freehold.audit.roots import PRIZES, REWARD, ROOTS, Roots
 from freehold.audit.world import Models
 from freehold.domain.ids import Address
 from freehold.economics.trees import GRAIN, MAX_SUM
@@ -17,8 +17,8 @@ from freehold.economics.trees import GRAIN, MAX_SUM
 class Standing:
     """Hears of the root that covers an epoch, and of an account's claims once it is final."""
 
-    def __init__(self, account: Address, epoch: int) -> None:
-        self._account, self._epoch = account, epoch
+    def __init__(self, account: Address, epoch: int, *, place: str = ROOTS) -> None:
+        self._account, self._epoch, self._place = account, epoch, place
         self._header: Header | None = None
         self._final = False
         self._steps: list[Step] = []
@@ -26,8 +26,8 @@ class Standing:
 
     def see(self, event: Event, models: Models) -> None:
         """Take an event that the models have re-run."""
-        roots = models.economy.roots
-        if roots is None or event.contract != "roots":
+        roots = models.economy.paying.get(self._place)
+        if roots is None or event.contract != self._place:
             return
         if event.name == "Proposed":
             self._see_root(event, roots.headers[roots.tip])
@@ -43,12 +43,14 @@ class Standing:
 
     def payouts(self, models: Models, now: int) -> Iterator[Payout]:
         """What the account got under the root, or why nothing; at a moment."""
-        roots, header = models.economy.roots, self._header
+        roots, header = models.economy.paying.get(self._place), self._header
         if roots is None:
             return
         name, reason = str(self._account), self._reason(roots, now)
         if header is not None:
             name = f"{name} in the root of epochs {header.since} to {header.epoch}"
+        if self._place == PRIZES:
+            name = f"{name}, for models"
         yield Payout(name, self._epoch, self._paid, self._paid, reason, tuple(self._steps))
 
     def _see_root(self, event: Event, header: Header) -> None:

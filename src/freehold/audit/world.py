@@ -18,6 +18,7 @@ from freehold.audit.economy import Economy
 from freehold.audit.events import Event, Reader
 from freehold.audit.faults import Faults
 from freehold.audit.headers import Header
+from freehold.audit.modeling import Modeling
 from freehold.audit.payments import Payments
 from freehold.audit.proofs import Proofs
 from freehold.audit.rails import Arbiter
@@ -116,6 +117,7 @@ class World:
             "rounds": len(models.beacon.rounds),
             **models.economy.figures(),
             **models.sensing.figures(),
+            **models.modeling.figures(),
         }
 
     def notes(self) -> list[str]:
@@ -125,7 +127,7 @@ class World:
             return []
         hidden = {
             "proofs": models.proofs.hidden, "requests or acceptances": models.deals.hidden,
-            **models.economy.hidden(), **models.sensing.hidden(),
+            **models.economy.hidden(), **models.sensing.hidden(), **models.modeling.hidden(),
         }  # fmt: skip
         found = [
             f"{count} {what} were passed on by other contracts in a form that cannot be read"
@@ -192,6 +194,10 @@ class Models:
             network, made, beacon=self.beacon, registry=self.registry, stakes=self.stakes,
             economy=self.economy, burns=self.burns, counts=counts,
         )  # fmt: skip
+        self.modeling = Modeling(
+            network, made, registry=self.registry, stakes=self.stakes, economy=self.economy,
+            burns=self.burns, counts=counts,
+        )  # fmt: skip
         self._routes: dict[str, Callable[[Event], None]] = {
             "token": self._token, "registry": self.registry.apply, "staking": self._staking,
             "payments": self._payments, "beacon": self.beacon.apply, "pdp": self._pdp,
@@ -210,6 +216,7 @@ class Models:
                 route(event)
             self.economy.apply(event)
             self.sensing.apply(event)
+            self.modeling.apply(event)
             observer(event)
             if following is None or following.place.transaction != event.place.transaction:
                 self._finish(event)
@@ -226,6 +233,8 @@ class Models:
         covered = self.balances.of(at["staking"]) >= self.stakes.held
         spot.same("staking holding all stake and rewards", expected=True, found=covered)
         self.economy.check(spot)
+        if "subnet" in at:
+            self.modeling.check(spot, self.balances.of(at["subnet"]))
 
     def answer(self, question: Question, moment: int) -> list[object] | None:
         """What a view must say at a moment; None for views that are not modelled."""
@@ -245,7 +254,8 @@ class Models:
         found = models.get(contract)
         if found is not None:
             return found.answer(view, arguments)
-        return self.economy.answer(question) or self.sensing.answer(question)
+        rest = (self.economy, self.sensing, self.modeling)
+        return next((told for model in rest if (told := model.answer(question))), None)
 
     def _set_of(self, node: Address) -> int:
         found = self.faults.nodes.get(node)
@@ -258,6 +268,7 @@ class Models:
         self.deals.finish(event)
         self.economy.finish(event)
         self.sensing.finish(event)
+        self.modeling.finish(event)
         self.burns.clear()
 
     def _token(self, event: Event) -> None:

@@ -38,7 +38,8 @@ class Wanted:
     """What a founder asks for; None is the model's figure, or that of the network's period.
 
     ``genesis``, ``cap`` and the schedule's ``first`` month in base units, ``factor`` in 10^-18,
-    ``epoch`` and ``period`` in seconds, ``split`` (storage, models) and fees in basis points.
+    ``epoch`` and ``period`` in seconds, ``split`` (storage, devices, models) and fees in basis
+    points.
     ``first``, ``factor`` and ``months`` belong to the model ``own`` alone. ``allocations`` are of
     the genesis, whose rest is the founder's at once; ``allocators`` may grant so many base units
     besides. ``treasury`` gets what of fees is not burned; None: the founder. ``device_stake`` base
@@ -55,7 +56,7 @@ class Wanted:
     factor: int | None = None
     months: int | None = None
     epoch: int | None = None
-    split: tuple[int, int] | None = None
+    split: tuple[int, int, int] | None = None
     fee_bps: int | None = None
     burn_bps: int | None = None
     treasury: Address | None = None
@@ -147,7 +148,8 @@ class Wanted:
     def _economy(self, schedule: Plan | None) -> Economy:
         usual = economy(self.model, self.period, schedule=schedule)
         epoch = usual.epoch if self.epoch is None else self.epoch
-        storage, unseen = self.split or (usual.storage_bps, usual.unseen_bps)
+        preset = (usual.storage_bps, usual.devices_bps, usual.models_bps)
+        storage, devices, models = self.split or preset
         # A shorter epoch must not leave less time to draw from it.
         window = max(1, usual.draw_window * usual.epoch // max(epoch, 1))
         return replace(
@@ -155,7 +157,8 @@ class Wanted:
             epoch=epoch,
             draw_window=min(window, WINDOW_MAX),
             storage_bps=storage,
-            unseen_bps=unseen,
+            devices_bps=devices,
+            models_bps=models,
             budget=sum(self.allocators.values()),
             device=self._device(usual.device),
         )
@@ -201,16 +204,16 @@ def bps_of(text: str) -> int:
     return bps
 
 
-def split_of(text: str) -> tuple[int, int]:
-    """Basis points for storage and for models of a text such as ``"70/30"``."""
+def split_of(text: str) -> tuple[int, int, int]:
+    """Basis points for storage, devices and models of a text such as ``"70/10/20"``."""
     parts = text.split("/")
-    if len(parts) != 2:
+    if len(parts) != 3:
         raise UsageError(
             f"{text!r} is no split",
-            remedy="Write the percentages of storage and models, such as 70/30.",
+            remedy="Write the percentages of storage, devices and models, such as 70/10/20.",
         )
-    storage, models = (bps_of(part) for part in parts)
-    return storage, models
+    storage, devices, models = (bps_of(part) for part in parts)
+    return storage, devices, models
 
 
 def found(home: Home, key: Key, wanted: Wanted, *, urls: Sequence[str], screen: Screen) -> Network:

@@ -16,6 +16,7 @@ from freehold.domain.errors import (
 )
 from freehold.domain.ids import Address, address
 from freehold.ledger.contracts.base import convert
+from freehold.ledger.contracts.roots import Roots
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Event, Value
 
@@ -29,7 +30,7 @@ _LEAVES_MAX = 28 * 2**26
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """All that ``roots.claim`` asks for: grains that an account ever earned by a market's final
+    """All that ``Roots.claim`` asks for: grains that an account ever earned by a market's final
     root of an epoch, the leaf's index, and the words beside its way up."""
 
     market: str
@@ -52,10 +53,10 @@ class Proof:
 def prove(ledger: Ledger, account: Address, *, epoch: int, market: str, data: Path | None) -> Proof:
     """The proof from served leaves; NotFoundError without a final root, leaves or a leaf,
     IntegrityError where the leaves are not those of the root."""
-    _require_roots(ledger, market)
-    root = _final(ledger, epoch)
+    roots = payer(ledger, market)
+    root = _final(roots, epoch)
     if data is None:
-        raise _unserved(ledger, epoch, root)
+        raise _unserved(ledger, roots, epoch, root)
     from freehold.economics.trees import Tree
 
     tree = Tree.read(_bytes(data, most=_LEAVES_MAX))
@@ -100,8 +101,7 @@ def check(ledger: Ledger, proof: Proof) -> None:
     """IntegrityError unless the path leads to the final root that the chain has."""
     from freehold.economics.trees import Leaf, proves
 
-    _require_roots(ledger, proof.market)
-    root = _final(ledger, proof.epoch)
+    root = _final(payer(ledger, proof.market), proof.epoch)
     if not proves(root, Leaf(proof.account, proof.grains), proof.index, proof.path):
         raise IntegrityError(
             f"the path does not lead to the root of epoch {proof.epoch}",
@@ -109,20 +109,23 @@ def check(ledger: Ledger, proof: Proof) -> None:
         )
 
 
-def _require_roots(ledger: Ledger, market: str) -> None:
+def payer(ledger: Ledger, market: str) -> Roots:
+    """The roots that pay a market; NotFoundError where none do."""
     name = market.encode(errors="replace")
     drawer = ledger.issuance.distributor(name.ljust(32, b"\0")) if len(name) <= 32 else ""
-    if "roots" not in ledger.network.contracts or drawer != ledger.roots.address:
-        raise NotFoundError(
-            f"market {market!r} is not paid by roots in {ledger.network.name}",
-            remedy="`freehold issuance show` lists the markets and who draws for them.",
-        )
+    for place, roots in (("roots", ledger.roots), ("subnet", ledger.prizes)):
+        if ledger.network.contracts.get(place) == drawer:
+            return roots
+    raise NotFoundError(
+        f"market {market!r} is not paid by roots in {ledger.network.name}",
+        remedy="`freehold issuance show` lists the markets and who draws for them.",
+    )
 
 
-def _final(ledger: Ledger, epoch: int) -> int:
-    root = ledger.roots.final_root(epoch)
+def _final(roots: Roots, epoch: int) -> int:
+    root = roots.final_root(epoch)
     if not root:
-        state = ledger.roots.state()
+        state = roots.state()
         raise NotFoundError(
             f"epoch {epoch} has no final root",
             remedy=f"Roots cover epochs below {state.next_epoch}; one is final after its window.",
@@ -130,8 +133,8 @@ def _final(ledger: Ledger, epoch: int) -> int:
     return root
 
 
-def _unserved(ledger: Ledger, epoch: int, root: int) -> FreeholdError:
-    for event in reversed(ledger.index.events("roots", "Proposed", where={"epoch": epoch})):
+def _unserved(ledger: Ledger, roots: Roots, epoch: int, root: int) -> FreeholdError:
+    for event in reversed(ledger.index.events(roots.name, "Proposed", where={"epoch": epoch})):
         header = _header(event)
         if convert(int, header["root"]) == root:
             name = convert(bytes, header["data"]).hex()

@@ -70,7 +70,9 @@ def create(
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option("--split", help="Percent of an epoch for storage and for models: 70/30."),
+        typer.Option(
+            "--split", help="Percent of an epoch for storage, devices and models: 70/10/20."
+        ),
     ] = None,
     fee: Annotated[
         str | None, typer.Option("--fee", help="Percent of payments taken as a fee; none: 0.5.")

@@ -130,7 +130,9 @@ def proof(
     account: Annotated[str, typer.Argument(help="Who earned, an address.")],
     *,
     epoch: Annotated[int, typer.Option("--epoch", min=0, help="Epoch with a final root.")],
-    market: Annotated[str, typer.Option("--market", help="Market that pays by roots.")] = "models",
+    market: Annotated[
+        str, typer.Option("--market", help="Market that pays by roots: devices or models.")
+    ] = "devices",
     data: Annotated[
         Path | None, typer.Option("--data", help="The leaves as the root's proposer serves them.")
     ] = None,
@@ -145,7 +147,7 @@ def proof(
         require_economy(ledger)
         ledger.index.sync()
         found = leaf.prove(ledger, address(account), epoch=epoch, market=market, data=data)
-        paid = ledger.roots.claimed(found.account)
+        paid = leaf.payer(ledger, market).claimed(found.account)
     due = max(0, found.grains - paid) * leaf.GRAIN
     screen.emit({**found.to_json(), "due": due})
     facts = {
@@ -394,12 +396,13 @@ def _claim_leaf(screen: Screen, ledger: Ledger, file: Path) -> None:
 
     found = leaf.read(file)
     leaf.check(ledger, found)
-    due = (found.grains - ledger.roots.claimed(found.account)) * leaf.GRAIN
+    roots = leaf.payer(ledger, found.market)
+    due = (found.grains - roots.claimed(found.account)) * leaf.GRAIN
     if due <= 0:
         raise ConflictError(
             f"{found.account} was paid that already",
             remedy="Make a proof from a later epoch: `freehold rewards proof`.",
         )
-    receipt = ledger.roots.claim(found.epoch, found.account, found.grains, found.index, found.path)
+    receipt = roots.claim(found.epoch, found.account, found.grains, found.index, found.path)
     screen.emit({"transaction": receipt.hash, "account": found.account, "claimed": due})
     screen.say(f"[green]✓[/] {brief(due)} tokens paid for {found.account}")

@@ -15,6 +15,8 @@ VERSION = 1
 CONTRACTS = (
     "governor", "token", "registry", "staking", "payments", "beacon", "pdp", "faults", "storage",
 )  # fmt: skip
+KINDS = {"prizes": "roots"}
+"""What stands at a place of the descriptor that is not called as its contract is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +36,8 @@ class Network:
 
     def domain(self, contract: str) -> Domain:
         """The EIP-712 domain of one of the network's contracts."""
-        return Domain(
-            f"Freehold {contract}", self.chain_id, self.contracts[contract], self.network_id
-        )
+        kind = KINDS.get(contract, contract)
+        return Domain(f"Freehold {kind}", self.chain_id, self.contracts[contract], self.network_id)
 
     def render(self) -> str:
         """The canonical JSON text of the descriptor."""

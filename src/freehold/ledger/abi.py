@@ -15,6 +15,7 @@ from eth_abi.exceptions import DecodingError, EncodingError
 
 from freehold.domain.errors import IntegrityError, NotFoundError, UsageError
 from freehold.domain.ids import checksum, keccak
+from freehold.domain.network import KINDS
 from freehold.ledger.values import Event, Log, Value
 
 _ERROR = keccak(b"Error(string)")[:4]
@@ -141,14 +142,16 @@ class Artifact:
 
 @lru_cache(maxsize=64)
 def artifact(name: str) -> Artifact:
-    """The artifact that the package ships under that name; NotFoundError when there is none."""
-    file = resources.files("freehold.ledger").joinpath("artifacts", f"{name}.json")
+    """The artifact of what stands at a place of the descriptor; NotFoundError when the package
+    ships none."""
+    kind = KINDS.get(name, name)
+    file = resources.files("freehold.ledger").joinpath("artifacts", f"{kind}.json")
     if not file.is_file():
         raise NotFoundError(
             f"this release ships no contract {name!r}",
             remedy="Reinstall freehold; in a source tree run contracts/build.py.",
         )
-    return Artifact.parse(file.read_text(encoding="utf-8"))
+    return dataclasses.replace(Artifact.parse(file.read_text(encoding="utf-8")), name=name)
 
 
 def _parameters(items: Sequence[Mapping[str, object]]) -> tuple[Parameter, ...]:

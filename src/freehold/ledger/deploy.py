@@ -1,4 +1,4 @@
-"""Putting a network on a chain: eighteen contracts, their wiring, the genesis allocation.
+"""Putting a network on a chain: twenty-four contracts, their wiring, the genesis allocation.
 
 Every transaction has a tag in the nonce book, so a deployment that was interrupted goes on where
 it stopped and never deploys a contract twice.
@@ -15,7 +15,7 @@ from freehold.domain.aspects import HONEST, REACHABLE, SPEED, name_of
 from freehold.domain.clock import Clock
 from freehold.domain.errors import ConflictError, IntegrityError, VersionError
 from freehold.domain.files import write_whole
-from freehold.domain.ids import Address, caip2
+from freehold.domain.ids import ZERO_ADDRESS, Address, caip2
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.ledger import abi, transaction
@@ -23,7 +23,8 @@ from freehold.ledger.book import FILE, Book
 from freehold.ledger.contracts.issuance import ALLOCATOR
 from freehold.ledger.contracts.registry import COMPUTE
 from freehold.ledger.contracts.token import VESTING
-from freehold.ledger.economy import STORAGE, UNSEEN
+from freehold.ledger.economy import DRAWERS
+from freehold.ledger.modeling import CHECKERS, MODELING
 from freehold.ledger.plan import DeployPlan
 from freehold.ledger.probe import probe
 from freehold.ledger.rpc import RawReceipt, Rpc
@@ -132,8 +133,9 @@ class _Deployment:
         self._create("faults", *(at[name] for name in names))
         names = ("registry", "payments", "pdp", "beacon", "faults", "governor")
         self._create("storage", *(at[name] for name in names), salt)
-        self._create_roots()
+        self._create_roots("roots", at["issuance"])
         self._create_sensing()
+        self._create_modeling()
 
     def _create_emission(self) -> None:
         plan, emission, at = self._plan, self._plan.emission, self._places
@@ -180,11 +182,12 @@ class _Deployment:
         found = self._rpc.call(at["rewards"], source.calldata("source", ()))
         return source.result("source", found) == at["pdp"]
 
-    def _create_roots(self) -> None:
-        emission, at = self._plan.emission, self._places
-        names = ("token", "payments", "issuance", "registry", "governor")
-        told = (self._start.network_id, self._start.genesis, emission.epoch, emission.rules())
-        self._create("roots", *(at[name] for name in names), *told)
+    def _create_roots(self, name: str, emission: Address) -> None:
+        """Roots at a place, that draw from ``emission`` or are funded by others."""
+        at, rules = self._places, self._plan.emission.rules()
+        told = (at["token"], at["payments"], emission, at["registry"], at["governor"])
+        since = (self._start.genesis, self._plan.emission.epoch)
+        self._create(name, *told, self._start.network_id, *since, rules)
 
     def _create_sensing(self) -> None:
         terms, at, salt = self._plan.senses, self._places, self._start.network_id
@@ -194,6 +197,18 @@ class _Deployment:
         self._create("status", *(at[name] for name in names), *told)
         self._create("automation", salt, at["governor"], at["devices"], at["status"])
         self._create("streams", at["token"], at["roots"], at["governor"], terms.stream_fee_bps)
+
+    def _create_modeling(self) -> None:
+        """Subnets draw and bring what their nodes earn to roots that none but they fund."""
+        emission, at = self._plan.emission, self._places
+        self._create_roots("prizes", ZERO_ADDRESS)
+        names = ("token", "registry", "staking", "issuance", "prizes", "governor")
+        told = (self._start.network_id, self._start.genesis, emission.epoch)
+        terms = self._plan.models.terms(share_bps=emission.share_bps)
+        self._create("subnet", *(at[name] for name in names), *told, terms)
+        for name in CHECKERS:
+            self._create(name, at["prizes"], at["subnet"])
+        self._create("disputes", *(at[name] for name in ("prizes", "subnet", *CHECKERS)))
 
     def _create(self, name: str, *args: object, key: str = "") -> None:
         self._progress(f"deploying {name}")
@@ -233,6 +248,7 @@ class _Deployment:
         self._wire_capacity()
         self._wire_emission()
         self._wire_sensing()
+        self._wire_modeling()
 
     def _wire_capacity(self) -> None:
         rule = self._plan.emission.device
@@ -248,7 +264,7 @@ class _Deployment:
         self._setup("staking", "set_evaluator", at["rewards"], True, key="rewards")
         if self._plan.emission.plan().storage:
             self._setup("issuance", "set_power", at["rewards"])
-        for market, distributor in ((STORAGE, "rewards"), (UNSEEN, "roots")):
+        for market, distributor in DRAWERS.items():
             self._setup("issuance", "set_distributor", market, at[distributor], key=distributor)
             power = (at["issuance"], "distributor", at[distributor])
             self._governed(f"power:{distributor}", "grant_power", power)
@@ -258,16 +274,28 @@ class _Deployment:
             self._governed(f"power:{account}", "grant_power", power)
 
     def _wire_sensing(self) -> None:
-        """List what no contract names, so that whoever knows the registry finds it."""
-        at = self._places
-        for name in SENSING:
-            power = (at["registry"], name, at[name])
-            self._governed(f"power:{name}", "grant_power", power)
+        self._list(SENSING)
         for aspect, least in TOLERANCES:
             self._setup("status", "set_tolerance", aspect, (0, least), key=name_of(aspect))
+        self._name_watchers("roots")
+
+    def _wire_modeling(self) -> None:
+        at = self._places
+        self._list(MODELING)
+        for name in ("subnet", "prizes"):
+            self._setup(name, "set_judge", at["disputes"])
+        self._governed("power:judge", "grant_power", (at["prizes"], "judge", at["disputes"]))
+        self._name_watchers("prizes")
+
+    def _list(self, names: Sequence[str]) -> None:
+        """List what no contract names, so that whoever knows the registry finds it."""
+        for name in names:
+            power = (self._places["registry"], name, self._places[name])
+            self._governed(f"list:{name}", "grant_power", power)
+
+    def _name_watchers(self, roots: str) -> None:
         if watchers := self._plan.watchers:
-            quorum = len(watchers) // 2 + 1
-            self._setup("roots", "set_watchers", list(watchers), quorum)
+            self._setup(roots, "set_watchers", list(watchers), len(watchers) // 2 + 1)
 
     def _allocate(self) -> None:
         if not self._plan.allocation:

@@ -25,14 +25,18 @@ from freehold.ledger.figures import misfit, outside, tokens, unfit
 
 OWN = "own"
 MODELS = (*PRESETS, OWN)
-STORAGE, UNSEEN = b"storage".ljust(32, b"\0"), b"models".ljust(32, b"\0")
-"""Markets of the issuance: what the chain sees, and what roots tell it."""
+STORAGE, DEVICES, SUBNETS = (name.ljust(32, b"\0") for name in (b"storage", b"devices", b"models"))
+"""Markets of the issuance: what the chain sees, and what roots tell it of devices and of models."""
+DRAWERS = {STORAGE: "rewards", DEVICES: "roots", SUBNETS: "subnet"}
+"""Who draws for each, by its place in the descriptor."""
 
 _CAPS = {
     "filecoin": 600_000_000 * UNIT + filecoin.SIMPLE_TOTAL + filecoin.BASELINE_TOTAL,
     "ionet": ionet.CAP_IO * UNIT,
 }
 """What each model's own genesis and schedule come to; Bittensor has no genesis."""
+_UNSEEN = {"bittensor": (500, 2_500)}
+"""What devices and models get where it is not half of the rest each: most to the models."""
 _TIB_MONTH = 2**20 * 2_592_000
 _EPOCH_MIN, _EPOCH_MAX = 60, 366 * 86_400
 _SHARE_MAX, _WORK_MAX = 9_000, 2**60
@@ -53,11 +57,11 @@ class Economy:
     ``model`` is one of MODELS; ``schedule`` is given where it is ``own``. An ``epoch`` is what a
     budget and a reward are of, and can be drawn for ``draw_window`` epochs after it. ``price`` per
     TiB-month is the least at which the fees that a deal burns back all of its bytes; ``share_bps``
-    of what was burned is the most that an owner earns by it. ``storage_bps`` and ``unseen_bps``
-    split an epoch; what neither has is not minted. ``budget`` is reserved for public grants. Fees
-    in foreign tokens are auctioned in lots: ``lot_least`` is the least sale and ``lot_opening`` the
-    most that a lot asks, by default a thousandth of the token's cap; an ask halves in
-    ``lot_half_life``, and what arrives joins at ``lot_factor_bps`` of the last sale's price.
+    of what was burned is the most that an owner earns by it. ``storage_bps``, ``devices_bps`` and
+    ``models_bps`` split an epoch; what none of them has is not minted. ``budget`` is reserved for
+    public grants. Fees in foreign tokens are auctioned in lots: ``lot_least`` is the least sale and
+    ``lot_opening`` the most that a lot asks, by default a thousandth of the token's cap; an ask
+    halves in ``lot_half_life``, and what arrives joins at ``lot_factor_bps`` of the last price.
     Registering a node burns a price between ``entry_least`` (0: nothing, ever) and ``entry_most``,
     which each registration raises to ``entry_factor_bps`` of it and which halves in
     ``entry_half_life``. ``device`` is the stake that compute nodes lock for each device they offer.
@@ -74,7 +78,8 @@ class Economy:
     price: int = 5 * UNIT // 2
     share_bps: int = _SHARE_MAX
     storage_bps: int = 7_000
-    unseen_bps: int = 3_000
+    devices_bps: int = 1_500
+    models_bps: int = 1_500
     budget: int = 0
     lost_bond_bps: int = 3_000
     lot_least: int = UNIT
@@ -102,7 +107,8 @@ class Economy:
         self._within("price", 1, AMOUNT_MAX)
         self._within("share_bps", 1, _SHARE_MAX)
         self._within("storage_bps", 1, 10_000)
-        self._within("unseen_bps", 0, 10_000 - self.storage_bps)
+        self._within("devices_bps", 0, 10_000 - self.storage_bps)
+        self._within("models_bps", 0, 10_000 - self.storage_bps - self.devices_bps)
         self._within("budget", 0, AMOUNT_MAX - 1)
         self._within("root_window", _WINDOW_MIN, _WINDOW_MAX)
         self._within("answer_window", _WINDOW_MIN, self.root_window)
@@ -141,8 +147,8 @@ class Economy:
 
     def shares(self) -> list[tuple[bytes, int]]:
         """The first split of epochs."""
-        wanted = ((STORAGE, self.storage_bps), (UNSEEN, self.unseen_bps))
-        return [(market, bps) for market, bps in wanted if bps]
+        wanted = (self.storage_bps, self.devices_bps, self.models_bps)
+        return [(market, bps) for market, bps in zip(DRAWERS, wanted, strict=True) if bps]
 
     def rules(self) -> tuple[int, ...]:
         """The roots' parameters, in their order; one root adds no more than its bond."""
@@ -196,6 +202,7 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
     which costs more. One to try things on settles every period.
     """
     device = stake.PRESETS.get(model, {}).get(stake.COMPUTE, _FREE)
+    devices, models = _UNSEEN.get(model, (1_500, 1_500))
     if period < 86_400:
         step = filecoin.EPOCH_SECONDS
         return Economy(
@@ -206,6 +213,8 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
             root_window=max(3 * period, _WINDOW_MIN),
             answer_window=max(period, _WINDOW_MIN),
             bond=1_000 * UNIT,
+            devices_bps=devices,
+            models_bps=models,
             lot_half_life=60,
             entry_half_life=60,
             device=device,
@@ -218,5 +227,7 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
         root_window=min(3 * period, _WINDOW_MAX),
         answer_window=min(period, _WINDOW_MAX),
         bond=100_000 * UNIT,
+        devices_bps=devices,
+        models_bps=models,
         device=device,
     )

@@ -20,7 +20,8 @@ _FIGURES = {
     "price": ("the price of a TiB-month whose fees back all of its bytes", TOKENS),
     "share_bps": ("the part of burned fees that owners earn", SHARE),
     "storage_bps": ("storage's part of --split", SHARE),
-    "unseen_bps": ("the models' part of --split", SHARE),
+    "devices_bps": ("the devices' part of --split", SHARE),
+    "models_bps": ("the models' part of --split", SHARE),
     "budget": ("what every --allocator may grant together", TOKENS),
     "root_window": ("the time in which a root can be disputed", SECONDS),
     "answer_window": ("the time to answer a dispute", SECONDS),
@@ -34,6 +35,12 @@ _FIGURES = {
     "entry_half_life": ("the time in which the price of registering halves", SECONDS),
     "entry_factor_bps": ("what a registration makes of the price", SHARE),
     "lot_opening": ("the most that a lot asks", TOKENS),
+    "subnet_least": ("the least that creating a subnet costs", TOKENS),
+    "subnet_most": ("the most that creating a subnet costs", TOKENS),
+    "subnet_half_life": ("the time in which the price of a subnet halves", SECONDS),
+    "subnet_factor_bps": ("what a new subnet makes of the price", SHARE),
+    "subnet_lock": ("what a subnet locks", TOKENS),
+    "subnet_notice": ("the epochs that closing a subnet takes", COUNT),
     "stake_per_device": ("--stake-per-device", TOKENS),
 }  # fmt: skip
 _UNKNOWN = "the network's "

@@ -30,6 +30,7 @@ from freehold.ledger.contracts.automation import Automation
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.capacity import Capacity
 from freehold.ledger.contracts.devices import Devices
+from freehold.ledger.contracts.disputes import Disputes
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor
 from freehold.ledger.contracts.issuance import Issuance
@@ -37,11 +38,12 @@ from freehold.ledger.contracts.payments import Payments
 from freehold.ledger.contracts.pdp import Pdp
 from freehold.ledger.contracts.registry import Registry
 from freehold.ledger.contracts.rewards import Rewards
-from freehold.ledger.contracts.roots import Roots
+from freehold.ledger.contracts.roots import Prizes, Roots
 from freehold.ledger.contracts.staking import Staking
 from freehold.ledger.contracts.status import Status
 from freehold.ledger.contracts.storage import Storage
 from freehold.ledger.contracts.streams import Streams
+from freehold.ledger.contracts.subnet import Subnets
 from freehold.ledger.contracts.token import Token
 from freehold.ledger.index import Index
 from freehold.ledger.look import Look, look
@@ -91,6 +93,9 @@ class Ledger(Closing):
         self.issuance = Issuance(self)
         self.rewards = Rewards(self)
         self.roots = Roots(self)
+        self.prizes = Prizes(self)
+        self.subnet = Subnets(self)
+        self.disputes = Disputes(self)
         self.auction = Auction(self)
         self.capacity = Capacity(self)
         self.devices = Devices(self)

@@ -14,7 +14,8 @@ from freehold.ledger.contracts.capacity import Rule
 from freehold.ledger.contracts.governor import Power
 from freehold.ledger.contracts.issuance import Plan
 from freehold.ledger.contracts.registry import COMPUTE
-from freehold.ledger.economy import UNSEEN
+from freehold.ledger.economy import DEVICES, SUBNETS
+from freehold.ledger.modeling import CHECKERS, MODELING
 from freehold.ledger.rpc import Rpc
 from freehold.ledger.sensing import SENSING
 from freehold.ledger.values import Value
@@ -48,6 +49,9 @@ _KNOWN = {
     "rewards": ("token", "payments", "registry", "staking", "governor"),
     "issuance": ("token", "governor"),
     "roots": ("token", "payments", "registry", "governor"),
+    "prizes": ("token", "payments", "registry", "governor"),
+    "subnet": ("token", "registry", "staking", "issuance", "governor", "prizes"),
+    "disputes": ("prizes", "subnet"),
     "auction": ("token",),
     "capacity": ("registry", "staking", "governor"),
     "devices": ("token", "governor"),
@@ -55,7 +59,10 @@ _KNOWN = {
     "automation": ("devices", "status", "governor"),
     "streams": ("token", "roots", "governor"),
 }
-_CALLED = {("auction", "token"): "network_token"}
+_CALLED = {
+    ("auction", "token"): "network_token",
+    ("disputes", "subnet"): "subnets",
+}
 """Where a contract's view of another is not called as that one is."""
 
 
@@ -94,7 +101,9 @@ def locate(
         contracts = _contracts(reader, registry)
         contracts |= _auction(reader, contracts) | _economy(reader, contracts)
         contracts |= _capacity(reader, contracts)
-        contracts |= _sensing(reader, contracts, network_id)
+        contracts |= _listed(reader, SENSING, contracts, network_id)
+        contracts |= _listed(reader, MODELING, contracts, network_id)
+        contracts |= _checkers(reader, contracts)
         return Network(
             name=convert(str, reader.read("token", contracts["token"], "name")).lower(),
             chain_id=chain_id,
@@ -147,26 +156,34 @@ def _has_rules(reader: _Reader, at: Address, contracts: dict[str, Address]) -> b
     return True
 
 
-def _sensing(
-    reader: _Reader, contracts: dict[str, Address], network_id: bytes
+def _listed(
+    reader: _Reader, names: Sequence[str], contracts: dict[str, Address], network_id: bytes
 ) -> dict[str, Address]:
-    """Devices, status, automation and streams, which the governor lists beside the registry.
+    """Those contracts of ``names`` that the governor lists beside the registry.
 
     One that does not know this network, or stands on one that does not, is left out.
     """
     powers = convert_list(Power, reader.read("governor", contracts["governor"], "powers"))
     found: dict[str, Address] = {}
-    for name in SENSING:
+    for name in names:
         at = contracts | found
         for power in powers:
             listed = power.role == name and power.contract == contracts["registry"]
-            if listed and _senses(reader, name, power.holder, at, network_id):
+            if listed and _fits(reader, name, power.holder, at, network_id):
                 found[name] = power.holder
                 break
     return found
 
 
-def _senses(
+def _checkers(reader: _Reader, contracts: Mapping[str, Address]) -> dict[str, Address]:
+    """Whom the judge of models' roots asks; nobody where there is no judge."""
+    judge = contracts.get("disputes")
+    if judge is None:
+        return {}
+    return {name: reader.address("disputes", judge, name) for name in CHECKERS}
+
+
+def _fits(
     reader: _Reader, name: str, at: Address, contracts: dict[str, Address], network_id: bytes
 ) -> bool:
     """Whether a contract that the governor lists is this network's, as far as it says."""
@@ -195,10 +212,19 @@ def _economy(reader: _Reader, contracts: dict[str, Address]) -> dict[str, Addres
     if not _knows(reader, "issuance", issuance, contracts, {}):
         return found
     found |= {"rewards": rewards, "issuance": issuance}
-    roots = reader.address("issuance", issuance, "distributor", UNSEEN)
+    roots = _roots(reader, issuance)
     if _knows(reader, "roots", roots, contracts, {"emission": issuance}):
         found["roots"] = roots
     return found
+
+
+def _roots(reader: _Reader, issuance: Address) -> Address:
+    """Who draws for devices; where nobody does, who draws what models get: the roots did in
+    networks of before there were subnets."""
+    roots = reader.address("issuance", issuance, "distributor", DEVICES)
+    if roots != ZERO_ADDRESS:
+        return roots
+    return reader.address("issuance", issuance, "distributor", SUBNETS)
 
 
 def _knows(

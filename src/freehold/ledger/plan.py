@@ -15,6 +15,7 @@ from freehold.economics.schedules.plan import AMOUNT_MAX, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.ledger.economy import Economy, economy
 from freehold.ledger.figures import misfit, outside, tokens, unfit
+from freehold.ledger.modeling import Modeling
 from freehold.ledger.sensing import WATCHERS_MAX, Sensing
 
 DAY = 86_400
@@ -168,8 +169,9 @@ class DeployPlan:
     ``vesting`` later, to those who claim it; ``allocators`` may grant so many base units each, out
     of the economy's ``budget``. ``treasury`` receives fees, the deployer where None. ``cap`` bounds
     everything ever minted: the token model's where None. ``model`` is a token model, with a
-    ``schedule`` where it is ``own``; ``economy`` and ``sensing`` replace the defaults for this
-    network's period. ``watchers`` co-sign roots from the start, more than half of them each."""
+    ``schedule`` where it is ``own``; ``economy``, ``sensing`` and ``modeling`` replace the defaults
+    for this network's period. ``watchers`` co-sign roots from the start, more than half of them
+    each."""
 
     name: str
     parameters: Parameters
@@ -184,6 +186,7 @@ class DeployPlan:
     vesting: tuple[Vesting, ...] = ()
     allocators: Mapping[Address, int] = field(default_factory=dict)
     sensing: Sensing | None = None
+    modeling: Modeling | None = None
     watchers: tuple[Address, ...] = ()
 
     @property
@@ -201,6 +204,11 @@ class DeployPlan:
         """What is asked of devices, buyers of readings and watchers."""
         numbers = self.parameters
         return self.sensing or Sensing.of(numbers.period, unbonding=numbers.unbonding)
+
+    @property
+    def models(self) -> Modeling:
+        """What is asked of subnets."""
+        return self.modeling or Modeling.of(self.parameters.period)
 
     @property
     def minting_cap(self) -> int:
@@ -233,6 +241,7 @@ class DeployPlan:
         self.parameters.check()
         self._check_economy()
         self.senses.check(unbonding=self.parameters.unbonding)
+        self.models.check()
         self._check_watchers()
         self._check_names()
         self._check_genesis()
@@ -251,6 +260,9 @@ class DeployPlan:
     def _check_economy(self) -> None:
         found = self.emission
         found.check()
+        if found.epoch > (unbonding := self.parameters.unbonding):
+            # Else the same stake could stand behind two validators of a subnet in one epoch.
+            raise misfit("epoch", found.epoch, f"at most the {unbonding:,} s that stake unbonds in")
         if self.economy is not None and (self.model, self.schedule) != (
             found.model, found.schedule,
         ):  # fmt: skip

@@ -24,14 +24,16 @@ from freehold.audit import claims
 from freehold.audit.events import Event
 from freehold.audit.report import Differs, Spot
 from freehold.audit.world import Models
-from freehold.domain.network import Network
+from freehold.domain.network import KINDS, Network
 from freehold.economics.pricing import Terms
 from freehold.economics.schedules.plan import GEOMETRIC, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 
 EPOCH = 3 * PERIOD
-STORAGE, UNSEEN, PUBLIC = (name.ljust(32, b"\0") for name in (b"storage", b"models", b"public"))
-SHARES = [(STORAGE, 6_001), (UNSEEN, 2_000), (PUBLIC, 1_998)]
+STORAGE, DEVICES, SUBNETS, PUBLIC = (
+    name.ljust(32, b"\0") for name in (b"storage", b"devices", b"models", b"public")
+)
+SHARES = [(STORAGE, 6_001), (DEVICES, 2_000), (PUBLIC, 1_998)]
 PLAN = Plan(
     kind=GEOMETRIC, limit=10**16, amount=2 * 10**15, step=EPOCH, factor=7 * 10**17, steps=40
 )
@@ -59,7 +61,7 @@ class Book:
         original = self.chain.deploy
 
         def deploy(name: str, *arguments: Any, sender: str) -> Contract:
-            contract = original(name, *arguments, sender=sender)
+            contract = original(KINDS.get(name, name), *arguments, sender=sender)
             self.names.setdefault(contract.address.lower(), name)
             self.made.setdefault(name, constructed(contract, arguments))
             result = self.chain.evm.result
@@ -91,8 +93,9 @@ class Founded:
     """A market with issuance, rewards, roots and auction; `public` draws a share."""
 
     def __init__(
-        self, *, plan: Plan = PLAN, per_token: int = PER_TOKEN, entry: Sequence[int] = FREE
-    ) -> None:
+        self, *, plan: Plan = PLAN, per_token: int = PER_TOKEN, entry: Sequence[int] = FREE,
+        shares: Sequence[tuple[bytes, int]] = tuple(SHARES),
+    ) -> None:  # fmt: skip
         self.chain = Chain()
         self.book = Book(self.chain)
         self.recording = self.book.open()
@@ -102,7 +105,7 @@ class Founded:
         governor = world.governor.address
         terms = tuple(plan.terms(budget=BUDGET, window=WINDOW).values())
         self.issuance = self.chain.deploy(
-            "issuance", world.token.address, governor, GENESIS, EPOCH, terms, SHARES, ALLOCATIONS,
+            "issuance", world.token.address, governor, GENESIS, EPOCH, terms, shares, ALLOCATIONS,
             sender=by,
         )  # fmt: skip
         parts = (world.token, world.payments, world.registry, world.staking, self.issuance)
@@ -125,6 +128,7 @@ class Founded:
         )  # fmt: skip
         self.public = world.puppet()
         self._wire(plan)
+        self.extend()
         self.events: list[Event] = []
         self.network = Network(
             "founded", CHAIN_ID, NETWORK_ID,
@@ -139,7 +143,7 @@ class Founded:
         world.setup(self.rewards, "set_market", self.market.storage.address)
         world.setup(world.staking, "set_evaluator", self.rewards.address, True)
         for market, drawer in (
-            (STORAGE, self.rewards), (UNSEEN, self.roots.roots), (PUBLIC, self.public),
+            (STORAGE, self.rewards), (DEVICES, self.roots.roots), (PUBLIC, self.public),
         ):  # fmt: skip
             world.setup(issuance, "set_distributor", market, drawer.address)
         world.setup(world.payments, "set_auction", self.auction.address)
@@ -147,6 +151,9 @@ class Founded:
             world.setup(issuance, "set_power", self.rewards.address)
         world.setup(issuance, "set_allocator", bob.address, BUDGET // 2)
         world.setup(self.roots.roots, "set_watchers", [each.address for each in watchers], 3)
+
+    def extend(self) -> None:
+        """Deploy and wire what else there shall be."""
 
     def fresh(self) -> Models:
         """Models that have seen nothing."""
@@ -174,6 +181,10 @@ class Founded:
             "auction": self.auction, "payments": self.world.payments,
             "registry": self.world.registry, "staking": self.world.staking,
         }[contract]  # fmt: skip
+        self.compare(place, contract, view, *arguments)
+
+    def compare(self, place: Contract, contract: str, view: str, *arguments: Any) -> None:
+        """What a contract at a place says is what its model says."""
         found = place.call(view, *arguments)
         told: Any = [plain(each) for each in (found if isinstance(found, tuple) else (found,))]
         asked: Any = tuple(claims.plain(plain(each)) for each in arguments)

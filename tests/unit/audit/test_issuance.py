@@ -21,12 +21,12 @@ from freehold.economics.schedules.plan import EXPONENTIAL, HALVING, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from unit.audit.founded import (
     ALLOCATIONS,
+    DEVICES,
     EPOCH,
     PLAN,
     PUBLIC,
     SHARES,
     STORAGE,
-    UNSEEN,
     WINDOW,
     Founded,
     differs,
@@ -159,7 +159,7 @@ def test_it_agrees_on_any_history(found: list[tuple[str, int]]) -> None:
             elif kind == "claim":
                 issuance.send("claim", amount, sender=mallory.address)
             elif kind == "split":
-                world.setup(issuance, "set_split", [(PUBLIC, amount), (UNSEEN, 9)])
+                world.setup(issuance, "set_split", [(PUBLIC, amount), (DEVICES, 9)])
             else:
                 world.setup(issuance, "set_allocator", bob.address, amount)
         except Reverted:

@@ -37,7 +37,7 @@ from freehold.audit.roots import Demand, Roots
 from freehold.domain.ids import Address, checksum
 from freehold.domain.typed import ATTESTATION
 from freehold.economics.trees import GRAIN, Tree
-from unit.audit.founded import EPOCH, UNSEEN, Founded, differs, lied, occasions
+from unit.audit.founded import DEVICES, EPOCH, Founded, differs, lied, occasions
 
 PEOPLE = sorted((alice, bob, carol, mallory), key=lambda each: each.address)
 AMOUNTS = dict(zip((each.address for each in PEOPLE), (70, 30, 50, 1), strict=True))
@@ -432,7 +432,7 @@ def test_who_was_not_paid_by_a_root_hears_why() -> None:
 def test_the_bounds_of_the_history_are_those_of_the_contract() -> None:
     assert LENGTH > WINDOW > ANSWER_WINDOW
     assert BOND >= 1_000 * GRAIN
-    assert len(UNSEEN) == 32
+    assert len(DEVICES) == 32
 
 
 # What a contract that forgot one of its rules would let pass

@@ -93,8 +93,10 @@ def test_a_short_epoch_leaves_as_much_time_to_draw() -> None:
 
 
 def test_fees_and_split_are_the_founders() -> None:
-    plan = replace(PLAIN, split=(6_000, 4_000), fee_bps=100, burn_bps=10_000).plan(FOUNDER)
-    assert (plan.emission.storage_bps, plan.emission.unseen_bps) == (6_000, 4_000)
+    split = (6_000, 1_000, 3_000)
+    plan = replace(PLAIN, split=split, fee_bps=100, burn_bps=10_000).plan(FOUNDER)
+    found = plan.emission
+    assert (found.storage_bps, found.devices_bps, found.models_bps) == split
     assert (plan.parameters.fee_bps, plan.parameters.burn_bps) == (100, 10_000)
 
 
@@ -110,7 +112,8 @@ def test_fees_and_split_are_the_founders() -> None:
         (replace(PLAIN, epoch=61), "multiple of 30"),
         (replace(PLAIN, epoch=0), "epoch is 0"),
         (replace(PLAIN, cap=UNIT), "--cap is 1 tokens, but 1,700,000,000 tokens could be minted"),
-        (replace(PLAIN, split=(7_000, 4_000)), "models' part of --split is 40 %.* 0 % to 30 %"),
+        (replace(PLAIN, split=(7_000, 4_000, 0)), "devices' part of --split is 40 %.* 0 % to 30 %"),
+        (replace(PLAIN, split=(7_000, 1_000, 4_000)), "models' part of --split is 40 %.* to 20 %"),
         (replace(PLAIN, genesis=9, allocations=(gift(10),)), "has 0.000000000000000009"),
         (replace(PLAIN, genesis=10, allocations=(gift(10, cliff=1),)), "all of the genesis waits"),
         (replace(PLAIN, cap=1_700 * MILLION, allocators={FRIEND: 1}), "could be minted"),
@@ -125,11 +128,11 @@ def test_what_cannot_be_is_told_before_anything_is_spent(wanted: Wanted, words: 
 
 def test_percentages_are_exact() -> None:
     assert [bps_of(text) for text in ("0", "0.5", "7.25%", "100")] == [0, 50, 725, 10_000]
-    assert split_of("62.5/37.5") == (6_250, 3_750)
+    assert split_of("62.5/0/37.5") == (6_250, 0, 3_750)
     for text in ("0.001", "100.01", "-1", ""):
         with pytest.raises(UsageError):
             bps_of(text)
-    for text in ("70", "70/20/10", "x/y"):
+    for text in ("70", "70/30", "70/20/5/5", "x/y/z"):
         with pytest.raises(UsageError):
             split_of(text)
 
@@ -233,7 +236,7 @@ amount = 1_000
 
 def create(chain: Devnet, file: Path, *, quote: bool = False, home: Path | None = None) -> None:
     network.create(
-        [chain.url], model="ionet", period=60, split="60/40", fee="1", quote=quote, home=home,
+        [chain.url], model="ionet", period=60, split="60/10/30", fee="1", quote=quote, home=home,
         allocations=file, allocator=[f"{FRIEND}=2.5", f"{OTHER}=1"], yes=True, as_json=True,
     )  # fmt: skip
 
@@ -270,7 +273,7 @@ def test_founding_costs_what_was_quoted_and_shows_what_was_wanted(
     network.show_network(None, home=home.root)
     words = capsys.readouterr().out
     assert "token model ionet" in words
-    assert "storage 60 %, models 40 %" in words
+    assert "storage 60 %, devices 10 %, models 30 %" in words
     assert "0.1 tokens" in words
     assert "0.1 and 10,000 tokens" in words
 
@@ -285,7 +288,8 @@ def check_shown(shown: dict[str, Any]) -> None:
     assert emission == {
         "model": "ionet", "cap": 800 * MILLION + 3 * UNIT + UNIT // 2,
         "limit": PRESETS["ionet"].limit, "epoch": 60, "schedule": emission["schedule"],
-        "closed": 0, "scheduled": 0, "minted": 0, "split": {"storage": 6_000, "models": 4_000},
+        "closed": 0, "scheduled": 0, "minted": 0,
+        "split": {"storage": 6_000, "devices": 1_000, "models": 3_000},
     }  # fmt: skip
     assert allocation == {
         "number": 0, "beneficiary": FRIEND, "amount": 100 * MILLION, "vested": 0, "claimed": 0,

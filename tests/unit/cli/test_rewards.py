@@ -41,7 +41,7 @@ from freehold.node.dues import CLAIM, COLLECT, GAS, Dues, Errand, Work
 from unit.node.world import event, receipt
 
 NODE, OWNER, OTHER = (checksum(bytes([n]) * 20) for n in (1, 2, 3))
-MARKET = b"models".ljust(32, b"\0")
+MARKET, SUBNETS = (name.ljust(32, b"\0") for name in (b"devices", b"models"))
 
 
 def dues(**changes: Any) -> Dues:
@@ -244,6 +244,8 @@ def test_nothing_is_sent_before_a_yes(monkeypatch: pytest.MonkeyPatch) -> None:
 class Roots:
     """The contract on an in-process chain, as the ledger's class of it."""
 
+    name = "roots"
+
     def __init__(self, market: stage.Market) -> None:
         self.market, self.address = market, address(market.roots.address)
 
@@ -271,11 +273,13 @@ def ledger(monkeypatch: pytest.MonkeyPatch) -> Ledger:
     roots = Roots(market)
 
     def distributor(name: bytes) -> Address:
-        return roots.address if name == MARKET else ZERO_ADDRESS
+        return {MARKET: roots.address, SUBNETS: OTHER}.get(name, ZERO_ADDRESS)
 
+    places = {"roots": roots.address, "rewards": "0x", "subnet": OTHER}
     made = SimpleNamespace(
-        network=SimpleNamespace(name="test", contracts={"roots": roots.address, "rewards": "0x"}),
+        network=SimpleNamespace(name="test", contracts=places),
         roots=roots,
+        prizes=object(),
         issuance=SimpleNamespace(distributor=distributor),
         index=SimpleNamespace(events=lambda *_, **__: [], sync=lambda: 0),
     )
@@ -339,27 +343,35 @@ def test_leaves_of_another_root_prove_nothing(ledger: Ledger, tmp_path: Path) ->
     _, data = settled(ledger, tmp_path)
     data.write_bytes(Tree.of({address(alice.address): 71 * GRAIN}).data())
     with pytest.raises(IntegrityError, match="another root"):
-        leaf.prove(ledger, address(alice.address), epoch=0, market="models", data=data)
+        leaf.prove(ledger, address(alice.address), epoch=0, market="devices", data=data)
     data.write_bytes(b"x" * 29)
     with pytest.raises(IntegrityError, match="not whole leaves"):
-        leaf.prove(ledger, address(alice.address), epoch=0, market="models", data=data)
+        leaf.prove(ledger, address(alice.address), epoch=0, market="devices", data=data)
 
 
 def test_what_cannot_be_proven_is_said(ledger: Ledger, tmp_path: Path) -> None:
     _, data = settled(ledger, tmp_path)
     who = address(alice.address)
     cases: list[tuple[dict[str, Any], type[FreeholdError], str]] = [
-        ({"epoch": 1, "market": "models", "data": data}, NotFoundError, "no final root"),
+        ({"epoch": 1, "market": "devices", "data": data}, NotFoundError, "no final root"),
         ({"epoch": 0, "market": "storage", "data": data}, NotFoundError, "not paid by roots"),
         ({"epoch": 0, "market": "m" * 33, "data": data}, NotFoundError, "not paid by roots"),
-        ({"epoch": 0, "market": "models", "data": None}, NotFoundError, "needs the root's leaves"),
-        ({"epoch": 0, "market": "models", "data": tmp_path / "no"}, UsageError, "cannot be read"),
+        ({"epoch": 0, "market": "devices", "data": None}, NotFoundError, "needs the root's leaves"),
+        ({"epoch": 0, "market": "devices", "data": tmp_path / "no"}, UsageError, "cannot be read"),
     ]
     for options, error, text in cases:
         with pytest.raises(error, match=text):
             leaf.prove(ledger, who, **options)
     with pytest.raises(NotFoundError, match="earned nothing"):
-        leaf.prove(ledger, address(mallory.address), epoch=0, market="models", data=data)
+        leaf.prove(ledger, address(mallory.address), epoch=0, market="devices", data=data)
+
+
+def test_each_market_is_paid_by_its_own_roots(ledger: Ledger) -> None:
+    assert leaf.payer(ledger, "devices") is ledger.roots
+    assert leaf.payer(ledger, "models") is ledger.prizes
+    for market in ("storage", "m" * 33, ""):
+        with pytest.raises(NotFoundError, match="not paid by roots"):
+            leaf.payer(ledger, market)
 
 
 def test_a_changed_proof_is_refused_before_anything_is_sent(
@@ -395,7 +407,7 @@ def test_a_file_that_is_no_proof(tmp_path: Path, text: str, error: type[Freehold
 
 
 def test_a_proof_with_wrong_words_is_no_proof(tmp_path: Path) -> None:
-    good = leaf.Proof("models", 0, NODE, 5, 1, (7,), 9)
+    good = leaf.Proof("devices", 0, NODE, 5, 1, (7,), 9)
     file = tmp_path / "proof.json"
     file.write_text(json.dumps(good.to_json()))
     assert leaf.read(file) == good

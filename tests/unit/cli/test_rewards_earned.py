@@ -118,10 +118,11 @@ def test_the_issuance_is_told_as_it_stands(town: Town, capsys: pytest.CaptureFix
     assert told["burned"] == town.entered + sum(each.burned for each in town.earners)
     assert [(d["market"], d["bps"]) for d in told["draws"]] == [
         ("storage", 7_000),
-        ("models", 3_000),
+        ("devices", 1_500),
+        ("models", 1_500),
     ]
     assert [d["distributor"] for d in told["draws"]] == [
-        town.ledger.rewards.address, town.ledger.roots.address,
+        town.ledger.rewards.address, town.ledger.roots.address, town.ledger.subnet.address,
     ]  # fmt: skip
     issuance.show_issuance(home=town.home.root)
     assert "who may draw" in capsys.readouterr().out

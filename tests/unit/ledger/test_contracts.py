@@ -20,6 +20,7 @@ from freehold.ledger.contracts import (
     beacon,
     capacity,
     devices,
+    disputes,
     faults,
     issuance,
     payments,
@@ -31,6 +32,7 @@ from freehold.ledger.contracts import (
     status,
     storage,
     streams,
+    subnet,
 )
 from freehold.ledger.contracts.auction import Auction
 from freehold.ledger.contracts.automation import Automation
@@ -38,6 +40,7 @@ from freehold.ledger.contracts.base import Contract, convert
 from freehold.ledger.contracts.beacon import Beacon
 from freehold.ledger.contracts.capacity import Capacity
 from freehold.ledger.contracts.devices import Devices
+from freehold.ledger.contracts.disputes import Disputes
 from freehold.ledger.contracts.faults import Faults
 from freehold.ledger.contracts.governor import Governor, Power, Proposal
 from freehold.ledger.contracts.issuance import Issuance
@@ -50,12 +53,13 @@ from freehold.ledger.contracts.staking import Staking
 from freehold.ledger.contracts.status import Status
 from freehold.ledger.contracts.storage import Storage
 from freehold.ledger.contracts.streams import Streams
+from freehold.ledger.contracts.subnet import Subnets
 from freehold.ledger.contracts.token import Permit, Token
 from freehold.ledger.values import Receipt, Value
 
 CLASSES: list[type[Contract]] = [
-    Auction, Automation, Beacon, Capacity, Devices, Faults, Governor, Issuance, Payments, Pdp,
-    Registry, Rewards, Roots, Staking, Status, Storage, Streams, Token,
+    Auction, Automation, Beacon, Capacity, Devices, Disputes, Faults, Governor, Issuance, Payments,
+    Pdp, Registry, Rewards, Roots, Staking, Status, Storage, Streams, Subnets, Token,
 ]  # fmt: skip
 RECEIPT = Receipt("0x", 1, "0x", 1, 1, (), 1, 1)
 SAMPLES: dict[str, object] = {
@@ -69,7 +73,18 @@ SAMPLES: dict[str, object] = {
     "Sequence[Address]": (ZERO_ADDRESS, ZERO_ADDRESS),
     "Sequence[bytes]": (b"\x01" * 65,),
     "Header": roots.Header(2, 0, 1, 3, 4, 5, b"\x01" * 32, ZERO_ADDRESS, 6, 7),
+    "Rules": subnet.Rules(),
+    "Entry": subnet.Entry(1, 2, 3, 10_001),
+    "Task": subnet.Task(b"\x01" * 32, b"\x02" * 32),
 }
+NONE = bytes(32)
+SAMPLES["Place"] = (
+    (1, NONE, 0, NONE, 0), (NONE, 0, NONE, NONE, 0, NONE, NONE, *[0] * 11), 0, (),
+)  # fmt: skip
+SAMPLES["Opening"] = (
+    SAMPLES["Place"], ((NONE, NONE, NONE, NONE, 0, NONE, NONE, NONE), ()), (),
+    (ZERO_ADDRESS, 0, 0, 0, 0), (),
+)  # fmt: skip
 ASPECTS = (b"\x01" * 32, b"\x02" * 32)
 MANDATE = storage.Mandate(1, 2, 1, 3, 4, 5)
 SAMPLES["Acceptance"] = storage.Acceptance(ZERO_ADDRESS, 1, 2, 3, 4, b"\x01" * 65)
@@ -168,6 +183,7 @@ STRUCTS = [
     (capacity.Rule, "capacity", "rule", 1),
     (capacity.Declaration, "capacity", "declaration", 2),
     (devices.Device, "devices", "device", 1),
+    (disputes.Demand, "disputes", "demanded", 1),
     (faults.Parameters, "faults", "parameters", 0),
     (faults.NodeState, "faults", "node_state", 1),
     (faults.SpotChallenge, "faults", "spot", 1),
@@ -198,6 +214,13 @@ STRUCTS = [
     (storage.Deal, "storage", "deal", 1),
     (storage.Column, "storage", "column", 2),
     (streams.Purchase, "streams", "purchase", 1),
+    (subnet.Subnet, "subnet", "subnet_of", 1),
+    (subnet.Rules, "subnet", "rules_at", 2),
+    (subnet.Entry, "subnet", "entry_at", 2),
+    (subnet.Task, "subnet", "task_at", 2),
+    (subnet.Terms, "subnet", "terms", 0),
+    (subnet.Seat, "subnet", "seat", 2),
+    (subnet.Commitment, "subnet", "committed", 3),
 ]
 
 

@@ -12,6 +12,7 @@ import pytest
 from freehold.domain.aspects import REACHABLE
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import ConflictError, IntegrityError, UsageError, VersionError
+from freehold.domain.ids import ZERO_ADDRESS
 from freehold.domain.money import UNIT
 from freehold.domain.network import CONTRACTS, Network
 from freehold.economics.schedules.plan import FILECOIN
@@ -22,8 +23,9 @@ from freehold.ledger.contracts.registry import COMPUTE
 from freehold.ledger.contracts.status import Parameters, Tolerance
 from freehold.ledger.deploy import deploy
 from freehold.ledger.devnet.process import Devnet
-from freehold.ledger.economy import STORAGE, UNSEEN, economy
+from freehold.ledger.economy import DEVICES, DRAWERS, STORAGE, SUBNETS, economy
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.modeling import CHECKERS, MODELING
 from freehold.ledger.plan import JOURNEY, DeployPlan, Vesting
 from freehold.ledger.probe import probe
 from freehold.ledger.rpc import RawReceipt, Rpc
@@ -78,7 +80,7 @@ def test_an_interrupted_deployment_goes_on_where_it_stopped(
     network = put(PLAN, devnet, tmp_path)
     assert put(PLAN, devnet, tmp_path) == network
     with Ledger.open(network, state=tmp_path, key=None) as ledger:
-        assert ledger.rpc.nonce(devnet.funder.address) - before == 18 + 11 + 8 + 8 + 4 + 4 + 2 + 1
+        assert ledger.rpc.nonce(devnet.funder.address) - before == 24 + 11 + 8 + 10 + 4 + 4 + 2 + 8
         check_wiring(ledger)
     with pytest.raises(ConflictError, match="another plan"):
         put(replace(PLAN, name="other"), devnet, tmp_path)
@@ -122,7 +124,7 @@ def test_rewards_and_verifier_know_each_other_whoever_sends_in_between(
 def check_wiring(ledger: Ledger) -> None:
     """Every contract is there and knows the others."""
     places = ledger.network.contracts
-    later = {"auction", "capacity", "issuance", "rewards", "roots", *SENSING}
+    later = {"auction", "capacity", "issuance", "rewards", "roots", *SENSING, *MODELING, *CHECKERS}
     assert {*CONTRACTS, *later} == set(places)
     assert ledger.token.balance_of(address(0xA)) == 3 * UNIT
     assert ledger.token.minted() == 4 * UNIT
@@ -136,13 +138,14 @@ def check_wiring(ledger: Ledger) -> None:
     assert roles[places["payments"], "market"] == places["storage"]
     assert roles[places["token"], "minter"] == places["issuance"]
     found = [power for power in ledger.governor.powers() if power.role == "distributor"]
-    assert {power.holder for power in found} == {places["rewards"], places["roots"]}
+    assert {power.holder for power in found} == {places[name] for name in DRAWERS.values()}
     check_economy(ledger)
     check_allocations(ledger)
     check_auction(ledger)
     check_entry(ledger)
     check_capacity(ledger)
     check_sensing(ledger)
+    check_modeling(ledger)
     numbers = ledger.network.parameters
     assert ledger.beacon.period_length() == numbers["period"] == JOURNEY.period
     assert ledger.beacon.genesis() == numbers["genesis"]
@@ -158,7 +161,9 @@ def check_economy(ledger: Ledger) -> None:
     issuance, rewards, roots = ledger.issuance, ledger.rewards, ledger.roots
     assert issuance.plan().limit == FILECOIN.limit
     assert issuance.power() == issuance.distributor(STORAGE) == places["rewards"]
-    assert issuance.distributor(UNSEEN) == places["roots"]
+    assert issuance.distributor(DEVICES) == places["roots"]
+    assert issuance.distributor(SUBNETS) == places["subnet"]
+    assert issuance.market_of(places["roots"]) == DEVICES
     assert (rewards.source(), rewards.market()) == (places["pdp"], places["storage"])
     assert rewards.listener() == places["faults"]
     assert rewards.epoch_seconds() == numbers["epoch"] == issuance.epoch_seconds()
@@ -202,6 +207,27 @@ def check_sensing(ledger: Ledger) -> None:
     assert ledger.streams.fee_bps() == senses.stream_fee_bps
     assert ledger.call("streams", "roots", ()) == places["roots"]
     assert ledger.roots.quorum() == (2, len(PLAN.watchers))
+
+
+def check_modeling(ledger: Ledger) -> None:
+    """What subnets earn goes to roots of their own, which the disputes judge."""
+    places, prizes = ledger.network.contracts, ledger.prizes
+    listed = {each.role: each for each in ledger.governor.powers() if each.role in MODELING}
+    assert {role: each.holder for role, each in listed.items()} == {n: places[n] for n in MODELING}
+    assert {each.contract for each in listed.values()} == {places["registry"]}
+    (judge,) = [each for each in ledger.governor.powers() if each.role == "judge"]
+    assert (judge.contract, judge.holder) == (places["prizes"], places["disputes"])
+    assert prizes.judge() == ledger.call("subnet", "judge", ()) == places["disputes"]
+    assert ledger.roots.judge() == ZERO_ADDRESS
+    for name in CHECKERS:
+        assert ledger.call("disputes", name, ()) == places[name]
+    assert ledger.call("subnet", "prizes", ()) == places["prizes"]
+    assert ledger.call("prizes", "emission", ()) == ZERO_ADDRESS
+    assert prizes.quorum() == (2, len(PLAN.watchers))
+    assert (prizes.genesis(), prizes.epoch_length()) == (
+        ledger.roots.genesis(), ledger.roots.epoch_length(),
+    )  # fmt: skip
+    assert ledger.network.domain("prizes").name == "Freehold roots"
 
 
 def numbers_of(ledger: Ledger) -> Mapping[str, int]:

@@ -11,6 +11,9 @@ import pytest
 from freehold.domain.errors import IntegrityError
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.ledger import locate
+from freehold.ledger.economy import SUBNETS
+from freehold.ledger.modeling import CHECKERS, MODELING
+from freehold.ledger.sensing import SENSING
 from freehold.ledger.values import Value
 from freehold.ledger.wire import RpcRefusal
 from unit.ledger.fake_chain import address
@@ -40,6 +43,7 @@ def answers(**changes: Address | Exception) -> Answers:
         ("rewards", REWARDS, "emission"): ISSUANCE,
         **known("issuance", ISSUANCE, "token", "governor"),
         ("issuance", ISSUANCE, "distributor"): ROOTS,
+        ("issuance", ISSUANCE, "models"): OTHER,
         **known("roots", ROOTS, "token", "payments", "registry", "governor"),
         ("roots", ROOTS, "emission"): ISSUANCE,
     }
@@ -71,7 +75,9 @@ class Reader:
             return self.ids[contract, at]
         raise RpcRefusal("execution reverted", remedy="-")
 
-    def address(self, contract: str, at: Address, function: str, *_: object) -> Address:
+    def address(self, contract: str, at: Address, function: str, *args: object) -> Address:
+        if args == (SUBNETS,):
+            function = "models"
         answer = self.told.get(
             (contract, at, function), RpcRefusal("execution reverted", remedy="-")
         )
@@ -141,7 +147,7 @@ class Listed:
     def find(self, *without: str) -> dict[str, Address]:
         at = {n: c for n, c in {**CONTRACTS, "roots": ROOTS}.items() if n not in without}
         reader = cast("locate._Reader", Reader(self.told, self.powers, self.ids))
-        return locate._sensing(reader, at, SALT)
+        return locate._listed(reader, SENSING, at, SALT)
 
     def but(self, contract: str, function: str, answer: Address | Exception) -> Listed:
         changed = {(contract, SENSED[contract], function): answer}
@@ -204,6 +210,43 @@ def test_streams_without_roots_are_left_out() -> None:
     assert "streams" not in listed().find("roots")
 
 
+PLACES = dict(zip((*MODELING, *CHECKERS), (address(n) for n in range(20, 26)), strict=True))
+
+
+def modeled(*, without: str = "") -> dict[str, Address]:
+    """What is found of the model market where one contract knows another network's."""
+    prizes, subnet, disputes = (PLACES[name] for name in MODELING)
+    told = known("prizes", prizes, "token", "payments", "registry", "governor")
+    told |= known("subnet", subnet, "token", "registry", "staking", "governor")
+    told |= {("subnet", subnet, "issuance"): ISSUANCE, ("subnet", subnet, "prizes"): prizes}
+    told["disputes", disputes, "prizes"], told["disputes", disputes, "subnets"] = prizes, subnet
+    told |= {("disputes", disputes, name): PLACES[name] for name in CHECKERS}
+    told |= {key: OTHER for key in told if key[0] == without}
+    powers: list[Value] = [
+        {"contract": CONTRACTS["registry"], "role": name, "holder": PLACES[name], "delay": 1}
+        for name in MODELING
+    ]
+    ids = {("prizes", prizes): SALT, ("subnet", subnet): SALT}
+    reader = cast("locate._Reader", Reader(told, powers, ids))
+    at = {**CONTRACTS, "issuance": ISSUANCE}
+    found = locate._listed(reader, MODELING, at, SALT)
+    return found | locate._checkers(reader, found)
+
+
+@pytest.mark.parametrize(
+    ("without", "left_out"),
+    [
+        ("", set()),
+        ("disputes", {"disputes", *CHECKERS}),
+        ("subnet", {"subnet", "disputes", *CHECKERS}),
+        ("prizes", {*MODELING, *CHECKERS}),
+    ],
+)
+def test_the_model_market_is_found_as_far_as_it_stands(without: str, left_out: set[str]) -> None:
+    found = modeled(without=without)
+    assert found == {name: at for name, at in PLACES.items() if name not in left_out}
+
+
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
@@ -217,6 +260,8 @@ def test_streams_without_roots_are_left_out() -> None:
         (answers(rewards_emission=OTHER), NONE),
         (answers(issuance_token=OTHER), NONE),
         (answers(issuance_distributor=ZERO_ADDRESS), {**ALL, "roots": None}),
+        (answers(issuance_distributor=ZERO_ADDRESS, issuance_models=ROOTS), ALL),
+        (answers(issuance_distributor=OTHER, issuance_models=ROOTS), {**ALL, "roots": None}),
         (answers(issuance_distributor=OTHER), {**ALL, "roots": None}),
         (answers(roots_emission=OTHER), {**ALL, "roots": None}),
         (answers(roots_registry=OTHER), {**ALL, "roots": None}),

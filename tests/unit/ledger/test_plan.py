@@ -15,7 +15,17 @@ from freehold.economics.pricing import FACTOR_BPS_MAX, HALF_LIFE_MAX, PRICE_MAX,
 from freehold.economics.schedules.plan import BITTENSOR, FILECOIN, IONET, PRESETS, Plan
 from freehold.economics.schedules.vesting import MONTH_SECONDS
 from freehold.economics.stake import AMOUNT_MAX, PER_MAX, Rule
-from freehold.ledger.economy import MODELS, OWN, Economy, economy
+from freehold.ledger.economy import (
+    DEVICES,
+    DRAWERS,
+    MODELS,
+    OWN,
+    STORAGE,
+    SUBNETS,
+    Economy,
+    economy,
+)
+from freehold.ledger.modeling import LOCK_MAX, Modeling
 from freehold.ledger.plan import (
     CLIFF_MAX,
     DAY,
@@ -156,7 +166,8 @@ def test_the_default_price_is_backed_by_its_own_fees() -> None:
         ("price", 0, "price of a TiB-month"),
         ("share_bps", 9_001, "that owners earn is 90.01 %, but must be 0.01 % to 90 %"),
         ("storage_bps", 0, "storage's part of --split is 0 %"),
-        ("unseen_bps", 3_001, "models' part of --split is 30.01 %, but must be 0 % to 30 %"),
+        ("devices_bps", 3_001, "devices' part of --split is 30.01 %, but must be 0 % to 30 %"),
+        ("models_bps", 1_501, "models' part of --split is 15.01 %, but must be 0 % to 15 %"),
         ("budget", -1, "every --allocator"),
         ("root_window", 59, "a root can be disputed is 59 s"),
         ("answer_window", 4 * DAY, "answer a dispute"),
@@ -188,6 +199,45 @@ def test_every_figure_has_words_of_its_own() -> None:
         with pytest.raises(UsageError) as caught:
             replace(economy("filecoin", DAY), **change).check()
         assert "_" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("model", "devices", "models"),
+    [("filecoin", 1_500, 1_500), ("ionet", 1_500, 1_500), ("bittensor", 500, 2_500)],
+)
+def test_what_storage_leaves_is_split(model: str, devices: int, models: int) -> None:
+    found = economy(model, DAY)
+    assert found.shares() == [(STORAGE, 7_000), (DEVICES, devices), (SUBNETS, models)]
+    assert replace(found, devices_bps=0).shares() == [(STORAGE, 7_000), (SUBNETS, models)]
+    assert [DRAWERS[market] for market, _ in found.shares()] == ["rewards", "roots", "subnet"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("subnet_least", 0, "least that creating a subnet costs is 0 tokens"),
+        ("subnet_least", 100_001 * UNIT, "must be .* to 100,000 tokens"),
+        ("subnet_most", PRICE_MAX + 1, "the most that creating a subnet costs"),
+        ("subnet_half_life", 59, "price of a subnet halves is 59 s, but must be 60 s"),
+        ("subnet_factor_bps", 10_000, "a new subnet makes of the price is 100 %"),
+        ("subnet_lock", LOCK_MAX + 1, "what a subnet locks"),
+        ("subnet_notice", 1, "epochs that closing a subnet takes is 1, but must be 2 to 64"),
+        ("subnet_notice", 65, "closing a subnet takes is 65"),
+    ],
+)
+def test_terms_of_subnets_out_of_bounds_are_named(field: str, value: int, words: str) -> None:
+    usual = Modeling.of(DAY)
+    assert DeployPlan("x", PRODUCTION).models == usual
+    DeployPlan("x", PRODUCTION, modeling=usual).check()
+    with pytest.raises(UsageError, match=words):
+        DeployPlan("x", PRODUCTION, modeling=replace(usual, **{field: value})).check()
+
+
+def test_an_epoch_is_no_longer_than_stake_unbonds() -> None:
+    usual = economy("filecoin", DAY)
+    DeployPlan("x", PRODUCTION, economy=replace(usual, epoch=21 * DAY)).check()
+    with pytest.raises(UsageError, match=r"--epoch is .* at most the 1,814,400 s that stake"):
+        DeployPlan("x", PRODUCTION, economy=replace(usual, epoch=21 * DAY + 30)).check()
 
 
 def test_an_economy_is_that_of_the_plan() -> None:

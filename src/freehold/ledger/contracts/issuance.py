@@ -154,6 +154,10 @@ class Issuance(Contract):
         """Who draws a market's share now."""
         return self._view(Address, "distributor", market)
 
+    def market_of(self, account: Address) -> bytes:
+        """The market that an account draws for, ever; zeros where none."""
+        return self._view(bytes, "market_of", account)
+
     def power(self) -> Address:
         """Who tells the fee-backed bytes of an epoch."""
         return self._view(Address, "power")

@@ -85,6 +85,14 @@ class Roots(Contract):
         """Put down an ended epoch's root; signatures in rising order of the watchers."""
         return self._send("propose", epoch, root, count, data, list(signatures))
 
+    def judge(self) -> Address:
+        """The contract that may void roots besides the disputes here; nobody's where none does."""
+        return self._view(Address, "judge")
+
+    def pending(self, header: Header) -> bool:
+        """Whether a root was proposed so and is neither final nor void."""
+        return self._view(bool, "pending", header_words(header))
+
     def finalize(self, header: Header) -> Receipt:
         """Make the oldest open root final after its window; anyone."""
         return self._send("finalize", header_words(header))
@@ -139,6 +147,12 @@ class Roots(Contract):
     def epoch_length(self) -> int:
         """Seconds of an epoch."""
         return self._view(int, "epoch_length")
+
+
+class Prizes(Roots):
+    """The roots that pay model nodes, beside those that pay devices."""
+
+    name = "prizes"
 
 
 def header_words(header: Header) -> tuple[object, ...]:

@@ -19,7 +19,6 @@ from freehold.economics.data_pay import Purchase
 from freehold.economics.trees import GRAIN
 from freehold.ledger.contracts.base import convert
 from freehold.ledger.contracts.roots import Header, State
-from freehold.ledger.economy import UNSEEN
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.paging import every
 from freehold.ledger.values import Event
@@ -172,7 +171,8 @@ class Facts:
         """What of an epoch's emission was drawn for the roots, base units."""
         if "issuance" not in self.ledger.network.contracts:
             return 0
-        where = {"epoch": epoch, "market": UNSEEN, "to": self.ledger.roots.address}
+        roots = self.ledger.roots.address
+        where = {"epoch": epoch, "market": self.ledger.issuance.market_of(roots), "to": roots}
         drawn = every(self.ledger.index, "issuance", "Drawn", where)
         return sum(event.number("amount") for event in drawn)
 

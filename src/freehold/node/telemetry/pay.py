@@ -33,7 +33,6 @@ from freehold.economics.data_pay import Purchase, Terms, mintable
 from freehold.economics.trees import GRAIN, Tree
 from freehold.ledger.contracts.base import convert_list
 from freehold.ledger.contracts.roots import Header, State, header_words
-from freehold.ledger.economy import UNSEEN
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.paging import every
 from freehold.ledger.values import Event, View
@@ -200,7 +199,8 @@ class Pay:
         if issuance.closed() <= epoch:
             return
         bond = self._facts.state().final_total * GRAIN + roots.parameters().bond - roots.funded()
-        amount = min(wanted, issuance.market_drawable(UNSEEN, epoch), bond)
+        market = issuance.market_of(roots.address)
+        amount = min(wanted, issuance.market_drawable(market, epoch), bond)
         if amount > 0 and self._bond():
             self._try("draw", lambda: roots.draw(epoch, amount))
 

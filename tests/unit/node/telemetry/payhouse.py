@@ -23,7 +23,7 @@ from freehold.ledger.contracts.issuance import Issuance
 from freehold.ledger.contracts.roots import Roots
 from freehold.ledger.contracts.streams import Streams
 from freehold.ledger.contracts.token import Token
-from freehold.ledger.economy import UNSEEN
+from freehold.ledger.economy import DEVICES
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.values import Header
 from freehold.node.telemetry.epochs import Books, Epochs
@@ -134,7 +134,7 @@ class House:
         self.folder, self.log = folder, Log()
         self.town: Town = build(Chain(), seats=24)
         world, genesis = self.world, self.town.chain.now
-        split = ((UNSEEN, 9_000),)
+        split = ((DEVICES, 9_000),)
         self.issuance = world.chain.deploy(
             "issuance", world.token.address, world.governor.address, genesis, LENGTH,
             tuple(PLAN.terms(budget=0, window=40).values()), split, [], sender=guardian.address,
@@ -148,7 +148,7 @@ class House:
             "roots": self.roots, "streams": self.streams, "issuance": self.issuance,
         }  # fmt: skip
         world.setup(world.token, "set_minter", self.issuance.address, True)
-        world.setup(self.issuance, "set_distributor", UNSEEN, self.roots.address)
+        world.setup(self.issuance, "set_distributor", DEVICES, self.roots.address)
         world.setup(self.roots, "set_watchers", [each.address for each in WATCHERS], 2)
         world.fund(SERVICE.address, BOND)
         self.genesis = genesis

@@ -45,7 +45,8 @@ def ledgers(tmp_path: Path) -> Iterator[list[Ledger]]:
         terms = replace(economy(MODEL, 60), epoch=EPOCH, bond=10 * UNIT, root_window=600)
         network = deploy(
             DeployPlan(
-                "pay", JOURNEY, {devnet.funder.address: 10**6 * UNIT}, model=MODEL, economy=terms,
+                "pay", replace(JOURNEY, unbonding=2 * EPOCH),
+                {devnet.funder.address: 10**6 * UNIT}, model=MODEL, economy=terms,
                 watchers=(WATCHER.address,),
             ),
             rpc_urls=[devnet.url], chain_id=devnet.chain_id, key=devnet.funder,
