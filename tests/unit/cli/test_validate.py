@@ -1,0 +1,220 @@
+"""`freehold validate` on a devnet: from a wallet to rows that are revealed, through a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+
+from freehold.cli import validating
+from freehold.cli.home import Home
+from freehold.cli.model.folder import member_of
+from freehold.cli.subnet import founding
+from freehold.cli.validate import validate, validator_folder
+from freehold.cli.wallets import WalletFolder
+from freehold.domain.errors import (
+    CancelledError,
+    InsufficientFundsError,
+    NotFoundError,
+    RefusedError,
+    UsageError,
+)
+from freehold.domain.keys import new_phrase
+from freehold.domain.money import UNIT
+from freehold.domain.network import Network
+from freehold.ledger.contracts.registry import VALIDATOR
+from freehold.ledger.devnet.process import Devnet
+from freehold.ledger.ledger import Ledger
+from unit.ledger.founding import found, installed_engine
+from unit.node.validator.scorers import BODIES, SUBNET, write_model, write_subnet
+
+PASSWORD = "only for tests"
+SECONDS = 120.0
+pytestmark = pytest.mark.xdist_group("validate verb")  # one devnet serves all
+RUN = "import typer; from freehold.cli.validate import validate; typer.run(validate)"
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
+    installed_engine()
+    with Devnet.start(tmp_path_factory.mktemp("chain")) as running_chain:
+        yield running_chain
+
+
+@pytest.fixture(scope="module")
+def network(chain: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Network:
+    return found(chain, tmp_path_factory.mktemp("founding"))
+
+
+@pytest.fixture(scope="module")
+def founder(
+    network: Network, chain: Devnet, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Ledger]:
+    state = tmp_path_factory.mktemp("founder")
+    with Ledger.open(network, state=state, key=chain.funder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, network: Network, founder: Ledger) -> Home:
+    made = Home(tmp_path_factory.mktemp("house") / "home")
+    made.claim()
+    made.descriptor.write_text(network.render())
+    key = WalletFolder(made.wallet).create(new_phrase(), PASSWORD, cost=2)
+    founder.transfer(key.address, 20 * 10**18)
+    founder.send("token", "transfer", (key.address, 10_000 * UNIT))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FREEHOLD_PASSWORD", PASSWORD)
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture(scope="module")
+def subnet(home: Home, tmp_path_factory: pytest.TempPathFactory) -> str:
+    os.environ["FREEHOLD_PASSWORD"] = PASSWORD
+    folder = tmp_path_factory.mktemp("work") / "digits"
+    write_subnet(folder, subnet=SUBNET.replace("tasks = 24", "tasks = 8"))
+    founding.create(folder, home=home.root, as_json=True, yes=True)
+    return "digits"
+
+
+@contextmanager
+def begun(home: Home, *command: str) -> Iterator[tuple[subprocess.Popen[str], Mapping[str, Any]]]:
+    """A process of this home, and what it says once it serves."""
+    environment = {**os.environ, "FREEHOLD_HOME": str(home.root), "OMP_NUM_THREADS": "1"}
+    log = home.root / "test.log"
+    with log.open("a") as errors:
+        child = subprocess.Popen(
+            [sys.executable, *command, "--json"], stdout=subprocess.PIPE, stderr=errors,
+            env=environment, text=True,
+        )  # fmt: skip
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    assert line, log.read_text()
+    try:
+        yield child, json.loads(line)
+    finally:
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT)
+        child.communicate(timeout=30)
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.2)
+
+
+def told(capsys: pytest.CaptureFixture[str]) -> Any:
+    return json.loads(capsys.readouterr().out.splitlines()[-1])
+
+
+def saw(home: Home, capsys: pytest.CaptureFixture[str]) -> Any:
+    capsys.readouterr()
+    validate("digits", status=True, home=home.root, as_json=True)
+    return told(capsys)
+
+
+def test_nothing_is_spent_before_it_is_agreed_to(
+    home: Home, founder: Ledger, subnet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    account = WalletFolder(home.wallet).address()
+    before = founder.token.balance_of(account)
+    kind: dict[str, Any] = {"home": home.root, "yes": True}
+    with pytest.raises(NotFoundError, match="no subnet 'gone'"):
+        validate("gone", **kind)
+    with pytest.raises(NotFoundError, match="not validated here"):
+        validate(subnet, status=True, **kind)
+    with pytest.raises(UsageError, match="no scorer"):
+        validate(subnet, scorer=str(tmp_path / "gone.py"), **kind)
+    other = write_subnet(tmp_path / "other", subnet=SUBNET.replace('"x"', '"z"'))
+    with pytest.raises(UsageError, match="schema here is not that of digits"):
+        validate(subnet, scorer=f"{other}:score", **kind)
+    with pytest.raises(RefusedError, match=r"more than 0\.5"):
+        validate(subnet, max_price="0.5", **kind)
+    with pytest.raises(InsufficientFundsError, match="validating digits takes"):
+        validate(subnet, stake="1000000", **kind)
+    monkeypatch.setattr("typer.confirm", lambda _: False)
+    with pytest.raises(CancelledError):
+        validate(subnet, stake="5", home=home.root)
+    assert "5 tokens staked" in capsys.readouterr().out
+    assert founder.token.balance_of(account) == before
+
+
+def test_another_scorer_is_told_of(
+    home: Home, founder: Ledger, subnet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr("typer.confirm", lambda _: False)
+    file = write_subnet(tmp_path / "mine")
+    with pytest.raises(CancelledError):
+        validate(subnet, scorer=f"{file}:score", home=home.root)
+    assert "is not the scorer that digits was opened with" in capsys.readouterr().out
+
+
+def test_a_validator_commits_and_reveals_through_a_kill(
+    home: Home, founder: Ledger, subnet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = write_model(tmp_path / "my_model.py", BODIES["good"])
+    serve = ("-m", "freehold.cli", "model", "serve", f"{model}:answer", "--subnet", subnet, "-y")
+    start = ("-c", RUN, "--subnet", subnet)
+    number = founder.subnet.id_of(subnet)
+    with begun(home, *serve):
+        with begun(home, *start, "--yes", "--stake", "5") as (child, state):
+            assert (state["subnet"], state["uid"]) == (subnet, "1")
+            node = founder.registry.node(state["node"])
+            assert node.roles == VALIDATOR
+            assert founder.staking.active(state["node"]) == 5 * UNIT
+            assert member_of(home.root, state["node"]) == state["node"]
+            until(lambda: saw(home, capsys)["committed"] >= 0)
+            with urllib.request.urlopen(f"{state['url']}/health", timeout=10) as answer:
+                health = json.load(answer)
+            assert (health["status"], health["uid"]) == ("ok", 1)
+            assert "nodes" not in health  # scores are not told to strangers
+            child.kill()
+        first = saw(home, capsys)
+        assert (first["runs"], first["revealed"]) == (False, -1)
+        (seen,) = first["nodes"]
+        assert (seen["uid"], seen["reasons"]) == (0, {})
+        assert seen["standing"] > 0.1
+        spent = founder.token.balance_of(WalletFolder(home.wallet).address())
+        os.environ.pop("FREEHOLD_PASSWORD")  # later starts need no wallet
+        with begun(home, *start, "--propose", "10") as (_, state):
+            until(lambda: saw(home, capsys)["revealed"] == first["committed"])
+            with urllib.request.urlopen(f"{state['url']}/metrics", timeout=10) as answer:
+                assert b'freehold_validator_rows_total{step="revealed"} 1.0' in answer.read()
+            with pytest.raises(HTTPError) as refused:
+                urllib.request.urlopen(f"{state['url']}/traces/0", timeout=10)
+            with refused.value as answer:
+                assert b"there is nothing here" not in answer.read()  # the proposer's own answer
+        os.environ["FREEHOLD_PASSWORD"] = PASSWORD
+        assert founder.token.balance_of(WalletFolder(home.wallet).address()) == spent
+    last = saw(home, capsys)["revealed"]
+    assert founder.subnet.records(number, last + 1, 1)[0].row != bytes(32)
+    validate(subnet, status=True, home=home.root)
+    out = capsys.readouterr().out
+    assert "last row revealed" in out
+    assert "8 of 8" in out
+
+
+def test_the_settings_of_a_validator_are_kept(home: Home, subnet: str) -> None:
+    folder = validator_folder(home, subnet)
+    kept = validating.written(folder)
+    assert (kept["subnet"], kept["plain"]) == (subnet, "yes")
+    assert validating.checked(folder, kept).port == int(kept["port"])

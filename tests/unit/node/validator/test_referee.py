@@ -1,0 +1,152 @@
+"""Scorers that raise, hang, crash, or say nonsense, in their own process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from freehold.domain.errors import FreeholdError
+from freehold.markets.models.task import Kind, NotYetError, Task
+from freehold.node.validator.referee import Patience, Referee, Said, ScorerFailedError
+from freehold.node.validator.refusals import BrokenScorerError, ScorerLostError
+from freehold.node.workloads.models.source import Source
+
+HEAD = """
+import os, time
+import numpy as np
+from freehold.markets.models.task import Kind, NotYetError, Task
+
+def tasks(random):
+    while True:
+        yield Task({"x": random.random((2, 1))}, {"y": np.array(["a", "b"])}, Kind.CANARY)
+"""
+ANSWER = {"y": np.ones((2, 1))}
+Make = Callable[..., Referee]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[Make]:
+    made: list[Referee] = []
+
+    def scorer(body: str, *, call: float = 20.0, head: str = HEAD, name: str = "score") -> Referee:
+        file = tmp_path / "scorer.py"
+        file.write_text(f"{head}\ndef score(task, answer, seconds):\n    {body}\n")
+        made.append(Referee(Source(file, name), Patience(call=call)))
+        return made[-1]
+
+    yield scorer
+    for each in made:
+        each.close()
+
+
+def draw(referee: Referee, count: int = 2, *, seed: int = 1) -> list[Task]:
+    referee.begin()
+    return list(islice(referee.tasks(np.random.default_rng(seed)), count))
+
+
+def test_tasks_and_scores_come_from_another_process(make: Make) -> None:
+    referee = make("return seconds * float(answer['y'].sum()) + (task.truth['y'][0] == 'a')")
+    first, second = draw(referee)
+    assert first.kind is Kind.CANARY
+    assert first.inputs["x"].shape == (2, 1)
+    assert not np.array_equal(first.inputs["x"], second.inputs["x"])
+    assert list(first.truth["y"]) == ["a", "b"]
+    assert referee.score(second, Said(3, ANSWER), 0.25) == 1.5
+    again = draw(referee)
+    assert np.array_equal(again[0].inputs["x"], first.inputs["x"])
+    assert referee.score(first, Said(3, ANSWER), 0.25) == 1.5  # it was forgotten, and sent anew
+    assert not referee.broken
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("raise KeyError('gone')", "KeyError: 'gone'"),
+        ("return float('nan')", "nan is no score"),
+        ("return float('inf')", "inf is no score"),
+        ("return 'much'", "could not convert"),
+        ("return None", "NoneType"),
+    ],
+)
+def test_a_scorer_that_says_nonsense_fails(make: Make, body: str, why: str) -> None:
+    referee = make(body)
+    (task,) = draw(referee, 1)
+    with pytest.raises(ScorerFailedError, match=why):
+        referee.score(task, Said(1, ANSWER), 0.1)
+    assert referee.broken
+
+
+def test_a_hang_costs_one_node_one_call(make: Make) -> None:
+    hang = "time.sleep(60) if answer['y'][0, 0] < 0 else None; return 0.5"
+    referee = make(hang)
+    (task,) = draw(referee, 1)
+    assert referee.score(task, Said(1, ANSWER), 0.1) == 0.5
+    referee._patience = Patience(call=0.3)
+    bad = {"y": np.full((2, 1), -1.0)}
+    with pytest.raises(ScorerLostError, match="took more than"):
+        referee.score(task, Said(2, bad), 0.1)
+    with pytest.raises(ScorerFailedError, match="not asked again"):
+        referee.score(task, Said(2, ANSWER), 0.1)
+    assert referee.score(task, Said(3, ANSWER), 0.1) == 0.5
+    assert not referee.broken
+
+
+def test_a_crash_is_survived(make: Make) -> None:
+    referee = make("os._exit(3) if answer['y'][0, 0] < 0 else None; return 0.5")
+    (task,) = draw(referee, 1)
+    with pytest.raises(ScorerLostError, match="its process ended"):
+        referee.score(task, Said(2, {"y": np.full((2, 1), -1.0)}), 0.1)
+    assert referee.score(task, Said(3, ANSWER), 0.1) == 0.5
+    process = referee._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(ScorerLostError):
+        referee.score(task, Said(4, ANSWER), 0.1)
+    assert referee.score(task, Said(1, ANSWER), 0.1) == 0.5
+
+
+def test_what_is_not_scored_in_time_waits(make: Make) -> None:
+    referee = make("raise NotYetError")
+    (task,) = draw(referee, 1)
+    with pytest.raises(NotYetError):
+        referee.score(task, Said(1, ANSWER), 0.1)
+    referee.score_until(-1.0)
+    with pytest.raises(NotYetError):
+        referee.score(task, Said(1, ANSWER), 0.1)
+    assert not referee.broken
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [
+        ("import no_such_module", "No module named"),
+        ("raise SystemExit(3)", "SystemExit"),
+        ("pass", "no function tasks"),
+        ("def tasks(:", "SyntaxError"),
+    ],
+)
+def test_a_scorer_that_cannot_be_loaded_says_why(make: Make, head: str, why: str) -> None:
+    with pytest.raises(BrokenScorerError, match=why):
+        draw(make("return 1", head=head))
+
+
+def test_a_scorer_that_is_not_there_says_so(make: Make, tmp_path: Path) -> None:
+    referee = make("return 1")
+    (tmp_path / "scorer.py").unlink()
+    with pytest.raises(BrokenScorerError, match="no file"):
+        draw(referee)
+
+
+@pytest.mark.parametrize(
+    "body", ["yield 7", "yield Task(3, {})", "yield Task({'x': np.array([object()])}, {})"]
+)
+def test_tasks_that_are_none_are_told(make: Make, body: str) -> None:
+    head = HEAD.partition("def tasks")[0] + f"def tasks(random):\n    {body}\n"
+    with pytest.raises((ScorerFailedError, FreeholdError)):
+        draw(make("return 1", head=head))
