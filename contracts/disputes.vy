@@ -19,7 +19,9 @@
        reckon, so its hash and a path are enough to disprove it. Where the trace, a leaf, weights or
        lists are not served, they are demanded here, with the gas of the answer prepaid; silence
        makes the root void, and until then it cannot become final.
-     - Flooding by demands: each pays for its answer, by anyone; one for something that does not
+     - A root of true leaves alone that still nobody else could make, nor build on: nothing may stand
+      behind the last leaf of a tree, or it is no answer; what follows from nothing is empty.
+    - Flooding by demands: each pays for its answer, by anyone; one for something that does not
        exist is answered by showing that.
      - Budgets that are not known yet: an epoch of a subnet is closed by anyone.
      - An old list of who has to go: only a later final root replaces it.
@@ -299,12 +301,14 @@ def _opens(found: Demand, header: IRoots.Header, opening: Opening) -> bool:
     if found.kind == PAY:
         if found.index < place.batch.cell_count:
             traced.check_pay(place.batch, found.index, opening.pay, opening.path)
+            traced.check_edge(found.index, place.batch.cell_count, opening.path)
         return True
     if found.trace >= place.batch.subnet_count:
         return True
     if place.index != found.trace:
         return False
     traced.check_place(header, place)
+    traced.check_edge(place.index, place.batch.subnet_count, place.path)
     if found.kind == TRACE:
         return True
     if found.kind == MEMBERS:
@@ -317,6 +321,7 @@ def _opens(found: Demand, header: IRoots.Header, opening: Opening) -> bool:
     if found.index > place.trace.count:
         return True
     traced.check_leaf(place.trace, found.index, opening.shown)
+    traced.check_edge_leaf(found.index, place.trace.count + 1, opening.shown.path)
     return (
         found.kind == LEAF
         or found.index == place.trace.count

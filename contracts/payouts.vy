@@ -61,10 +61,14 @@ def __init__(prizes_: address, subnets_: address):
 def false_batch(header: IRoots.Header, batch: traced.Batch) -> bool:
     """
     @notice Whether a batch is of another version, too large, or has not as many subnets as were
-            created by the end of its epoch.
+            created by the end of its epoch, or something in a tree of nothing.
     """
     traced.check_batch(header, batch)
     if batch.version != traced.VERSION or batch.cell_count > MOST:
+        return True
+    if batch.cell_count == 0 and batch.cells != empty(bytes32):
+        return True
+    if batch.subnet_count == 0 and batch.subnets != empty(bytes32):
         return True
     count: uint256 = batch.subnet_count
     created: uint256 = staticcall ISubnet(traced.subnets).count()
@@ -81,7 +85,8 @@ def false_order(
 ) -> bool:
     """
     @notice Whether two neighbours in the list do not rise, or the second one's sum is not that of
-            the first; without a first one, whether the list begins with a sum. Or pays nothing.
+            the first; without a first one, whether the list begins with a sum. Or pays nothing, or
+            more than there can be.
     """
     traced.check_batch(header, batch)
     traced.check_pay(batch, second.index, second.pay, second.path)
@@ -95,7 +100,9 @@ def false_order(
             return True
         if first[0].pay.account == second.pay.account:
             before = first[0].pay.before + first[0].pay.grains
-    return second.pay.grains == 0 or second.pay.before != before
+    # A root pays less than 2**64 in all: sums of more could not be reckoned at the next place.
+    grains: uint256 = second.pay.grains
+    return grains == 0 or grains > M64 or second.pay.before != before
 
 
 @external
@@ -163,7 +170,8 @@ def false_growth(
     after: DynArray[Proof, 2],
 ) -> bool:
     """
-    @notice Whether an account has another sum in the root than in the one before, and its cells.
+    @notice Whether an account has another sum in the root than in the one before, and its cells; or
+            has a leaf without ever having earned.
     @param before Its leaf in the root before, or the neighbours between which it would stand, or
            the first or last one; not read where there is no root before. `after` in this root.
     @param beside Its last cell, and the one behind; or its neighbours as above.
@@ -174,7 +182,8 @@ def false_growth(
     if stands != empty(bytes32):
         assert keccak256(abi_encode(past)) == stands, "disputes: not the root before"
         grains += self._sum(past, account, before)
-    return self._sum(header, account, after) != grains
+    told: uint256 = self._sum(header, account, after)
+    return told != grains or (told == 0 and after[0].account == account)
 
 
 @internal

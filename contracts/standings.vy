@@ -37,6 +37,8 @@ struct Paid:
 
 GRAIN: constant(uint256) = 10**9
 BPS: constant(uint256) = 10**4
+# What the subnets add up in one call; a longer span could be disputed by nobody.
+MAX_SPAN: constant(uint256) = 1024
 SIZE: constant(uint256) = 256
 M34: constant(uint256) = 2**34 - 1
 M39: constant(uint256) = 2**39 - 1
@@ -150,11 +152,17 @@ def false_sums(
 @view
 def false_totals(header: IRoots.Header, place: traced.Place, last: traced.Shown) -> bool:
     """
-    @notice Whether the totals of a trace are not what ran up behind the last uid.
+    @notice Whether the totals of a trace are not what ran up behind the last uid, or anything else
+            stands there.
     """
     traced.check_place(header, place)
     traced.check_leaf(place.trace, place.trace.count, last)
     trace: traced.Trace = place.trace
+    for unused: bytes32 in [
+        last.leaf.node, last.leaf.raw, last.leaf.column, last.leaf.bond, last.leaf.cell
+    ]:
+        if unused != empty(bytes32):
+            return True
     sums: uint256 = last.leaf.sums
     ranks: uint256 = self._part(sums, RANKS)
     paid: uint256 = self._part(sums, 3)
@@ -204,12 +212,15 @@ def false_dividend_totals(
 @view
 def false_emission(header: IRoots.Header, place: traced.Place) -> bool:
     """
-    @notice Whether a trace does not pay what its subnet has for the root's epochs. All of them must
-            be closed, which anyone can do.
+    @notice Whether a trace does not pay what its subnet has for the root's epochs, of which the
+            last 1024 count. All of those must be closed, which anyone can do.
     """
     traced.check_place(header, place)
+    since: uint256 = header.since
+    if header.epoch - since >= MAX_SPAN:
+        since = header.epoch + 1 - MAX_SPAN
     budget: uint256 = staticcall ISubnet(traced.subnets).budget(
-        place.index + 1, header.since, header.epoch
+        place.index + 1, since, header.epoch
     ) // GRAIN
     owner: uint256 = budget * self._rules(header, place).owner_bps // BPS
     return place.trace.owner_part != owner or place.trace.emission != budget - owner
@@ -410,7 +421,7 @@ def false_prune(
 ) -> bool:
     """
     @notice Whether the list of who has to go is wrong at a place: no uid, or one a second time, or
-            somebody immune, or not the next one.
+            not the next one. The immune come last: they may have to go before the next list.
     @param listed Who stands there, and `other` who should; either may be left out.
     """
     traced.check_place(header, place)
@@ -428,14 +439,13 @@ def false_prune(
     for paid: Paid in listed:
         self._check_paid(place.trace, paid)
         assert paid.uid == found, "disputes: stands elsewhere"
-        if paid.node.registered + immunity > end:
-            return True
-        last = self._turn(paid)
+        last = self._turn(paid, paid.node.registered + immunity > end)
     for paid: Paid in other:
         self._check_paid(place.trace, paid)
-        if paid.node.registered + immunity > end or self._before(word, at + 1, paid.uid):
+        if self._before(word, at + 1, paid.uid):
             return False
-        return found == U16 or (len(listed) > 0 and self._turn(paid) < last)
+        turn: uint256 = self._turn(paid, paid.node.registered + immunity > end)
+        return found == U16 or (len(listed) > 0 and turn < last)
     return False
 
 
@@ -620,6 +630,7 @@ def _before(word: uint256, at: uint256, uid: uint256) -> bool:
 
 @internal
 @pure
-def _turn(paid: Paid) -> uint256:
-    # The order of leaving: by what was earned, then by who came first, then by uid.
-    return paid.cell.combined << 128 | paid.node.registered << 16 | paid.uid
+def _turn(paid: Paid, immune: bool) -> uint256:
+    # The order of leaving: the immune last, by what was earned, by who came first, by uid.
+    last: uint256 = convert(immune, uint256) << 255
+    return last | paid.cell.combined << 128 | paid.node.registered << 16 | paid.uid

@@ -42,7 +42,7 @@
        at most, which the roots' bond covers for as long as roots can be disputed. Who grants to
        himself to leave others no room delays grants and nothing else.
      - Promises without money: emission is minted when it is promised. Where the issuance gives
-       nothing any more, or another is named to draw, an epoch pays its grants alone.
+       nothing any more, may not mint, or another is named to draw, an epoch pays its grants alone.
      - Holding up: anyone closes epochs, in any order; one in which nothing burned nor was granted
        needs no closing. A retired validator, or one without stake, is refused alone.
      - Rounding: budgets round down to whole grains; the dust stays with the roots.
@@ -68,6 +68,7 @@ implements: ISubnet
 interface IMoney:
     def burn_from(owner: address, amount: uint256): nonpayable
     def approve(spender: address, amount: uint256) -> bool: nonpayable
+    def minters(account: address) -> bool: view
 
 
 interface ISchedule:
@@ -1338,6 +1339,9 @@ def _add(id: uint256, epoch: uint256, amounts: uint256):
 def _drawable(epoch: uint256) -> uint256:
     market: bytes32 = staticcall ISchedule(issuance).market_of(self)
     if staticcall ISchedule(issuance).distributor(market) != self:
+        return 0
+    # Else an epoch could not be closed, and what it pays not be disputed.
+    if not staticcall IMoney(token).minters(issuance):
         return 0
     if staticcall IIssuance(issuance).closed() <= epoch:
         extcall IIssuance(issuance).advance(ADVANCED)

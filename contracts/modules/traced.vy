@@ -188,6 +188,33 @@ def fold_leaf(
 
 @internal
 @pure
+def check_edge(index: uint256, count: uint256, path: DynArray[bytes32, 32]):
+    """
+    @notice Refuses the last leaf of a tree in which something stands behind it.
+    @dev Else a tree of nothing but true leaves could have any root.
+    """
+    if index + 1 != count:
+        return
+    place: uint256 = index
+    for beside: bytes32 in path:
+        assert place & 1 == 1 or beside == empty(bytes32), "disputes: something behind"
+        place >>= 1
+
+
+@internal
+@pure
+def check_edge_leaf(index: uint256, count: uint256, path: DynArray[bytes32, 13]):
+    # As `check_edge`.
+    if index + 1 != count:
+        return
+    place: uint256 = index
+    for beside: bytes32 in path:
+        assert place & 1 == 1 or beside == empty(bytes32), "disputes: something behind"
+        place >>= 1
+
+
+@internal
+@pure
 def check_batch(header: IRoots.Header, batch: Batch):
     """
     @notice Refuses a batch that is not the header's.

@@ -111,7 +111,8 @@ class History:
         """Traces, some of them by cheats."""
         made = []
         for at, each in enumerate(facts):
-            past = self.past.bundle.traces[at] if self.past else None
+            earlier = self.past.bundle.traces if self.past else ()
+            past = earlier[at] if at < len(earlier) else None
             made.append(cheats.get(at, Builder)(each, past).built())
         return made
 

@@ -37,6 +37,7 @@ from freehold.markets.models.trace.values import EMPTY, Facts, Node, Row, Terms,
 from freehold.markets.models.yuma.values import Liquid, Rules
 
 ANSWER = 250_000 * GAS_PRICE
+SPAN = 1_024
 BATCH, TRACE, LEAF, WEIGHTS, MEMBERS, PERMITS, PAY = range(7)
 MODES = {
     "classic": RULES,
@@ -86,7 +87,7 @@ class Field:
     def facts(self, epoch: int, weights: Sequence[Sequence[int]] | None) -> Facts:
         """The ended epoch as the chain tells it."""
         subnet, since = self.arena.subnet, self.history.next
-        for each in range(since, epoch + 1):
+        for each in range(max(since, epoch + 1 - SPAN), epoch + 1):
             if not subnet.call("closed", each):
                 self.arena.close(each)
         told = subnet.call("rules_at", self.id, epoch)
@@ -112,7 +113,8 @@ class Field:
                 entries = tuple((k, w) for k, w in enumerate(weights[uid]) if w)
                 rows[uid] = Row(entries, committed)
                 assert keccak(rows[uid].packed()) == hashed
-        budget = subnet.call("budget", self.id, since, epoch) // GRAIN
+        counted = max(since, epoch + 1 - SPAN)
+        budget = subnet.call("budget", self.id, counted, epoch) // GRAIN
         genesis = self.arena.genesis
         return Facts(
             self.id,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -19,6 +19,7 @@ from contracts.subnets import (
     MOST,
     PER_EPOCH,
     PRIZE_RULES,
+    RULES,
     TERMS,
     WINDOW,
     Arena,
@@ -199,6 +200,18 @@ def test_where_another_draws_grants_alone_are_paid(arena: Arena, digits: int) ->
     assert arena.subnet.call("budget", digits, 0, 0) == 2 * GRAIN
 
 
+def test_where_the_issuance_may_not_mint_epochs_are_closed_all_the_same(
+    arena: Arena, digits: int
+) -> None:
+    """Else no root over such an epoch could be told from a false one."""
+    arena.fill(digits, 1)
+    arena.subnet.send("grant", digits, 2 * GRAIN, 1, sender=alice.address)
+    arena.world.setup(arena.world.token, "set_minter", arena.issuance.address, False)
+    arena.next()
+    assert arena.close(0).value == 0
+    assert arena.subnet.call("budget", digits, 0, 0) == 2 * GRAIN
+
+
 def test_budgets_are_whole_grains(arena: Arena) -> None:
     entry = {"lowest": GRAIN + 7, "highest": 10**12, "half_life": 10, "factor_bps": 10_001}
     ids = [arena.create(name, entry=entry).value for name in ("a", "b")]
@@ -280,3 +293,25 @@ def test_trading_with_oneself_loses(arena: Arena) -> None:
     got = arena.subnet.call("budget", id, 0, 9)
     assert got <= burned * 9 // 10
     assert arena.money(arena.prizes) == got
+
+
+@pytest.mark.parametrize("others", [0, 1, 5])
+def test_trading_with_oneself_beside_others_loses(arena: Arena, others: int) -> None:
+    """All that the owner's subnet is paid, his own part included, is less than he burned, in each
+    of ten epochs: whatever others burn is for their subnets."""
+    rules = asdict(replace(RULES, owner_bps=1_800))
+    mine = arena.create("mine", by=alice, max_nodes=4_096, rules=rules).value
+    theirs = arena.create("theirs", max_nodes=4_096, rules=rules).value
+    for number in range(10):
+        burned = 0
+        for each in range(1 + number % 3):
+            done = arena.enter(mine, arena.node(f"m{number} {each}"))
+            burned += done.one("Registered").burned
+        for each in range(others):
+            arena.enter(theirs, arena.node(f"t{number} {each}"))
+        arena.next()
+        arena.close(number)
+        got = arena.subnet.call("budget", mine, number, number)
+        assert 0 < got <= burned * TERMS.share_bps // 10_000
+    spent = arena.subnet.call("budget", mine, 0, 9) + arena.subnet.call("budget", theirs, 0, 9)
+    assert spent <= arena.money(arena.prizes)

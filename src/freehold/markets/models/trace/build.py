@@ -287,12 +287,13 @@ class Builder:
 
     @cached_property
     def prune(self) -> int:
-        """Who has to go first: lowest earnings, then who came first, then lowest uid."""
-        gone = (uid for uid in range(self.count) if not self.immune(uid))
-        turn = sorted(
-            gone, key=lambda uid: (self.cells[uid].combined, self.nodes[uid].registered, uid)
-        )
-        return prune_word(turn[:PRUNED])
+        """Who has to go first. The immune come last, and stay as long as they are: without them a
+        list would be empty where all are young, and no newcomer could pay for the next one."""
+        return prune_word(sorted(range(self.count), key=self.turn)[:PRUNED])
+
+    def turn(self, uid: int) -> tuple[bool, int, int, int]:
+        """The order of leaving: lowest earnings, then who came first, then lowest uid."""
+        return self.immune(uid), self.cells[uid].combined, self.nodes[uid].registered, uid
 
     def immune(self, uid: int) -> bool:
         return self.nodes[uid].registered + self.facts.terms.immunity > self.facts.ended

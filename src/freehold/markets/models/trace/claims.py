@@ -14,7 +14,7 @@ from freehold.domain.ids import Address
 from freehold.markets.models.trace.batch import Bundle, holders
 from freehold.markets.models.trace.built import Built
 from freehold.markets.models.trace.served import Served, ServedTrace
-from freehold.markets.models.trace.values import OWNER, PRUNED, pack, unpack
+from freehold.markets.models.trace.values import EMPTY, OWNER, PRUNED, VERSION, Leaf, pack, unpack
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,8 @@ class Claim:
 
 
 Claims: TypeAlias = Iterator[Claim]
+GRAINS_MAX, CELLS_MAX = (1 << 64) - 1, 1 << 32
+"""What a root can pay in all, and how many cells its list may have."""
 STAKE, RANKS, INCENTIVES, PAID = range(4)
 _LANES = (
     (192, (1 << 64) - 1),
@@ -49,11 +51,21 @@ def first_difference(own: Bundle, served: Served) -> Claim | None:
 
 def differences(own: Bundle, served: Served) -> Claims:
     """As ``first_difference``; only the first one is sure to be provable."""
-    if served.batch.subnet_count != own.batch.subnet_count:
+    if _misformed(own, served):
         yield Claim("batch")
     for at, (mine, theirs) in enumerate(zip(own.traces, served.traces, strict=False)):
         yield from _trace(at, mine, theirs)
     yield from _pays(own, served)
+
+
+def _misformed(own: Bundle, served: Served) -> bool:
+    batch = served.batch
+    if (batch.version, batch.subnet_count) != (VERSION, own.batch.subnet_count):
+        return True
+    if batch.cell_count > CELLS_MAX:
+        return True
+    told = ((batch.subnet_count, batch.subnets), (batch.cell_count, batch.cells))
+    return any(count == 0 and root != EMPTY for count, root in told)
 
 
 def growth(before: dict[Address, int], own: Bundle, after: dict[Address, int]) -> Claim | None:
@@ -61,7 +73,8 @@ def growth(before: dict[Address, int], own: Bundle, after: dict[Address, int]) -
     due = dict(before)
     for pay in own.pays:
         due[pay.account] = due.get(pay.account, 0) + pay.grains
-    wrong = (each for each in sorted(due | after) if due.get(each, 0) != after.get(each, 0))
+    # Who never earned has no leaf, not even one of nothing.
+    wrong = (each for each in sorted(due | after) if due.get(each) != after.get(each))
     return next((Claim("growth", account=each) for each in wrong), None)
 
 
@@ -76,6 +89,8 @@ def _trace(at: int, own: Built, served: ServedTrace) -> Claims:
 
 def _standing(at: int, own: Built, served: ServedTrace) -> Claims:
     yield from _leaves("node", at, own, served, lambda leaf: leaf.node)
+    if _unused(served.leaves[-1]) != _unused(own.leaves[-1]):
+        yield Claim("totals", at)
     yield from _sums(at, own, served, STAKE)
     if served.trace.stake != own.trace.stake:
         yield Claim("totals", at)
@@ -127,6 +142,11 @@ def _leaves(
         runs = kind in ("rows", "dividends")
         if part(mine) != part(theirs) and (uid < own.trace.count or runs):
             yield Claim(kind, at, uid)
+
+
+def _unused(last: Leaf) -> tuple[bytes, ...]:
+    """What is empty in the leaf behind the last uid."""
+    return last.node, last.raw, last.column, last.bond, last.cell
 
 
 def _sums(at: int, own: Built, served: ServedTrace, which: int) -> Claims:
@@ -193,7 +213,7 @@ def _pays(own: Bundle, served: Served) -> Claims:
         last = served.pays[at - 1] if at else None
         before = last.before + last.grains if last and last.account == pay.account else 0
         rises = last is None or last.rank() < pay.rank()
-        if not rises or pay.before != before or not pay.grains:
+        if not rises or pay.before != before or not 0 < pay.grains <= GRAINS_MAX:
             yield Claim("order", index=at)
     told = {(pay.subnet, pay.uid) for pay in served.pays}
     mine = {(pay.subnet, pay.uid): pay for pay in own.pays}
