@@ -171,6 +171,7 @@ def test_a_batch_is_handed_in_as_it_came(tmp_path: Path) -> None:
         (b"x" * 200, 422, "MalformedError"),
         (bytes(BATCH_MAX + 1_025), 413, "TooLargeError"),
     ],
+    ids=["another key", "empty", "no batch", "too large"],
 )
 def test_what_no_member_sent_goes_no_further(
     tmp_path: Path, body: bytes, status: int, kind: str

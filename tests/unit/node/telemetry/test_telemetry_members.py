@@ -170,6 +170,17 @@ def test_a_new_owner_needs_a_new_hello(tmp_path: Path) -> None:
         (hello(key=KEYS[0]), ConflictError),
         (hello().replace(b'"at": 18', b'"at": 19'), AccessError),
     ],
+    ids=[
+        "empty",
+        "no text",
+        "not enrolled",
+        "another service",
+        "another owner",
+        "too old",
+        "to come",
+        "another key",
+        "changed",
+    ],
 )
 def test_other_hellos_are_refused(letter: bytes, refused: type[Exception], tmp_path: Path) -> None:
     members = roll(Index([enrolled(), registered()]), tmp_path)
