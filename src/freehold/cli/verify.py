@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,6 +13,7 @@ from freehold.cli.home import open_home, read_text
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_client, open_ledger
+from freehold.cli.verdict import verify_subnet
 from freehold.domain.errors import FreeholdError, UsageError
 
 if TYPE_CHECKING:
@@ -50,12 +51,31 @@ def verify(
     epoch: Annotated[
         int | None, typer.Option("--epoch", help="… for this epoch, with the arithmetic.")
     ] = None,
+    subnet: Annotated[
+        str | None,
+        typer.Option(
+            "--subnet", help="Judge this subnet's ranking instead: of --epoch, or the last root's."
+        ),
+    ] = None,
+    dispute: Annotated[
+        bool, typer.Option("--dispute", help="With --subnet: file the proof against a false root.")
+    ] = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Recompute every proof, payout, fault and balance; name the first thing that differs."""
     screen = Screen(as_json)
+    if subnet is not None or dispute:
+        others = (chain, export, network, data, account)
+        name = _only_subnet(subnet, others)
+        with cancellable():
+            passed = verify_subnet(
+                screen, name, epoch, dispute=dispute, home=home, password_file=password_file
+            )  # fmt: skip
+        if not passed:
+            raise typer.Exit(1)
+        return
     if chain is not None and (export is not None or data is not None):
         raise UsageError(
             "--chain reads a file; --export and --data need the live network",
@@ -79,6 +99,17 @@ def verify(
     screen.emit(report.to_json() | told)
     if not report.passed or (shards is not None and not shards.passed):
         raise typer.Exit(1)
+
+
+def _only_subnet(subnet: str | None, others: Sequence[object]) -> str:
+    """The subnet to judge; UsageError where other options are given too, or it is missing."""
+    if subnet is None:
+        raise UsageError("--dispute is about a subnet", remedy="Name one with --subnet.")
+    if any(each is not None for each in others):
+        raise UsageError(
+            "--subnet goes with --epoch and --dispute only", remedy="Leave out the other options."
+        )
+    return subnet
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from freehold.domain.network import Network
 from freehold.ledger.ledger import Ledger
 from freehold.node.ending import on_signals
 from freehold.node.files import make_folder, replace_file
+from freehold.node.judging import chores as judging
 from freehold.node.keeper import Keeper
 from freehold.node.logs import fields
 from freehold.node.loops import Chore, Crew
@@ -114,7 +115,7 @@ def _crew(watch: Watch, ledger: Ledger, metrics: Metrics) -> Crew:
         crew.add(Chore(name, step, seconds))
     for chore in observing.chores(watch.state, ledger, watch.name, library):
         crew.add(chore)
-    for chore in cosigner.chores(ledger, watch.key):
+    for chore in (*cosigner.chores(ledger, watch.key), *judging.chores(ledger, watch.key)):
         crew.add(chore)
     return crew
 

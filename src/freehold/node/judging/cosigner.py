@@ -1,0 +1,122 @@
+"""Co-signs the roots that pay model nodes: reckons what a proposer offers, and signs only its own.
+
+The batch and the leaves that the proposer serves are compared byte for byte with what this watcher
+reckoned from the chain alone. The first difference is logged by name, and nothing is signed.
+
+Threats: a proposer that lies (nothing of it is used: the signature is over one's own reckoning);
+one that keeps the files back, so that nobody could doubt the root (they are fetched first); floods
+(as many bytes are read as one's own file has, and one more). Not met: a proposer that serves
+watchers and nobody else; whoever doubts the root then demands its pieces on the chain.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from freehold.audit.competing import Court, Draft, named
+from freehold.domain.errors import FreeholdError, IntegrityError, UnavailableError
+from freehold.domain.keys import Key
+from freehold.ledger.ledger import Ledger
+from freehold.markets.models.trace.claims import first_difference
+from freehold.markets.models.trace.served import MAGIC, read
+from freehold.markets.models.trace.values import Batch, word
+from freehold.node.judging.desk import digest, is_watcher
+from freehold.node.judging.source import Source
+from freehold.node.logs import fields
+
+AGAIN, AGAIN_PARTS = 600, 8
+"""Seconds after which an offer is looked at again that has not become a root, at most; and parts of
+an epoch that this is, where that is less."""
+_REMEMBERED = 256
+_log = logging.getLogger(__name__)
+
+
+class OfferError(IntegrityError):
+    """An offered root that is not what the chain says."""
+
+
+class Cosigner:
+    """The chore; ``sources`` tells whom to ask now."""
+
+    def __init__(
+        self, ledger: Ledger, key: Key, court: Court, *, sources: Callable[[], Sequence[Source]]
+    ) -> None:
+        self._ledger, self._key, self._court = ledger, key, court
+        self._sources = sources
+        self._again: dict[tuple[str, bytes], int] = {}
+
+    def step(self) -> None:
+        """Look at what each proposer offers, where the roots know this watcher."""
+        if not is_watcher(self._ledger, self._key.address):
+            return
+        self._court.sync()
+        for source in self._sources():
+            try:
+                self._look(source)
+            except FreeholdError as error:
+                told = fields(proposer=source.node, reason=error.message)
+                _log.warning("not co-signed", extra=told)
+
+    def _look(self, source: Source) -> None:
+        epoch, state = source.waiting(), self._court.state()
+        if epoch is None or not state.next_epoch <= epoch < self._court.ended():
+            return
+        draft = self._court.draft(epoch)
+        wanted = digest(self._ledger, draft, self._court.parent(state.tip))
+        seen, now = (source.node, wanted), self._ledger.now()
+        if now < self._again.get(seen, 0):
+            return
+        # A signature can be lost, and what was refused may have been served in part only.
+        self._remember(seen, now + min(AGAIN, self._court.calendar.length // AGAIN_PARTS))
+        try:
+            self.check(source, draft, tip_total=state.tip_total)
+            source.sign(epoch, self._key.sign(wanted))
+        except UnavailableError:
+            del self._again[seen]
+            raise
+        _log.info("co-signed", extra=fields(proposer=source.node, epoch=epoch))
+
+    def check(self, source: Source, draft: Draft, *, tip_total: int) -> None:
+        """OfferError with the first thing in an offer that is not so."""
+        if draft.tree is None or draft.total <= tip_total:
+            raise OfferError(
+                f"nothing is to be paid up to epoch {draft.epoch}", remedy="Nothing is signed."
+            )
+        own = draft.file()
+        served = source.trace(draft.epoch, len(own) + 1)
+        if served != own:
+            raise _differs(_first(draft, served))
+        leaves = draft.tree.data()
+        if source.leaves(draft.epoch, len(leaves) + 1) != leaves:
+            raise _differs("the accounts")
+
+    def _remember(self, seen: tuple[str, bytes], until: int) -> None:
+        while len(self._again) >= _REMEMBERED:
+            del self._again[next(iter(self._again))]
+        self._again[seen] = until
+
+
+def _first(draft: Draft, served: bytes) -> str:
+    """The first difference of a served batch from one's own, in words."""
+    try:
+        told = read(served, _name_of(served))
+    except IntegrityError as error:
+        return error.message
+    claim = first_difference(draft.bundle, told)
+    return named(claim) if claim else "the batch"
+
+
+def _name_of(served: bytes) -> bytes:
+    """The hash of the batch with which a file begins."""
+    head = served[len(MAGIC) : len(MAGIC) + 160].ljust(160, b"\0")
+    version, subnets, count, cells, cell_count = (
+        int.from_bytes(head[at : at + 32], "big") for at in range(0, 160, 32)
+    )
+    return Batch(word(subnets), count, word(cells), cell_count, version).hash()
+
+
+def _differs(what: str) -> OfferError:
+    return OfferError(
+        f"what is offered differs: {what}", remedy="Nothing is signed; look into the proposer."
+    )
