@@ -255,7 +255,7 @@ class LocalNetwork:
             return
         self.say(f"enlisting {name}")
         settle = max(network.parameters["period"] * 2, 1)
-        port = str(_free_port())
+        port = str(free_port())
         write_settings(folder, {"capacity": CAPACITY, "settle_every": f"{settle}s", "port": port})
         self._join(network, funder, folder, roles=STORAGE, stake=STAKE)
 
@@ -283,7 +283,7 @@ class LocalNetwork:
             return
         self.say("enlisting the telemetry service")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(folder / "telemetry.toml", f'port = "{_free_port()}"\n'.encode())
+        write_whole(folder / "telemetry.toml", f'port = "{free_port()}"\n'.encode())
         self._join(network, funder, folder, roles=OPERATOR, stake=0, tokens=BOND)
 
     def _join(
@@ -377,7 +377,7 @@ def keep_telemetry_port(folder: Path) -> bool:
     mine = load_telemetry(folder, flags={}, environment={})
     if mine.port == 0 or _is_free(mine.host, mine.port):
         return False
-    written = tomllib.loads((folder / FILE).read_text()) | {"port": _free_port()}
+    written = tomllib.loads((folder / FILE).read_text()) | {"port": free_port()}
     lines = "".join(f"{name} = {json.dumps(str(value))}\n" for name, value in written.items())
     write_whole(folder / FILE, lines.encode())
     return True
@@ -393,13 +393,15 @@ def keep_port(folder: Path) -> bool:
         return False
     written = tomllib.loads((folder / "node.toml").read_text())
     texts = {name: str(value) for name, value in written.items()}
-    write_settings(folder, texts | {"port": str(_free_port())})
+    write_settings(folder, texts | {"port": str(free_port())})
     return True
 
 
-def _free_port() -> int:
-    """A port below those that systems hand out to connections, or one of these could take it
-    while the node is off."""
+def free_port(wanted: int = 0) -> int:
+    """``wanted`` where it is free, else a port below those that systems hand out to connections,
+    or one of these could take it while the node is off."""
+    if wanted and _is_free("127.0.0.1", wanted):
+        return wanted
     for _ in range(_TRIES):
         port = _PORTS.start + secrets.randbelow(len(_PORTS))
         if _is_free("127.0.0.1", port):

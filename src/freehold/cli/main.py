@@ -14,6 +14,7 @@ from freehold import __version__
 from freehold.cli import (
     account,
     alerts,
+    ask,
     auction,
     data,
     deals,
@@ -21,6 +22,7 @@ from freehold.cli import (
     earnings,
     economics,
     issuance,
+    model,
     network,
     nodes,
     objects,
@@ -28,7 +30,9 @@ from freehold.cli import (
     run,
     stake,
     standing,
+    subnet,
     telemetry,
+    validate,
     verify,
 )
 from freehold.domain.errors import FreeholdError
@@ -40,11 +44,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for room in (run, objects, verify, earnings):
+for room in (run, objects, ask, verify, earnings):
     room.register(app)
+app.command()(validate.validate)
 for noun in (
     account.wallet, stake.app, deals.app, nodes.app, device.app, data.app, standing.app,
-    telemetry.app, alerts.app, rewards.app, network.app, issuance.app, economics.app, auction.app,
+    subnet.app, model.app, telemetry.app, alerts.app, rewards.app, network.app, issuance.app,
+    economics.app, auction.app,
 ):  # fmt: skip
     app.add_typer(noun)
 
