@@ -34,7 +34,7 @@ class Rules:
     immunity: int = 86_400
     kappa: int = 32_767
     bonds_penalty: int = 65_535
-    bonds_ema_ppm: int = 900_000
+    bonds_ema_ppm: int = 500_000
     yuma3: bool = True
     liquid: bool = False
     liquid_low: int = 45_875

@@ -91,7 +91,7 @@ class Terms:
     tasks: int = _TASKS
     seconds: float = 2.0
     floor: float = 0.0
-    half_life: float = 4.0
+    half_life: float = 0.25
     agreement: float = 0.5
 
     def __post_init__(self) -> None:
