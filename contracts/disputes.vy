@@ -18,7 +18,10 @@
      - A false root that stands: the first false leaf follows from true ones, which everybody can
        reckon, so its hash and a path are enough to disprove it. Where the trace, a leaf, weights or
        lists are not served, they are demanded here, with the gas of the answer prepaid; silence
-       makes the root void, and until then it cannot become final.
+       makes the root void, and until then it cannot become final, nor within an answer window
+       after the last answer. Who has to ask several times over must do so within the root's window,
+       which should hold twelve answer windows: a search that looks at 63 places at once takes
+       some nine rounds.
      - A root of true leaves alone that still nobody else could make, nor build on: nothing may stand
       behind the last leaf of a tree, or it is no answer; what follows from nothing is empty.
     - Flooding by demands: each pays for its answer, by anyone; one for something that does not

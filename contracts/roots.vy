@@ -35,6 +35,9 @@
        contract, whose word voids a root as a dispute here does. It is named once, before the first
        root, so that who posts a bond knows by whose code it can be lost.
      - A root that becomes final while the judge waits for an answer: the judge holds it.
+     - An answer at the last moment, that nobody can use before the root is final: a root waits one
+       answer window from the last answer on. No demand is taken behind its window, so that its end
+       moves by two answer windows at most.
      - Rounding: grains round down before they come here; the dust stays with whoever funds.
      - Re-entrance: state is written before tokens or ether move; the token has no hooks.
      Deliberately not done: who sees a dispute on its way can send the same and take the reward;
@@ -259,6 +262,7 @@ demand_count: public(uint256)
 headers: public(HashMap[uint256, bytes32])
 final_root: public(HashMap[uint256, uint256])
 open_demands: public(HashMap[bytes32, uint256])
+released: public(HashMap[bytes32, uint256])  # when a demand for a root was last closed
 watchers: public(HashMap[address, bool])
 judge: public(address)
 _rules: uint256  # window | answer_window | bond | growth | reward_bps | quorum
@@ -425,13 +429,16 @@ def propose(
 @external
 def finalize(header: IRoots.Header):
     """
-    @notice After its window make the oldest open root final, by anyone.
+    @notice After its window, and an answer window after the last answer, make the oldest open root
+            final, by anyone.
     """
     self._check_pending(header)
     state: State = self._load_state()
     assert header.position == state.final + 1, "roots: not the next"
-    assert block.timestamp > header.until, "roots: can be disputed"
-    assert self.open_demands[self._hash(header)] == 0, "roots: a demand is open"
+    hashed: bytes32 = self._hash(header)
+    assert self.open_demands[hashed] == 0, "roots: a demand is open"
+    quiet: uint256 = self.released[hashed] + self._answer_window()
+    assert block.timestamp > max(header.until, quiet), "roots: can be disputed"
     state.final = header.position
     state.final_total = header.root & M64
     self._save_state(state)
@@ -535,7 +542,7 @@ def demand(header: IRoots.Header, index: uint256) -> uint256:
     id: uint256 = self.demand_count + 1
     self.demand_count = id
     hashed: bytes32 = self._hash(header)
-    deadline: uint256 = block.timestamp + (self._rules >> 192 & (2**32 - 1))
+    deadline: uint256 = block.timestamp + self._answer_window()
     self.open_demands[hashed] += 1
     self._demands[id] = Demand(
         header=hashed, index=index, deadline=deadline, challenger=msg.sender, prepaid=msg.value
@@ -608,7 +615,7 @@ def release(hashed: bytes32):
             silence.
     """
     self._only_judge()
-    self.open_demands[hashed] -= 1
+    self._release(hashed)
     log Released(header=hashed)
 
 
@@ -1006,8 +1013,14 @@ def _close_demand(id: uint256, header: IRoots.Header) -> Demand:
     assert found.deadline != 0, "roots: no such demand"
     assert found.header == self._hash(header), "roots: another root"
     self._demands[id] = empty(Demand)
-    self.open_demands[found.header] -= 1
+    self._release(found.header)
     return found
+
+
+@internal
+def _release(hashed: bytes32):
+    self.open_demands[hashed] -= 1
+    self.released[hashed] = block.timestamp
 
 
 @internal
@@ -1132,11 +1145,17 @@ def _bond_of(rules: uint256) -> uint256:
 
 @internal
 @view
+def _answer_window() -> uint256:
+    return self._rules >> 192 & (2**32 - 1)
+
+
+@internal
+@view
 def _parameters() -> Parameters:
     rules: uint256 = self._rules
     return Parameters(
         window=rules >> 224,
-        answer_window=rules >> 192 & (2**32 - 1),
+        answer_window=self._answer_window(),
         bond=self._bond_of(rules),
         growth=rules >> 128 & M64,
         reward_bps=rules >> 8 & (2**16 - 1),
@@ -1146,8 +1165,9 @@ def _parameters() -> Parameters:
 @internal
 def _set_parameters(p: Parameters):
     assert MIN_WINDOW <= p.window and p.window <= MAX_WINDOW, "roots: window out of bounds"
-    assert MIN_WINDOW <= p.answer_window, "roots: answer window out of bounds"
-    assert p.answer_window <= p.window, "roots: answer window out of bounds"
+    assert (
+        MIN_WINDOW <= p.answer_window and p.answer_window <= p.window
+    ), "roots: answer window out of bounds"
     assert 0 < p.bond and p.bond <= MAX_BOND, "roots: bond out of bounds"
     assert 0 < p.growth and p.growth <= M64, "roots: growth out of bounds"
     assert p.reward_bps <= MAX_REWARD_BPS, "roots: reward out of bounds"

@@ -153,8 +153,10 @@ class Market:
         return header
 
     def finalize(self, header: Struct) -> Outcome:
-        """After the window."""
-        self.world.chain.warp_to(max(self.world.chain.now, header.until + 1))
+        """After the window, and an answer window after the last answer."""
+        released = int(self.roots.call("released", self.roots.call("headers", header.position)))
+        over = max(header.until, released + int(self.roots.call("parameters").answer_window))
+        self.world.chain.warp_to(max(self.world.chain.now, over + 1))
         return self.roots.send("finalize", header, sender=mallory.address)
 
     def settle(self, epoch: int, tree: Forged) -> Struct:

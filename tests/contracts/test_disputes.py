@@ -417,6 +417,32 @@ def test_demands_are_answered_or_the_root_is_void(field: Field) -> None:
         court.disputes.send("expire", id, case.header.words(), sender=mallory.address)
 
 
+def test_what_is_answered_late_can_be_used(field: Field) -> None:
+    """A liar answers the last demand in the last moment, and cannot be final in the same one."""
+    epoch, facts, own = played(field, 1)
+    past = field.history.past
+    assert past is not None
+    cheat = next(lie for lie in LIES if lie.part == "column")
+    told = bundle([cheat.told(Random(2), facts, past.bundle.traces[0]).built()])
+    case = field.history.propose(epoch, told, own)
+    court, chain = field.court, field.arena.chain
+    chain.warp_to(case.header.until)
+    id = demand(court, case, BATCH, 0, 0)
+    court.market.roots.send("finalize", past.header.words(), sender=mallory.address)
+    chain.warp(300)
+    told_all = case.header.words(), opening(case, BATCH, 0)
+    court.disputes.send("answer", id, *told_all, sender=mallory.address)
+    for wait in (0, 300):
+        with chain.anchor():
+            chain.warp(wait)
+            with refused("roots: can be disputed"):
+                court.market.roots.send("finalize", case.header.words(), sender=mallory.address)
+    chain.warp(300)
+    claim = first_difference(own, case.served)
+    assert claim is not None
+    court.disprove(case, claim)
+
+
 def test_what_does_not_exist_is_answered_by_showing_that(field: Field) -> None:
     epoch, _, own = played(field, 1)
     case = field.history.propose(epoch, own, own)

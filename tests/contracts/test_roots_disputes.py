@@ -329,6 +329,40 @@ def test_a_demand_is_answered_and_paid(market: Market) -> None:
     assert market.bond() == BOND
 
 
+def test_who_gets_an_answer_late_has_time_to_use_it(market: Market) -> None:
+    """The root waits an answer window from the last answer on, whoever asked and whenever."""
+    header = market.propose(0, TRUE)
+    chain = market.world.chain
+    chain.warp_to(header.until - ANSWER_WINDOW)
+    early = market.demand(header, 1)
+    chain.warp_to(header.until)
+    late = market.demand(header, 2)
+    market.roots.send("answer", early, header, TRUE.proof(1), sender=mallory.address)
+    chain.warp_to(header.until + ANSWER_WINDOW)
+    market.roots.send("answer", late, header, TRUE.proof(2), sender=mallory.address)
+    hashed = market.roots.call("headers", header.position)
+    assert market.roots.call("released", hashed) == chain.now
+    for wait in (0, ANSWER_WINDOW):
+        with chain.anchor():
+            chain.warp(wait)
+            with refused("roots: can be disputed"):
+                market.roots.send("finalize", header, sender=mallory.address)
+    # No demand moves the end any further.
+    with refused("roots: too late"):
+        market.demand(header, 3)
+    chain.warp(ANSWER_WINDOW + 1)
+    market.roots.send("finalize", header, sender=mallory.address)
+
+
+def test_an_answer_within_the_window_moves_nothing(market: Market) -> None:
+    header = market.propose(0, TRUE)
+    id = market.demand(header, 1)
+    market.roots.send("answer", id, header, TRUE.proof(1), sender=mallory.address)
+    assert market.world.chain.now + ANSWER_WINDOW <= header.until
+    market.world.chain.warp_to(header.until + 1)
+    market.roots.send("finalize", header, sender=mallory.address)
+
+
 def test_silence_voids_a_root_and_all_after_it(market: Market) -> None:
     header = market.propose(0, TRUE)
     more = honest(dict(leaves(at3=(ACCOUNTS[3], 40))))

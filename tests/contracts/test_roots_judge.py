@@ -184,7 +184,12 @@ def test_what_is_held_is_not_final(court: Court) -> None:
     with refused("roots: a demand is open"):
         market.finalize(header)
     court.rule("release", hashed)
-    market.finalize(header)
+    over = market.world.chain.now + int(market.roots.call("parameters").answer_window)
+    market.world.chain.warp_to(over)
+    with refused("roots: can be disputed"):
+        market.roots.send("finalize", header, sender=mallory.address)
+    market.world.chain.warp(1)
+    market.roots.send("finalize", header, sender=mallory.address)
     with pytest.raises(Reverted):
         court.rule("release", hashed)
 

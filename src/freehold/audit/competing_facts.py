@@ -68,14 +68,10 @@ class Reader:
         return [each for each, done in zip(epochs, closed, strict=True) if not done]
 
     def budget(self, subnet: int, since: int, epoch: int) -> int:
-        """Grains that a subnet pays for a span; RefusedError until all of it is closed."""
-        spans = range(since, epoch + 1, SPAN_MAX)
-        ends = (min(first + SPAN_MAX - 1, epoch) for first in spans)
-        parts = [
-            self._ledger.subnet.budget(subnet, first, last)
-            for first, last in zip(spans, ends, strict=True)
-        ]
-        return sum(parts) // GRAIN
+        """Grains that a subnet pays for a span, of which the last ``SPAN_MAX`` epochs count;
+        RefusedError until all of those are closed."""
+        counted = max(since, epoch + 1 - SPAN_MAX)
+        return self._ledger.subnet.budget(subnet, counted, epoch) // GRAIN
 
     def facts(self, subnet: int, since: int, epoch: int) -> Facts:
         """All that a subnet's trace of a span of epochs follows from; weights and stakes are those

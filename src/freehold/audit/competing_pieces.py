@@ -87,6 +87,11 @@ class Pieces:
     lists: dict[Wanted, Words] = field(default_factory=dict)
     pays: dict[int, tuple[Pay, tuple[bytes, ...]]] = field(default_factory=dict)
     _nodes: dict[int, Nodes] = field(default_factory=dict)
+    _ways: dict[int, tuple[bytes, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Traces are beside one's own as leaves are."""
+        self._top = Nodes(self.own.trace_tree)
 
     def add(self, wanted: Wanted, opening: Mapping[str, Value]) -> None:
         """The answer to a demand, as its event tells it; the chain has checked it."""
@@ -101,6 +106,8 @@ class Pieces:
             return
         trace = Trace(**_numbers(place["trace"]))  # type: ignore[arg-type]
         self.traces[at] = trace
+        self._ways[at] = way = tuple(_hashes(place["path"]))
+        self._top.add(trace.hash(), at, way)
         if kind in (MEMBERS, PERMITS):
             self.lists[wanted] = _words(opening["words"])
         if kind in (LEAF, WEIGHTS) and index <= trace.count:
@@ -123,7 +130,8 @@ class Pieces:
         if batch is None or batch.subnet_count != len(self.own.traces):
             return Served(batch or self.own.batch, (), (), _NONE, _NONE)
         traces = tuple(self._served(at, built) for at, built in enumerate(self.own.traces))
-        trace_tree = Merkle.of([each.trace.hash() for each in traces])
+        same = batch.subnets == self.own.batch.subnets
+        trace_tree = self.own.trace_tree if same else Paths((), self._ways)
         return Served(batch, traces, self._paid(), trace_tree, self._pay_tree())
 
     def _wanted(self) -> Iterator[Wanted]:
@@ -134,22 +142,30 @@ class Pieces:
             return
         if self.batch.subnet_count != len(self.own.traces):
             return
-        lacking = self.batch.subnets != self.own.batch.subnets
-        traces = [(TRACE, at, 0) for at in range(len(self.own.traces)) if at not in self.traces]
-        if lacking and traces:
-            yield from traces
-            return
         for at, trace in sorted(self.traces.items()):
+            # None rests on another, so any false one will do.
             if trace != self.own.traces[at].trace:
                 if trace.count == self.own.traces[at].trace.count:
                     yield from self._of_trace(at, trace, self.own.traces[at])
                 return
+        if self.batch.subnets != self.own.batch.subnets:
+            yield from self._lacking()
+            return
         # Traces are as they must be: what is paid is not.
         low, high = self._pay_bounds(self.batch)
         told, own = self.batch, self.own.batch
         differs = (told.cells, told.cell_count) != (own.cells, own.cell_count)
         if differs:
             yield from ((PAY, 0, place) for place in spread(low, high))
+
+    def _lacking(self) -> Iterator[Wanted]:
+        """Traces, until one is not one's own. The last one always: where something stands behind
+        it, it cannot be shown."""
+        last = len(self.own.traces) - 1
+        if last not in self.traces:
+            yield TRACE, last, 0
+        left = [at for at in range(last) if at not in self.traces and not self._top.same(at)]
+        yield from ((TRACE, left[place], 0) for place in spread(-1, len(left)))
 
     def _of_trace(self, at: int, trace: Trace, own: Built) -> Iterator[Wanted]:
         """Lists that are not one's own; then leaves around the first uid before which something ran

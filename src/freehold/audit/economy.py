@@ -136,6 +136,10 @@ class Economy:
         count = self.rewards.untold
         return [f"proofs whose work did not arrive at the rewards, so that it counts not: {count}"]
 
+    def mints(self) -> bool:
+        """Whether the issuance may mint now."""
+        return self._at.get("issuance") in self._balances.minters
+
     # Building
 
     def _issuance(self, made: Made, counts: Counter[str]) -> Issuance:

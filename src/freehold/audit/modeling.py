@@ -105,9 +105,12 @@ class Modeling:
         return isinstance(roles, int) and roles & role == role and not entry["retired"]
 
     def _drawable(self, epoch: int, moment: int) -> int:
-        """What subnets may draw of an epoch, 0 where another draws for their market."""
+        """What subnets may draw of an epoch, 0 where another draws for their market, or the
+        issuance may not mint."""
         issuance, me = self._economy.issuance, Address(self._at[CHECK])
         market = None if issuance is None else issuance.market_of.get(me)
         if issuance is None or market is None or issuance.distributor(market, moment) != me:
+            return 0
+        if not self._economy.mints():
             return 0
         return issuance.drawable(market, epoch, moment) if epoch < len(issuance.epochs) else 0

@@ -79,6 +79,7 @@ class Roots:
         self.demand_count = 0
         self.judge = ZERO_ADDRESS
         self.held: Counter[bytes] = Counter()
+        self.released: dict[bytes, int] = {}
         self.hidden = 0
         self._due: Counter[tuple[str, str, int, int]] = Counter()
         self._funding: list[tuple[int, Address, int]] = []
@@ -325,7 +326,9 @@ class Roots:
         event.same(self._place, "position", self.final + 1)
         event.same(self._place, "epoch", header.epoch)
         event.same(self._place, "root", header.root)
-        spot.same("the window over", expected=True, found=event.time > header.until)
+        quiet = self.released.get(header.hash(), 0) + self.rules["answer_window"]
+        ends = max(header.until, quiet)
+        spot.same("the window over", expected=True, found=event.time > ends)
         asked = [number for number, each in self.demands.items() if each.header == header]
         spot.same("open demands", expected=[], found=asked)
         spot.same("times that it is held", expected=0, found=self.held[header.hash()])
@@ -387,6 +390,7 @@ class Roots:
             raise event.spot(self._place).differs(
                 "the demand", expected="an open one", found="none"
             )
+        self.released[found.header.hash()] = event.time
         return found
 
     def _answered(self, event: Event) -> None:
@@ -426,6 +430,7 @@ class Roots:
         held, spot = self.held[event.data("header")], event.spot(self._place)
         spot.same("a root that was held", expected=True, found=held > 0)
         self.held[event.data("header")] -= 1
+        self.released[event.data("header")] = event.time
 
     def _check_judge(self, event: Event) -> None:
         """Differs where there is no judge, or somebody else called."""

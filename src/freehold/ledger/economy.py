@@ -41,6 +41,9 @@ _TIB_MONTH = 2**20 * 2_592_000
 _EPOCH_MIN, _EPOCH_MAX = 60, 366 * 86_400
 _SHARE_MAX, _WORK_MAX = 9_000, 2**60
 _WINDOW_MIN, _WINDOW_MAX = 60, 30 * 86_400
+_WINDOWS, _ROUNDS = 3, 12
+"""Periods in which a root can be disputed, and how many answers can be waited for one after another
+meanwhile: a search for what a proposer keeps back takes some nine rounds."""
 _BOND_MAX = 2**96
 _GRAIN = 10**9
 _LOTS_IN_CAP = 1_000
@@ -199,7 +202,8 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
     """Defaults for a network with ``period`` seconds between proofs.
 
     A network in earnest settles by the week, so that most proofs of an epoch are not its first,
-    which costs more. One to try things on settles every period.
+    which costs more. One to try things on settles every period; with periods under four minutes
+    its roots leave time for fewer answers, since none can be shorter than a minute.
     """
     device = stake.PRESETS.get(model, {}).get(stake.COMPUTE, _FREE)
     devices, models = _UNSEEN.get(model, (1_500, 1_500))
@@ -210,8 +214,8 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
             schedule=schedule,
             epoch=max(-(-period // step) * step, _EPOCH_MIN),
             draw_window=1_000,
-            root_window=max(3 * period, _WINDOW_MIN),
-            answer_window=max(period, _WINDOW_MIN),
+            root_window=max(_WINDOWS * period, _WINDOW_MIN),
+            answer_window=max(_WINDOWS * period // _ROUNDS, _WINDOW_MIN),
             bond=1_000 * UNIT,
             devices_bps=devices,
             models_bps=models,
@@ -224,8 +228,8 @@ def economy(model: str, period: int, *, schedule: Plan | None = None) -> Economy
         schedule=schedule,
         epoch=7 * period,
         draw_window=52,
-        root_window=min(3 * period, _WINDOW_MAX),
-        answer_window=min(period, _WINDOW_MAX),
+        root_window=(window := min(_WINDOWS * period, _WINDOW_MAX)),
+        answer_window=window // _ROUNDS,
         bond=100_000 * UNIT,
         devices_bps=devices,
         models_bps=models,

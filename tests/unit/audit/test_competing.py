@@ -13,6 +13,8 @@ from freehold.audit import competing
 from freehold.audit.competing import Court, FalseRootError, header_hash, named
 from freehold.domain.errors import NotFoundError, RefusedError, UnavailableError
 from freehold.domain.ids import address
+from freehold.economics.trees import GRAIN
+from freehold.ledger.contracts.subnet import SPAN_MAX
 from freehold.markets.models.trace.claims import Claim
 from unit.node.judging.arena import Scene, with_accounts
 
@@ -129,6 +131,19 @@ def test_what_is_not_known_yet_is_refused(scene: Scene) -> None:
         cold(scene).facts(1, 2, 2)
     with pytest.raises(NotFoundError):
         cold(scene).standing(9)
+
+
+def test_of_a_long_span_the_last_epochs_count(scene: Scene) -> None:
+    """As the contract reckons, which adds up no more."""
+    arena, ledger = scene.field.arena, scene.ledger(carol)
+    arena.next(SPAN_MAX + 2)
+    for epoch in cold(scene).reader.unclosed(0, 5):
+        ledger.subnet.close_epoch(epoch)
+    told = {first: ledger.subnet.budget(1, first, SPAN_MAX) // GRAIN for first in (1, 2)}
+    assert told[1] > told[2] > 0
+    found = cold(scene).reader
+    assert found.budget(1, 1, SPAN_MAX) == found.budget(1, 0, SPAN_MAX) == told[1]
+    assert found.budget(1, 0, SPAN_MAX + 1) == ledger.subnet.budget(1, 2, SPAN_MAX + 1) // GRAIN
 
 
 def test_a_subnet_counts_from_the_epoch_in_which_it_was_created(scene: Scene) -> None:

@@ -465,6 +465,10 @@ def asked(roots: Roots) -> None:
     roots.demands[9] = Demand(roots.headers[roots.tip], 0, 0, None)
 
 
+def answered(roots: Roots) -> None:
+    roots.released = {each.hash(): each.until for each in roots.headers.values()}
+
+
 def reopened(roots: Roots) -> None:
     roots.final, roots.tip = 1, 2
     for bond in roots.bonds.values():
@@ -487,6 +491,7 @@ def same_as_before(_: Roots) -> None:
         ("Proposed", lambda roots: roots.rules.update(bond=1), None, "the bond of the root"),
         ("Proposed", unbonded, None, "the proposer's bond"),
         ("Finalized", same_as_before, 0, "the window over"),
+        ("Finalized", answered, None, "the window over"),
         ("Finalized", asked, None, "open demands"),
         ("Expired", same_as_before, 0, "the deadline over"),
         ("BondWithdrawn", reopened, None, "a bond without an open root"),

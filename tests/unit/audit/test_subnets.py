@@ -15,7 +15,7 @@ from freehold.audit.report import Differs
 from freehold.audit.weights import well_formed
 from freehold.domain.ids import address
 from freehold.economics.trees import GRAIN
-from unit.audit.founded import differs, lied, occasions
+from unit.audit.founded import SUBNETS, differs, lied, occasions
 from unit.audit.modeled import LOCK, Modeled, competition, ended, judged
 
 CHOSEN = {
@@ -78,6 +78,21 @@ def test_the_models_agree_with_the_contracts() -> None:
     assert subnets is not None
     assert (subnets.locked, subnets.waiting) == (LOCK, 0)
     assert modeled.models.economy.figures()["prizes claimed"] > 0
+
+
+def test_an_issuance_that_may_no_longer_mint_backs_nothing() -> None:
+    """An epoch is closed all the same."""
+    modeled = Modeled()
+    competition(modeled)
+    modeled.world.setup(modeled.world.token, "set_minter", modeled.issuance.address, False)
+    epoch = modeled.epoch
+    assert modeled.subnet.call("totals", epoch)[0] > 0
+    modeled.next()
+    modeled.act(modeled.issuance, "advance", 64, by=alice)
+    assert modeled.issuance.call("market_drawable", SUBNETS, epoch) > GRAIN
+    modeled.act(modeled.subnet, "close_epoch", epoch, by=alice)
+    assert modeled.subnet.call("emitted", epoch) == 0
+    compare(modeled)
 
 
 def test_what_the_roots_of_models_paid_is_told_beside_those_of_devices() -> None:

@@ -191,6 +191,21 @@ def test_an_economy_out_of_bounds_is_named(field: str, value: Any, words: str) -
     assert field not in {"epoch", "storage_bps"} or "--" in caught.value.remedy
 
 
+@pytest.mark.parametrize("period", [240, 600, 3_600, DAY - 1, DAY, 10 * DAY, 40 * DAY])
+def test_a_root_can_be_searched_within_its_window(period: int) -> None:
+    """Twelve answers, one after another, each at the last moment."""
+    found = economy("filecoin", period)
+    found.check()
+    assert found.root_window >= 12 * found.answer_window
+
+
+@pytest.mark.parametrize("period", [1, 60, 239])
+def test_a_short_period_leaves_an_answer_its_minute(period: int) -> None:
+    found = economy("filecoin", period)
+    found.check()
+    assert found.answer_window == 60
+
+
 def test_every_figure_has_words_of_its_own() -> None:
     """None is told by the name that it has in the code."""
     others = {"model", "schedule", "lot_opening", "lot_least", "device"}

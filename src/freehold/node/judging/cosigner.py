@@ -22,6 +22,7 @@ from freehold.markets.models.trace.claims import first_difference
 from freehold.markets.models.trace.served import MAGIC, read
 from freehold.markets.models.trace.values import Batch, word
 from freehold.node.judging.desk import digest, is_watcher
+from freehold.node.judging.renewing import renews
 from freehold.node.judging.source import Source
 from freehold.node.logs import fields
 
@@ -79,7 +80,7 @@ class Cosigner:
 
     def check(self, source: Source, draft: Draft, *, tip_total: int) -> None:
         """OfferError with the first thing in an offer that is not so."""
-        if draft.tree is None or draft.total <= tip_total:
+        if draft.tree is None or not self._is_due(draft, tip_total):
             raise OfferError(
                 f"nothing is to be paid up to epoch {draft.epoch}", remedy="Nothing is signed."
             )
@@ -90,6 +91,10 @@ class Cosigner:
         leaves = draft.tree.data()
         if source.leaves(draft.epoch, len(leaves) + 1) != leaves:
             raise _differs("the accounts")
+
+    def _is_due(self, draft: Draft, tip_total: int) -> bool:
+        end = self._court.calendar.begin(draft.epoch + 1)
+        return draft.total > tip_total or renews(self._ledger, draft, end=end)
 
     def _remember(self, seen: tuple[str, bytes], until: int) -> None:
         while len(self._again) >= _REMEMBERED:

@@ -5,7 +5,7 @@ means that the step is done again. For each ended epoch that has something to pa
 up to it; reckon what the root must say; write its files, which are served from then on; collect
 watchers' signatures; propose; answer demands; finalize after the window; tell the judge whom
 newcomers replace; claim for this account. An epoch with nothing to pay gets no root: the next one
-covers it.
+covers it; unless a full subnet's list of whom newcomers replace is used up.
 
 Threats: a flood of demands (each pays its answer; many are answered at once); a last root that is
 false (nothing is put on top of it: `FalseRootError`, until somebody disproves it); a bond that
@@ -38,6 +38,7 @@ from freehold.markets.models.trace.served import Served, read
 from freehold.markets.models.trace.values import Header
 from freehold.node.judging.closing import close
 from freehold.node.judging.desk import Desk, digest
+from freehold.node.judging.renewing import renews
 from freehold.node.judging.shelf import Offer
 from freehold.node.logs import fields
 
@@ -45,8 +46,8 @@ AT_ONCE = 32
 """Answers that are on their way at once: whoever demands much must not outrun them."""
 LOOKS = 16
 """Ended epochs that are looked through in a step for one that has something to pay."""
-ANSWERS, SETTLEMENTS = 256, 32
-"""Transactions of one step."""
+ANSWERS, SETTLEMENTS = 512, 32
+"""Transactions of one step; answers for each root and contract."""
 UNSIGNED = 1_800
 """Seconds for which a root waits for signatures until it is said."""
 _log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Proposer:
         self._waits: tuple[bytes, int] = (b"", 0)
         self._barren: tuple[bytes, int] = (b"", 0)
         self._claimed = self._settled = 1
+        self._unbonded = -1
 
     def step(self) -> None:
         """Do what is due."""
@@ -86,10 +88,15 @@ class Proposer:
             if not close(self._ledger, self._court, first, epoch):
                 return
             draft = self._court.draft(epoch)
-            if draft.total > state.tip_total:
+            if draft.total > state.tip_total or self._renews(state, draft):
                 self._put_down(draft, parent)
                 return
             self._barren = parent, epoch + 1
+
+    def _renews(self, state: State, draft: Draft) -> bool:
+        """Whether a root without new earnings is due; one that is open may renew the lists."""
+        end = self._court.calendar.begin(draft.epoch + 1)
+        return state.tip == state.final and renews(self._ledger, draft, end=end)
 
     def _put_down(self, draft: Draft, parent: bytes) -> None:
         offer = Offer(
@@ -131,19 +138,26 @@ class Proposer:
             return True
         held = token.balance_of(self._account)
         if posted + lost + lacking > self._most_bond or held < lacking:
-            _log.error(
-                "no bond",
-                extra=fields(
-                    posted=posted, lost=lost, lacking=lacking, allowed=self._most_bond, held=held,
-                    account=self._account,
-                    remedy="Allow the bond, with what was lost of it, and send the account the"
-                    " tokens. Where some was lost, find out first what was false.",
-                ),
-            )  # fmt: skip
+            self._say_unbonded(posted=posted, lost=lost, lacking=lacking, held=held)
             return False
         token.approve(prizes.address, lacking)
         prizes.post_bond(lacking)
         return True
+
+    def _say_unbonded(self, **figures: int) -> None:
+        """Say once an epoch that the bond is lacking, and by how much."""
+        epoch = self._court.ended()
+        if epoch == self._unbonded:
+            return
+        self._unbonded = epoch
+        _log.error(
+            "no bond",
+            extra=fields(
+                **figures, allowed=self._most_bond, account=self._account,
+                remedy="Allow the bond, with what was lost of it, and send the account the"
+                " tokens. Where some was lost, find out first what was false.",
+            ),
+        )  # fmt: skip
 
     def _lost(self) -> int:
         """Base units of bonds that this account ever lost."""
@@ -160,8 +174,16 @@ class Proposer:
             if header is not None and header.proposer == self._account:
                 self._answer(header)
         oldest = self._court.header(state.final + 1) if state.tip > state.final else None
-        if oldest is not None and self._ledger.now() > oldest.until and not self._held(oldest):
+        if oldest is not None and self._is_over(oldest) and not self._held(oldest):
             self._try("finalize", partial(self._ledger.prizes.finalize, told(oldest)))
+
+    def _is_over(self, header: Header) -> bool:
+        """Whether a root's window has passed, and an answer window since the last answer."""
+        now, prizes = self._ledger.now(), self._ledger.prizes
+        if now <= header.until:
+            return False
+        answered = convert(int, self._ledger.call("prizes", "released", [header_hash(header)]))
+        return answered == 0 or now > answered + prizes.parameters().answer_window
 
     def _held(self, header: Header) -> bool:
         hashed = header_hash(header)

@@ -8,11 +8,15 @@ from typing import Any
 
 import pytest
 
+from contracts.evm import Reverted
 from contracts.subnets import BOND
 from contracts.world import carol
 from freehold.audit.competing import Draft, FalseRootError
+from freehold.audit.competing import told as asking
+from freehold.audit.competing_openings import BATCH, LEAF, PAY, TRACE, WEIGHTS
 from freehold.domain.files import write_whole
 from freehold.domain.ids import address
+from freehold.ledger.contracts.roots import header_words
 from freehold.node.judging import shelf
 from freehold.node.judging.proposer import Proposer
 from unit.node.judging.arena import PROPOSER, CourtLedger, Scene, with_accounts
@@ -104,6 +108,95 @@ def test_no_more_is_posted_than_was_allowed(scene: Scene, caplog: pytest.LogCapt
     assert caplog.records[-1].__dict__["fields"]["lacking"] == BOND
     scene.proposer(most_bond=BOND).step()
     assert (scene.bond(), scene.court.state().tip) == (BOND, 2)
+
+
+def test_a_lacking_bond_is_said_once_an_epoch(
+    scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.play()
+    made = scene.proposer(most_bond=BOND - 1)
+    made.step()
+    scene.sign()
+    for turn in (1, 2):
+        for _ in range(3):
+            made.step()
+        assert sum(record.message == "no bond" for record in caplog.records) == turn
+        scene.field.arena.next()
+    assert "Allow the bond" in caplog.records[-1].__dict__["fields"]["remedy"]
+
+
+def test_a_root_with_a_late_answer_waits(scene: Scene) -> None:
+    """What the chain would refuse is not sent."""
+    scene.play()
+    scene.proposer().step()
+    scene.sign()
+    scene.proposer().step()
+    scene.town.chain.warp_to(until(scene) - 5)
+    demand(scene, BATCH, 0)
+    scene.town.chain.warp_to(until(scene) + 1)
+    for _ in range(2):
+        scene.proposer().step()
+    assert (scene.count("answer"), scene.count("finalize")) == (1, 0)
+    assert scene.court.state().final == 1
+    scene.town.chain.warp(299)
+    scene.proposer().step()
+    assert not any(name == "finalize" for name, _ in scene.town.refused)
+    scene.town.chain.warp(10)
+    scene.proposer().step()
+    assert scene.court.state().final == 2
+
+
+def test_a_flood_of_demands_is_answered_at_once(scene: Scene) -> None:
+    scene.play()
+    scene.proposer().step()
+    scene.sign()
+    scene.proposer().step()
+    for index in range(300):
+        demand(scene, (BATCH, TRACE, LEAF, WEIGHTS, PAY)[index % 5], index % 9)
+    scene.proposer().step()
+    assert scene.count("answer") == 300
+    header = scene.court.header(2)
+    assert header is not None
+    assert not scene.proposer()._held(header)
+    told = [e.number("id") for e in scene.town.index.events("disputes", "Answered")]
+    assert told == sorted(told)
+
+
+def demand(scene: Scene, kind: int, index: int) -> None:
+    header, price = scene.court.header(2), 250_000 * 10**9
+    assert header is not None
+    scene.town.chain.give_ether(carol.address, price)
+    told = (header_words(asking(header)), kind, 0, index)
+    scene.ledger(carol).send("disputes", "demand", told, value=price)
+
+
+def test_a_list_that_is_used_up_is_renewed(tmp_path: Path) -> None:
+    """Newcomers of a full subnet need another root, even where there is nothing to pay."""
+    scene = Scene(tmp_path, seats=8)
+    scene.grant(2)
+    for _ in range(2):
+        scene.play()
+        scene.accept()
+    arena, world = scene.field.arena, scene.field.arena.world
+    # What newcomers burn backs nothing from now on.
+    world.setup(world.token, "set_minter", arena.issuance.address, False)
+    before = scene.court.state()
+    for turn in range(8):
+        arena.enter(scene.field.id, arena.node(f"newcomer {turn}"))
+    one_more = arena.node("one more")
+    with pytest.raises(Reverted, match="full for now"):
+        arena.enter(scene.field.id, one_more)
+    arena.next()
+    scene.accept()
+    after = scene.court.state()
+    assert (before.final, after.final, after.next_epoch) == (3, 4, 3)
+    assert after.tip_total == before.tip_total
+    # Once they are not immune any more. Other names are left: no root for the empty epochs.
+    arena.chain.warp(1_500)
+    arena.enter(scene.field.id, arena.node("late"))
+    arena.next()
+    scene.accept()
+    assert scene.court.state() == after
 
 
 def test_a_bond_that_was_lost_is_not_posted_again(scene: Scene) -> None:
