@@ -70,19 +70,11 @@ async def _schema_of(
     peers: Sequence[Peer], model: str, *, hashed: bytes, plain: bool
 ) -> Schema | None:
     path, tls = f"/v2/models/{quote(model, safe='')}", pinned()
-    tasks = [
-        asyncio.ensure_future(_asked(peer, path, Schema.of, plain=plain, tls=tls))
-        for peer in peers[:SHOWN]
-    ]
-    try:
-        for task in asyncio.as_completed(tasks):
-            found = await task
-            if found is not None and found.hash() == hashed:
-                return found
-    finally:
-        for each in tasks:
-            each.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+    # Nothing is cancelled: a connection that is, before its handshake began, stays open.
+    asked = (_asked(peer, path, Schema.of, plain=plain, tls=tls) for peer in peers[:SHOWN])
+    for found in await asyncio.gather(*asked):
+        if found is not None and found.hash() == hashed:
+            return found
     return None
 
 
