@@ -10,10 +10,14 @@ import typer.main
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from freehold.cli.main import app
+from freehold.domain.money import show
 from freehold.node import settings as node
 from freehold.node.telemetry import settings as service
+from freehold.node.validator import settings as validator
+from freehold.node.workloads.models import settings as model
 
 PAGES = Path(__file__).parent / "reference"
+Kind = type[node.Settings | service.Settings | model.Settings | validator.Settings]
 
 
 def commands() -> str:
@@ -68,13 +72,35 @@ def telemetry_settings() -> str:
     return _settings("Settings of a telemetry service", text, service.Settings, service.NAMES)
 
 
+def model_settings() -> str:
+    """The page of a model server's settings."""
+    place = "A flag of `python -m freehold.node.workloads.models` wins over the environment"
+    sizes = "Sizes are bytes (`16MiB`), spans seconds (`30s`), money tokens (base units inside)."
+    text = f"{place} (`{model.PREFIX}<NAME>`), that over `{model.FILE}` in its folder. {sizes}"
+    money = frozenset({"price", "coin"})
+    return _settings("Settings of a model server", text, model.Settings, model.NAMES, money)
+
+
+def validator_settings() -> str:
+    """The page of a validator's settings."""
+    place = "A flag of `python -m freehold.node.validator` wins over the environment"
+    sizes = "Sizes are bytes (`2GiB`), spans seconds (`30s`), money tokens (base units inside)."
+    names, own = validator.NAMES, f"(`{validator.PREFIX}<NAME>`), that over `{validator.FILE}`"
+    text = f"{place} {own} in its folder. {sizes}"
+    money = frozenset({"propose", "spend", "fare"})
+    return _settings("Settings of a validator", text, validator.Settings, names, money)
+
+
 def _settings(
     title: str,
     text: str,
-    kind: type[node.Settings] | type[service.Settings],
+    kind: Kind,
     names: tuple[str, ...],
+    money: frozenset[str] = frozenset(),
 ) -> str:
+    """A page; the settings in ``money`` are base units in the program, and tokens for people."""
     defaults = {f.name: f.default for f in dataclasses.fields(kind)}
+    defaults |= {name: show(int(str(defaults[name]))) for name in money}
     written = f"Written by `uv run python docs/reference.py`. {text}"
     lines = [f"# {title}", "", written, "", "| setting | default |", "|---|---|"]
     for name in names:
@@ -95,6 +121,8 @@ PAGES_OF: dict[str, Callable[[], str]] = {
     "commands.md": commands,
     "node-settings.md": node_settings,
     "telemetry-settings.md": telemetry_settings,
+    "model-settings.md": model_settings,
+    "validator-settings.md": validator_settings,
 }
 
 

@@ -15,8 +15,10 @@ def main() -> None:
     """Run the command line; its children keep what they compile too."""
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    from freehold.cli.main import main as run
-
+    try:
+        from freehold.cli.main import main as run
+    except KeyboardInterrupt:
+        raise SystemExit(3) from None
     run()
 
 

@@ -143,6 +143,7 @@ def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Stop the network that this home runs; all state stays.
 
     Devices run on, and keep their readings until it is back: end each `device run` with Ctrl-C.
+    Models and validators run on too; it says how to end those.
     """
     screen, target = Screen(as_json), open_home(home)
     with cancellable():
@@ -151,6 +152,20 @@ def down(*, home: HomeOption = None, as_json: JsonOption = False) -> None:
     screen.say(f"[green]✓[/] stopped {', '.join(stopped)}" if stopped else "nothing was running")
     if any((target.root / "devices").glob("*/device.json")):
         screen.tell("[dim]Devices run on: end each `freehold device run` with Ctrl-C.[/]")
+    _tell_of_models(screen, target)
+
+
+def _tell_of_models(screen: Screen, target: Home) -> None:
+    """Name what serves models or validates here, which ends only where it was started."""
+    from freehold.cli.model.folder import running_in
+
+    models, validators = running_in(target, "models"), running_in(target, "validators")
+    if models:
+        each = "; ".join(f"`freehold model stop {name}`" for name in models)
+        screen.tell(f"[dim]Models run on, and wait for it: end them with {each}.[/]")
+    if validators:
+        each = ", ".join(f"{name} (process {found.pid})" for name, found in validators.items())
+        screen.tell(f"[dim]Validators run on: end each with Ctrl-C, or `kill PROCESS`: {each}.[/]")
 
 
 def status(*, home: HomeOption = None, as_json: JsonOption = False) -> None:

@@ -109,6 +109,7 @@ class Screen:
         try:
             agreed = yes or self.as_json or typer.confirm(question)
         except typer.Abort:
+            sys.stderr.write("\n")  # the error has a line of its own
             agreed = False
         if not agreed:
             raise CancelledError(

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from freehold.cli.home import Home, open_home
-from freehold.cli.model.folder import KEY, folder_of, note_process, ready
+from freehold.cli.model.folder import KEY, NAME, check_port, note_process, ready
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.cli.subnet.named import MaxPriceOption, find
 from freehold.domain import money
+from freehold.domain.errors import UsageError
 from freehold.ledger.contracts.registry import VALIDATOR
 
 if TYPE_CHECKING:
@@ -50,7 +51,10 @@ def validate(
     gas: Annotated[str, typer.Option("--gas", help="Coins to give the validator for gas.")] = "1",
     max_price: MaxPriceOption = None,
     propose: Annotated[
-        str, typer.Option("--propose", help="Tokens of bond to propose who is paid; 0: do not.")
+        str,
+        typer.Option(
+            "--propose", help="Tokens of bond to propose who is paid, sent to it; 0: do not."
+        ),
     ] = "",
     spend: Annotated[
         str,
@@ -70,6 +74,9 @@ def validate(
     status: Annotated[
         bool, typer.Option("--status", help="Show what this validator saw, and do nothing.")
     ] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take back bond and tokens of one that has ended.")
+    ] = False,
     yes: YesOption = False,
     home: HomeOption = None,
     password_file: PasswordFileOption = None,
@@ -86,6 +93,12 @@ def validate(
     if status:
         validating.show(screen, folder)
         return
+    if withdraw:
+        from freehold.cli.returning import give_back
+
+        with cancellable():
+            give_back(screen, home, folder)
+        return
     given = {
         "scorer": validating.whole(scorer),
         "schema": "" if schema is None else str(schema.expanduser().absolute()),
@@ -96,9 +109,11 @@ def validate(
     budget = validating.Budget(
         stake=money.parse(stake), coins=money.parse(gas),
         place=None if max_price is None else money.parse(max_price),
+        bond=money.parse(propose or "0"),
     )  # fmt: skip
     wishes = {name: value for name, value in given.items() if value}
     with cancellable():
+        validating.idle(folder)
         start = Start(screen, home, password_file, folder, budget, yes=yes)
         settings = start.prepare(subnet, wishes)
     _run(screen, folder, settings)
@@ -106,7 +121,12 @@ def validate(
 
 def validator_folder(home: Home, subnet: str) -> Path:
     """The folder of this machine's validator of a subnet; UsageError for what is no name."""
-    return home.root / "validators" / folder_of(home, subnet).name
+    if NAME.fullmatch(subnet) is None:
+        raise UsageError(
+            f"{subnet[:40]!r} cannot be a subnet's name",
+            remedy="`freehold subnet list` shows those of the network.",
+        )
+    return home.root / "validators" / subnet
 
 
 class Start:
@@ -133,10 +153,16 @@ class Start:
             found = find(ledger, subnet)
             told = self._told(ledger, found, wishes)
             settings = validating.checked(self._folder, told)
-            validating.compare(self._screen, ledger, found, settings)
+            documents = validating.compare(self._screen, ledger, found, settings)
+            validating.check_bond(ledger, self._budget.bond)
             key = self._key()
             entered = _has_entered(ledger, found, key)
-        if not entered or self._budget.stake:
+            lacks = validating.lacks(ledger, key.address, self._budget)
+        if not entered:
+            check_port(settings.port)
+            with self._screen.step("the scorer is loaded, and asks"):
+                validating.try_scorer(documents, settings)
+        if not entered or lacks:
             self._enter(found, key)
         with open_ledger(self._root) as ledger:
             self._warn(ledger, found, key)
@@ -189,7 +215,6 @@ def _run(screen: Screen, folder: Path, settings: Settings) -> None:
     """Validate on this thread until SIGINT or SIGTERM."""
     from freehold.node.validator.daemon import serve
 
-    note_process(folder, os.getpid())
     if sys.stderr.isatty() and settings.log_level == "info":
         settings = replace(settings, log_level="warning")  # whoever looks is told in words
     with _telling(screen, folder, settings):
@@ -205,6 +230,7 @@ def _telling(screen: Screen, folder: Path, settings: Settings) -> Iterator[None]
     def wait() -> None:
         while not over.wait(LOOK_SECONDS):
             if (state := ready(folder, os.getpid())) is not None:
+                note_process(folder, os.getpid())  # now that no other one can hold the folder
                 _tell(screen, settings, state)
                 return
 
@@ -219,6 +245,7 @@ def _telling(screen: Screen, folder: Path, settings: Settings) -> Iterator[None]
 
 def _tell(screen: Screen, settings: Settings, state: Mapping[str, str]) -> None:
     screen.emit({**state, "pid": os.getpid()})
-    screen.say(f"[green]✓[/] {state['node']} validates {settings.subnet}; {state['url']}/health")
-    screen.say(f"[dim]· what it sees: freehold validate --subnet {settings.subnet} --status[/]")
+    screen.say(f"[green]✓[/] {state['node']} validates {settings.subnet}; Ctrl-C ends it")
+    screen.say(f"  {state['url']}/health")
+    screen.say(f"  freehold validate --subnet {settings.subnet} --status")
     sys.stdout.flush()

@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from freehold.cli.amounts import brief
 from freehold.cli.enlist import Enlistment, due, enlist
 from freehold.cli.home import read_text
@@ -20,6 +22,7 @@ from freehold.cli.sending import COIN_GAS
 from freehold.cli.session import sender
 from freehold.cli.subnet.joining import join, quote
 from freehold.cli.subnet.named import check_held
+from freehold.domain import money
 from freehold.domain.errors import (
     ConflictError,
     InsufficientFundsError,
@@ -30,15 +33,29 @@ from freehold.domain.files import write_whole
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.keys import Key
 from freehold.ledger.contracts.registry import VALIDATOR
+from freehold.ledger.paging import every
 from freehold.ledger.sender import how_to_get_coins
+from freehold.node.validator.refusals import CORRECT
 from freehold.node.validator.settings import FILE, Settings, load
 
 if TYPE_CHECKING:
     from freehold.cli.subnet.named import Found
     from freehold.ledger.ledger import Ledger
     from freehold.node.validator.book import Book, Mark
+    from freehold.node.validator.documents import Documents
 
-__all__ = ["Bill", "Budget", "bill", "checked", "compare", "enter", "show", "whole", "write"]
+__all__ = [
+    "Bill",
+    "Budget",
+    "bill",
+    "check_bond",
+    "checked",
+    "compare",
+    "enter",
+    "show",
+    "whole",
+    "write",
+]
 REASONS = 3
 """Reasons that a line shows; JSON has all."""
 
@@ -78,7 +95,16 @@ def write(folder: Path, settings: Mapping[str, str]) -> None:
     write_whole(folder / FILE, lines.encode())
 
 
-def compare(screen: Screen, ledger: Ledger, found: Found, settings: Settings) -> None:
+def idle(folder: Path) -> None:
+    """ConflictError while another process validates by what is in a folder."""
+    if (process := running(folder)) is not None:
+        raise ConflictError(
+            f"{folder.name} is validated here already, by process {process.pid}",
+            remedy=f"End it with Ctrl-C, or `kill {process.pid}`, to start it with other options.",
+        )
+
+
+def compare(screen: Screen, ledger: Ledger, found: Found, settings: Settings) -> Documents:
     """Find the scorer and the schema before anything is spent; say where they are not those whose
     hashes the ledger has. UsageError where one is missing, or the schema is another."""
     from freehold.cli.competition import scorer_hash
@@ -97,6 +123,25 @@ def compare(screen: Screen, ledger: Ledger, found: Found, settings: Settings) ->
             f"[yellow]{documents.source.file} is not the scorer that {found.name} was opened with: "
             "a validator that scores otherwise than most loses weight[/]"
         )
+    return documents
+
+
+def try_scorer(documents: Documents, settings: Settings) -> None:
+    """Load the scorer once and have it ask, before anything is paid; UsageError,
+    UnavailableError."""
+    from freehold.node.validator.referee import Patience, Referee, ScorerFailedError
+
+    patience = Patience(
+        float(settings.start_timeout), float(settings.scorer_timeout), settings.memory
+    )
+    referee, file = Referee(documents.source, patience), documents.source.file
+    try:
+        if next(referee.tasks(np.random.default_rng()), None) is None:
+            raise UsageError(f"{file} asks nothing", remedy=CORRECT)
+    except ScorerFailedError as error:
+        raise UsageError(f"{file} cannot ask: {error}", remedy=CORRECT) from error
+    finally:
+        referee.close()
 
 
 # --- the way in ----------------------------------------------------------------------------------
@@ -115,10 +160,46 @@ def bill(ledger: Ledger, found: Found, node: Address, budget: Budget) -> Bill:
         place=0 if taken else quote(ledger, found, budget.place),
         stake=max(0, budget.stake - ledger.staking.active(node)),
         coins=0 if taken else max(0, budget.coins - ledger.balance(node)),
+        bond=_bond(ledger, node, budget.bond),
     )
     check_held(ledger, made.tokens, f"validating {found.name}")
     _check_coins(ledger, made.coins)
     return made
+
+
+def check_bond(ledger: Ledger, allowed: int) -> None:
+    """UsageError where what a validator may post as its bond is less than a root takes."""
+    needed = ledger.prizes.parameters().bond
+    if 0 < allowed < needed:
+        least = money.show(needed, places=18).replace(",", "")
+        raise UsageError(
+            f"to propose takes a bond of {brief(needed, up=True)} tokens, {brief(allowed)} are "
+            "allowed",
+            remedy=f"Give --propose {least}, or leave it out.",
+        )
+
+
+def lacks(ledger: Ledger, node: Address, budget: Budget) -> bool:
+    """Whether a validator that is in its subnet wants stake or the tokens of a bond."""
+    staked = not budget.stake or ledger.staking.active(node) >= budget.stake
+    return not staked or _bond(ledger, node, budget.bond) > 0
+
+
+def _bond(ledger: Ledger, node: Address, allowed: int) -> int:
+    """Base units that the node lacks to post a bond, with which it would then propose: as its
+    proposer reckons, which replaces no bond that was lost unless its owner allows both."""
+    if not allowed:
+        return 0
+    prizes, where = ledger.prizes, {"proposer": node}
+    lost = sum(
+        event.number("reward") + event.number("burned")
+        for event in every(ledger.index, "prizes", "BondLost", where)
+    )
+    needed = prizes.parameters().bond
+    lacking = needed - prizes.bond_of(node).amount
+    if lacking <= 0 or needed + lost > allowed:
+        return 0
+    return max(0, lacking - ledger.token.balance_of(node))
 
 
 def enter(
@@ -134,6 +215,9 @@ def enter(
     if ledger.subnet.place_of(found.id, node.address) is None:
         with screen.step(f"it has a place in {found.name}"):
             join(ledger, found, node.address, costs.place)
+    if costs.bond:
+        with screen.step("the validator has the tokens of its bond"):
+            ledger.token.transfer(node.address, costs.bond)
 
 
 def _add_role(ledger: Ledger, node: Address) -> None:
@@ -197,7 +281,10 @@ def show(screen: Screen, folder: Path) -> None:
         },
     )
     columns = ("uid", "node", "weighs", "smoothed", "score", "answered", "why")
-    screen.table("what it thinks of the nodes", columns, [_row(mark) for mark in _ranked(book)])
+    ranked = [_row(mark) for mark in _ranked(book)]
+    screen.table("what it thinks of the nodes", columns, ranked)
+    if not ranked:
+        screen.tell("Nothing yet: it asks once an epoch, whoever serves then.")
 
 
 def _rows(folder: Path) -> Rows:

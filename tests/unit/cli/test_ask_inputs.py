@@ -193,9 +193,9 @@ def test_what_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
         (["[1, 2]", "b=1"], PAIR, UsageError, "cannot be told"),
         (["a=[1,2]"], PAIR, UsageError, "b is missing"),
         (['{"c": 1}'], PAIR, UsageError, "no input 'c'"),
-        (["a=[1,2]", "b=1.5"], PAIR, UsageError, "no b"),
-        (["a=[[1],[1,2]]", "b=1"], PAIR, UsageError, "no a"),
-        (["a=word", "b=1"], PAIR, UsageError, "no a"),
+        (["a=[1,2]", "b=1.5"], PAIR, UsageError, "input b takes"),
+        (["a=[[1],[1,2]]", "b=1"], PAIR, UsageError, "input a takes"),
+        (["a=word", "b=1"], PAIR, UsageError, "which text is not"),
         (["hello"], None, UsageError, "cannot be told"),
     ],
 )
@@ -210,4 +210,22 @@ def test_pickles_are_not_loaded(tmp_path: Path) -> None:
     file = tmp_path / "x.npy"
     np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(UsageError, match="cannot be read"):
+        made([str(file)], IMAGE)
+
+
+def test_what_names_another_input_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="take no input 'picture'") as wrong:
+        made(["picture=digit.png"], IMAGE)
+    assert wrong.value.remedy == "They take image."
+    assert bytes(np.asarray(made(["a=b"], TEXT)["text"])[0]) == b"     a=b"
+    with pytest.raises(UsageError, match="the input image takes FP32 of any x 784, which text"):
+        made(["hello"], IMAGE)
+
+
+def test_an_archive_is_searched_for_the_only_input(tmp_path: Path) -> None:
+    file = tmp_path / "held.npz"
+    np.savez(file, image=np.zeros((2, 784), np.float32), truth=np.zeros(2))
+    assert np.shape(made([str(file)], IMAGE)["image"]) == (2, 784)
+    np.savez(file, images=np.zeros((2, 784), np.float32), truth=np.zeros(2))
+    with pytest.raises(UsageError, match="which an object of images, truth is not"):
         made([str(file)], IMAGE)

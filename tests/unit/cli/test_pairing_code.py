@@ -12,6 +12,7 @@ import segno
 from freehold.cli import run
 from freehold.cli.device import pairing
 from freehold.cli.home import Home
+from freehold.cli.model.folder import note_process
 from freehold.cli.screen import Screen
 
 CODE = "freehold:device?" + "x" * 390
@@ -72,3 +73,22 @@ def test_down_says_that_devices_run_on(
     shown = capsys.readouterr().out
     assert "stopped ledger" in shown
     assert ("Devices run on" in shown) is bool(devices)
+
+
+def test_down_names_models_and_validators_that_run_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home = Home(tmp_path / "home")
+    home.claim()
+    monkeypatch.setattr(run, "_local", lambda *_: Stopped())
+    for room, name in (("models", "digits"), ("models", "off"), ("validators", "letters")):
+        folder = home.root / room / name
+        folder.mkdir(parents=True)
+        if name != "off":
+            note_process(folder, os.getpid())
+    monkeypatch.setenv("COLUMNS", "200")
+    run.down(home=home.root)
+    shown = capsys.readouterr().out
+    assert "end them with `freehold model stop digits`." in shown
+    assert f"`kill PROCESS`: letters (process {os.getpid()})." in shown
+    assert "off" not in shown

@@ -231,7 +231,8 @@ def _tell(screen: Screen, reply: Reply) -> None:
          "paid": reply.paid, "outputs": {t.name: _plain(t) for t in reply.outputs}}
     )  # fmt: skip
     for tensor in reply.outputs:
-        screen.say(f"[bold]{plain(tensor.name)}[/]  {plain(_short(tensor))}")
+        show = screen.say if tensor.datatype == "BYTES" else screen.tell
+        show(f"[bold]{plain(tensor.name)}[/]  {plain(_short(tensor))}")
     price = f"{brief(reply.paid, up=True)} tokens" if reply.paid else "nothing"
     screen.say(f"[dim]uid {reply.uid}, {reply.node}, {reply.seconds * 1000:.0f} ms, {price}[/]")
 

@@ -47,9 +47,18 @@ def _named(text: str, schema: Schema | None) -> tuple[str, str]:
     known = {spec.name for spec in schema.inputs} if schema is not None else set()
     if found and (name in known or (schema is None and name.isidentifier())):
         return name, rest
+    if found and known and name.isidentifier() and not Path(text).is_file() and _is_name_of(rest):
+        raise UsageError(
+            f"the models take no input {name!r}", remedy=f"They take {', '.join(sorted(known))}."
+        )
     if len(known) == 1 and not _tells_names(text, known):
         return next(iter(known)), text
     return "", text
+
+
+def _is_name_of(rest: str) -> bool:
+    """Whether a file is meant, so that what comes before it is no text but a name."""
+    return Path(rest).suffix.lower() in _FILES and " " not in rest
 
 
 def _tells_names(text: str, known: set[str]) -> bool:
@@ -182,6 +191,10 @@ def _fitted(value: Value, spec: Spec | None) -> Value:
     """The value in the input's type, with the dimension of rows where that is missing."""
     if spec is None:
         return np.asarray([value]) if isinstance(value, str) else value
+    if isinstance(value, Mapping):  # an .npz file, or an object of JSON
+        if spec.name not in value:
+            raise _misfit(spec, f"an object of {', '.join(map(str, value))[:200] or 'nothing'}")
+        value = value[spec.name]
     if isinstance(value, str):
         value = _text(value, spec)
     array = _typed(value, spec)
@@ -216,7 +229,7 @@ def _text(text: str, spec: Spec) -> Value:
         return [text]
     row = spec.shape[-1] if spec.shape else ANY
     if spec.datatype != "UINT8" or len(spec.shape) > 2:
-        raise _misfit(spec)
+        raise _misfit(spec, "text")
     raw = text.encode()
     if row != ANY:
         raw = raw[-row:].rjust(row)
@@ -245,10 +258,10 @@ def _check_names(given: Mapping[str, Value], schema: Schema | None) -> None:
         )
 
 
-def _misfit(spec: Spec) -> UsageError:
+def _misfit(spec: Spec, given: str = "this") -> UsageError:
     shape = " x ".join("any" if size == ANY else str(size) for size in spec.shape)
     return UsageError(
-        f"this is no {spec.name}: it is {spec.datatype} of {shape}",
+        f"the input {spec.name} takes {spec.datatype} of {shape}, which {given} is not",
         remedy="Give a picture, text, an .npy file or JSON that holds such numbers.",
     )
 

@@ -26,27 +26,29 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class Budget:
     """What the user lets an entry cost: stake and coins (wei) for the node, the most for a place
-    (None: its price)."""
+    (None: its price), and the bond that it may post."""
 
     stake: int
     coins: int
     place: int | None = None
+    bond: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What an entry takes, base units: burned by registering the node and by the place, staked;
-    coins for gas, in wei."""
+    """What an entry takes, base units: burned by registering the node and by the place, staked,
+    sent to the node for its bond; coins for gas, in wei."""
 
     node: int
     place: int
     stake: int
     coins: int
+    bond: int = 0
 
     @property
     def tokens(self) -> int:
         """All of it that is tokens."""
-        return self.node + self.place + self.stake
+        return self.node + self.place + self.stake + self.bond
 
     def text(self) -> str:
         """In words, the parts that cost something."""
@@ -56,6 +58,7 @@ class Bill:
                 (self.node, "tokens burned to register the node"),
                 (self.place, "tokens burned for a place in the subnet"),
                 (self.stake, "tokens staked"),
+                (self.bond, "tokens sent to the node, to post as its bond"),
                 (self.coins, "coins for the node's gas"),
             )
             if amount

@@ -10,7 +10,7 @@ from pathlib import Path
 from freehold.cli.home import Home, find_home
 from freehold.cli.processes import start_mark
 from freehold.domain.document import MalformedError, parse_document
-from freehold.domain.errors import FreeholdError, NotFoundError, UsageError
+from freehold.domain.errors import ConflictError, FreeholdError, NotFoundError, UsageError
 from freehold.domain.files import write_whole
 from freehold.domain.ids import Address, address
 from freehold.node.workloads.models.settings import FILE
@@ -90,6 +90,24 @@ def running(folder: Path) -> Running | None:
         return None
     url = ready.get("url") if ready.get("pid") == pid else ""
     return Running(pid, started, url if isinstance(url, str) else "")
+
+
+def running_in(home: Home, room: str) -> dict[str, Running]:
+    """What runs of a room of ``ROOMS``, by the names of the folders."""
+    here = home.root / room
+    found = {each.name: running(each) for each in sorted(here.iterdir())} if here.is_dir() else {}
+    return {name: runs for name, runs in found.items() if runs is not None}
+
+
+def check_port(port: int) -> None:
+    """ConflictError, before anything is paid, where something listens on a port already."""
+    from freehold.cli.local import free_port
+
+    if port and free_port(port) != port:
+        raise ConflictError(
+            f"port {port} is in use",
+            remedy="Stop what listens there, or choose another with --port.",
+        )
 
 
 def ready(folder: Path, pid: int) -> dict[str, str] | None:

@@ -17,7 +17,7 @@ import typer
 
 from freehold.cli.home import find_home, open_home
 from freehold.cli.model import wishes as settings_of
-from freehold.cli.model.folder import KEY, folder_of, note_process, ready, running
+from freehold.cli.model.folder import KEY, check_port, folder_of, note_process, ready, running
 from freehold.cli.model.wishes import Wishes
 from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, YesOption
 from freehold.cli.plain import plain
@@ -165,6 +165,7 @@ class Join:
             listed = ledger.registry.node(key.address)
             entered = uid is not None and bool(listed.roles & MODEL) and not listed.retired
         if not entered:
+            check_port(int(settings["port"]))
             self._try(found, settings)
             uid = self._enter(found, key)
         settings["uid"] = str(uid)
@@ -282,7 +283,8 @@ def _tell(screen: Screen, folder: Path, settings: Settings, state: dict[str, str
     url = f"{state['url']}/v2/models/{settings.called}"
     screen.emit({**state, "name": folder.name, "subnet": settings.subnet, "uid": settings.uid})
     place = f", uid {settings.uid} of {settings.subnet}" if settings.subnet else ""
-    screen.say(f"[green]✓[/] {folder.name} answers at {url}{place}; Ctrl-C ends it")
+    screen.say(f"[green]✓[/] {folder.name} answers{place}; Ctrl-C ends it")
+    screen.plain(f"  {url}")
     if not settings.price and (example := _example(folder, url)):
         screen.plain(f"  {example}")
     if settings.subnet:

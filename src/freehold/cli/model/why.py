@@ -144,6 +144,11 @@ def _subnet_of(root: Path | None, node: str) -> str:
         folder = folder_of(find_home(root), node)
         if subnet := written(folder).get("subnet"):
             return subnet
+        raise NotFoundError(
+            f"this machine has no model {node!r} in a subnet",
+            remedy="`freehold model list` shows those that it has; name a node elsewhere by its "
+            "address, and --subnet.",
+        )
     raise UsageError(f"which subnet of {node} is not known", remedy="Name it with --subnet.")
 
 

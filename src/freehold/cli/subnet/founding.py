@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,7 +58,9 @@ def new(
     files = templates.write(template, target)
     screen.emit({"template": template, "folder": str(target), "files": [f.name for f in files]})
     screen.say(f"[green]✓[/] {target}: {about}")
-    screen.say(f"  next: cd {target} && python train.py; README.md tells the rest")
+    screen.say(
+        f"  next: cd {shlex.quote(str(target))} && python train.py; README.md tells the rest"
+    )
 
 
 def create(

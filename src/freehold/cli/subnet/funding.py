@@ -108,7 +108,7 @@ def unlock(
         if not closing or found.epoch < closing:
             when = f"it ends with epoch {closing}" if closing else "it is not closed"
             raise ConflictError(
-                f"{name} has not ended: {when}, {found.epoch} runs",
+                f"{name} has not ended: {when}, and epoch {found.epoch} runs",
                 remedy="Wait until then." if closing else f"`freehold subnet close {name}`.",
             )
         if not lock:

@@ -16,6 +16,7 @@ from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_ledger
 from freehold.cli.subnet.named import Found, NameArgument, find, require_market
+from freehold.ledger.contracts.subnet import GRAIN
 
 if TYPE_CHECKING:
     from freehold.client.asking.standing import LedgerRanking
@@ -149,6 +150,10 @@ def _summary(found: Found, price: int) -> dict[str, object]:
     }  # fmt: skip
 
 
+def _least(grains: int) -> str:
+    return f"{brief(grains * GRAIN, up=True)} tokens or more" if grains else "any amount"
+
+
 def _state(found: Found) -> str:
     closing = found.state.closing
     if not closing:
@@ -167,8 +172,7 @@ def _tell(
             "state": _state(found), "documents": plain(uri) or "told by nobody",
             "a place burns": f"{brief(price, up=True)} tokens",
             "nodes": f"{found.state.nodes} of {found.state.max_nodes}",
-            "validators": f"{rules.max_validators} at most, with {rules.min_stake:,} grains or "
-            "more of stake",
+            "validators": f"{rules.max_validators} at most, with {_least(rules.min_stake)} staked",
             "newcomers": f"are immune for {span(rules.immunity)}",
             "owner's part": f"{rules.owner_bps / 100:g} %",
             "in this epoch": f"{brief(money['burned'] or 0)} tokens burned, "

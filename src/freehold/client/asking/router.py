@@ -181,8 +181,9 @@ class Router:
         parties = len({each.party for each in kept[1]}) if agreement.quorum.n > 1 else 1
         if parties < agreement.quorum.k:
             raise NobodyError(
-                f"{subnet} has nodes of {parties} owners, not of {agreement.quorum.k}",
-                remedy="Ask for agreement of fewer.",
+                f"{subnet} has nodes of {parties} owner{'s' * (parties != 1)}, and "
+                f"{agreement.quorum.k} of different owners are to agree",
+                remedy="Ask for agreement of fewer (--agree), or wait until others serve.",
             )
         return kept[1]
 
@@ -193,7 +194,7 @@ class Router:
             return TooDearError(
                 f"every node of {subnet} wants more than {show(limits.max_price)} a request, "
                 f"the cheapest {show(min(prices), up=True)}",
-                remedy="Raise the highest price (--max-price).",
+                remedy="Raise the highest price (--most).",
             )
         return NobodyError(
             f"{subnet} has no node that may be asked, of {len(known)}",

@@ -17,6 +17,7 @@ from freehold.node.workloads.models.source import Source
 SCORER, SUBNET = "scorer.py", "subnet.toml"
 SCORE = "score"
 SIZE_MAX = 2**16
+FETCH = "Fetch its documents, look at them, and name the scorer: --scorer scorer.py:score."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def find(scorer: str, schema: str, *, uri: str, local: bool) -> Documents:
     file is run. ``schema`` is a file with the subnet's schema, or
     empty: then it is in ``subnet.toml`` beside the scorer. UsageError says what is missing.
     """
-    source = _there(_source(scorer) if scorer else _local(uri if local else ""))
+    source = _there(_source(scorer) if scorer else _local(uri, local=local))
     beside = source.file.with_name(SUBNET)
     file = Path(schema).expanduser() if schema else beside
     if not file.is_file():
@@ -60,7 +61,13 @@ def _source(text: str) -> Source:
     return Source(file, name or SCORE)
 
 
-def _local(uri: str) -> Source:
+def _local(uri: str, *, local: bool) -> Source:
+    if not local:
+        raise UsageError(
+            "no scorer is named, and the place where a subnet says that its documents are is "
+            "followed only in a network of this machine",
+            remedy=FETCH,
+        )
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -68,8 +75,8 @@ def _local(uri: str) -> Source:
     folder = Path(unquote(parts.path))
     if parts.scheme != "file" or parts.netloc or not folder.is_dir():
         raise UsageError(
-            "the subnet's documents are not on this machine",
-            remedy="Fetch them, check them, and name the scorer: --scorer scorer.py:score.",
+            f"the subnet's documents are not on this machine, but at {uri or 'no place it names'}",
+            remedy=FETCH,
         )
     return Source(folder / SCORER, SCORE)
 

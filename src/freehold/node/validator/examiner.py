@@ -60,6 +60,9 @@ class Judge(Scorer, Protocol):
     def broken(self) -> bool:
         """Whether what it said of this round is worth nothing."""
 
+    def prepare(self) -> None:
+        """Have it loaded, so that no round has to wait for that."""
+
     def begin(self) -> None:
         """A new round."""
 
@@ -123,6 +126,7 @@ class Examiner:
 
     def step(self) -> None:
         """What the present moment asks for."""
+        self._judge.prepare()  # it may take longer than an epoch leaves to ask
         now, epochs = self._chain.now(), self._epochs
         epoch = epochs.at(now)
         if epoch <= self._shelf.book.epoch:

@@ -79,6 +79,10 @@ class Referee:
         self._banned: set[int] = set()
         self._dead, self._logged = False, 0
 
+    def prepare(self) -> None:
+        """Have the scorer loaded, unless it is; BrokenScorerError, ScorerLostError."""
+        self._ready()
+
     def begin(self) -> None:
         """A new round: nobody has failed in it."""
         self._asked, self._failed, self._banned = set(), set(), set()

@@ -502,7 +502,7 @@ def test_nodes_of_one_owner_count_once() -> None:
         owner = Address(number(99))
         async with World(FakeNode(1), FakeNode(2), FakeNode(3)) as world:
             world.ranking.known = [node.candidate(owner=owner) for node in world.nodes]
-            with pytest.raises(NobodyError, match="1 owners"):
+            with pytest.raises(NobodyError, match="of 1 owner, and 2"):
                 await ask(world, agreement=Agreement(Quorum(2, 2)))
             world.ranking.known = [
                 world.nodes[0].candidate(owner=owner, score=1.0),

@@ -150,3 +150,16 @@ def test_tasks_that_are_none_are_told(make: Make, body: str) -> None:
     head = HEAD.partition("def tasks")[0] + f"def tasks(random):\n    {body}\n"
     with pytest.raises((ScorerFailedError, FreeholdError)):
         draw(make("return 1", head=head))
+
+
+def test_a_scorer_is_loaded_once_before_it_is_needed(make: Make, tmp_path: Path) -> None:
+    body = "return 0.5"
+    head = f"{HEAD}\nopen({str(tmp_path / 'loaded')!r}, 'a').write('x')"
+    referee = make(body, head=head)
+    referee.prepare()
+    referee.prepare()
+    (task,) = draw(referee, 1)
+    assert referee.score(task, Said(1, ANSWER), 0.1) == 0.5
+    assert (tmp_path / "loaded").read_text() == "x"
+    with pytest.raises(BrokenScorerError, match="it is gone"):
+        make(body, head="raise OSError('it is gone')").prepare()

@@ -218,6 +218,19 @@ def test_a_round_is_held_once_an_epoch_and_never_late(town: Town, bench: Bench) 
     assert missed == [1.0]
 
 
+def test_the_scorer_is_loaded_before_any_round(town: Town, tmp_path: Path) -> None:
+    loaded = tmp_path / "loaded"
+    bench = Bench(town, tmp_path, scorer=f"{SCORER}\nopen({str(loaded)!r}, 'a').write('x')")
+    try:
+        town.to(0.01)
+        for _ in range(2):
+            bench.examiner.step()
+        assert loaded.read_text() == "x"
+        assert not bench.marks()
+    finally:
+        bench.referee.close()
+
+
 def test_truths_that_come_later_are_scored_then(town: Town, tmp_path: Path) -> None:
     drawn, known = tmp_path / "drawn", tmp_path / "known"
     drawn.write_text("1")
