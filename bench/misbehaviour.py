@@ -53,8 +53,9 @@ from bench.choices import (
     worse,
 )
 from bench.competition import Choice, Course, Fault, Floats, Liar, Plan, World, run
+from freehold.audit.competing_facts import rules_of
 from freehold.ledger.contracts.subnet import Rules as Told
-from freehold.markets.models.yuma.values import U16_MAX, Liquid, Rules
+from freehold.markets.models.yuma.values import U16_MAX, Rules
 
 SEEDS = tuple(range(10))
 T_95 = {3: 4.303, 4: 3.182, 5: 2.776, 10: 2.262}
@@ -63,30 +64,15 @@ AFTER = (1, 2, 3, 5, 10, 20, 40)
 """Epochs after a fault."""
 
 
-def rules(told: Told) -> Rules:
-    """As ``audit`` reads them from the contract."""
-    liquid = Liquid(told.liquid_low, told.liquid_high, told.steepness) if told.liquid else None
-    return Rules(
-        max_validators=told.max_validators,
-        activity_cutoff=0,
-        kappa=told.kappa,
-        bonds_penalty=told.bonds_penalty,
-        bonds_ema_ppm=told.bonds_ema_ppm,
-        yuma3=told.yuma3,
-        liquid=liquid,
-        min_stake=told.min_stake,
-    )
-
-
-DEFAULT = rules(Told())
+DEFAULT = rules_of(Told())
 VARIANTS: Mapping[str, Rules] = {
     "default (yuma3)": DEFAULT,
-    "classic": rules(Told(yuma3=False)),
-    "liquid alpha": rules(Told(liquid=True)),
-    "nine tenths of old bonds stay": rules(Told(bonds_ema_ppm=900_000)),
-    "no old bonds stay": rules(Told(bonds_ema_ppm=0)),
-    "no bonds penalty": rules(Told(bonds_penalty=0)),
-    "kappa 0.4": rules(Told(kappa=U16_MAX * 2 // 5)),
+    "classic": rules_of(Told(yuma3=False)),
+    "liquid alpha": rules_of(Told(liquid=True)),
+    "nine tenths of old bonds stay": rules_of(Told(bonds_ema_ppm=900_000)),
+    "no old bonds stay": rules_of(Told(bonds_ema_ppm=0)),
+    "no bonds penalty": rules_of(Told(bonds_penalty=0)),
+    "kappa 0.4": rules_of(Told(kappa=U16_MAX * 2 // 5)),
 }
 SLOW = World(honest=HONEST)
 """Scores are smoothed over four epochs; nodes drift with 20."""

@@ -20,7 +20,7 @@ from freehold.markets.models.trace.values import Cell
 from freehold.node.judging.desk import Desk, digest
 from freehold.node.judging.routes import Routes
 from freehold.node.judging.shelf import Offer, Shelf
-from freehold.node.telemetry.server import make_service
+from freehold.node.service import make_service
 from journeys.competition import GOOD, THIEF, Contest, Entrant
 
 

@@ -166,10 +166,10 @@ class Reader:
             yield from (convert_list(kind, answer) for answer in answers)
 
 
-def terms_of(told: Told) -> Terms:
-    """The rules of the contract as a trace takes them; activity is a matter of revealing."""
+def rules_of(told: Told) -> Rules:
+    """Yuma's rules of those of the contract; activity is a matter of revealing."""
     liquid = Liquid(told.liquid_low, told.liquid_high, told.steepness) if told.liquid else None
-    rules = Rules(
+    return Rules(
         max_validators=told.max_validators,
         activity_cutoff=0,
         kappa=told.kappa,
@@ -179,4 +179,8 @@ def terms_of(told: Told) -> Terms:
         liquid=liquid,
         min_stake=told.min_stake,
     )
-    return Terms(rules, told.immunity, told.owner_bps)
+
+
+def terms_of(told: Told) -> Terms:
+    """The rules of the contract as a trace takes them."""
+    return Terms(rules_of(told), told.immunity, told.owner_bps)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +18,7 @@ from freehold.cli.options import HomeOption, JsonOption, PasswordFileOption, Yes
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.cli.subnet.named import MaxPriceOption, find
+from freehold.cli.telling import telling
 from freehold.domain import money
 from freehold.domain.errors import UsageError
 from freehold.ledger.contracts.registry import VALIDATOR
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from freehold.ledger.ledger import Ledger
     from freehold.node.validator.settings import Settings
 
-LOOK_SECONDS = 0.1
 PORT = 7_470
 
 
@@ -217,33 +216,14 @@ def _run(screen: Screen, folder: Path, settings: Settings) -> None:
 
     if sys.stderr.isatty() and settings.log_level == "info":
         settings = replace(settings, log_level="warning")  # whoever looks is told in words
-    with _telling(screen, folder, settings):
+    looking = partial(ready, folder, os.getpid())
+    with telling(looking, partial(_tell, screen, folder, settings)):
         serve(settings)
     screen.say(f"[green]✓[/] the validator of {settings.subnet} ended")
 
 
-@contextmanager
-def _telling(screen: Screen, folder: Path, settings: Settings) -> Iterator[None]:
-    """Say where the validator answers once it does, while the body runs."""
-    over = threading.Event()
-
-    def wait() -> None:
-        while not over.wait(LOOK_SECONDS):
-            if (state := ready(folder, os.getpid())) is not None:
-                note_process(folder, os.getpid())  # now that no other one can hold the folder
-                _tell(screen, settings, state)
-                return
-
-    teller = threading.Thread(target=wait, name="telling", daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        over.set()
-        teller.join(1.0)
-
-
-def _tell(screen: Screen, settings: Settings, state: Mapping[str, str]) -> None:
+def _tell(screen: Screen, folder: Path, settings: Settings, state: Mapping[str, str]) -> None:
+    note_process(folder, os.getpid())  # now that no other one can hold the folder
     screen.emit({**state, "pid": os.getpid()})
     screen.say(f"[green]✓[/] {state['node']} validates {settings.subnet}; Ctrl-C ends it")
     screen.say(f"  {state['url']}/health")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 
 from freehold.cli.amounts import brief
 from freehold.cli.enlist import Enlistment, due, enlist
-from freehold.cli.home import read_text
+from freehold.cli.keeping import read_settings, write_settings
 from freehold.cli.model.enlisting import Bill, Budget
 from freehold.cli.model.folder import running
 from freehold.cli.screen import Screen
@@ -29,7 +27,6 @@ from freehold.domain.errors import (
     NotFoundError,
     UsageError,
 )
-from freehold.domain.files import write_whole
 from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.keys import Key
 from freehold.ledger.contracts.registry import VALIDATOR
@@ -74,13 +71,7 @@ def whole(scorer: str) -> str:
 
 def written(folder: Path) -> dict[str, str]:
     """What a folder's ``validator.toml`` says; nothing where there is none."""
-    file = folder / FILE
-    if not file.is_file():
-        return {}
-    try:
-        return {name: str(value) for name, value in tomllib.loads(read_text(file)).items()}
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file} is no TOML: {error}", remedy="Correct or remove it.") from error
+    return read_settings(folder / FILE)
 
 
 def checked(folder: Path, settings: Mapping[str, str]) -> Settings:
@@ -90,9 +81,7 @@ def checked(folder: Path, settings: Mapping[str, str]) -> Settings:
 
 def write(folder: Path, settings: Mapping[str, str]) -> None:
     """Write ``validator.toml``."""
-    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_whole(folder / FILE, lines.encode())
+    write_settings(folder / FILE, settings)
 
 
 def idle(folder: Path) -> None:

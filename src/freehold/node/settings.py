@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias, TypeVar
 
 from freehold.domain import money
 from freehold.domain.errors import UsageError
@@ -18,8 +19,12 @@ KIB, MIB, GIB, TIB = 2**10, 2**20, 2**30, 2**40
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 
 AUTO, OFF = "auto", "off"
+YES, NO = "yes", "no"
 
 Setting = int | str | Path
+Bounds: TypeAlias = tuple[tuple[str, int, int], ...]
+"""Names of settings, each with its least and its most."""
+T = TypeVar("T")
 _UNITS = {"": 1, "B": 1, "KIB": KIB, "MIB": MIB, "GIB": GIB, "TIB": TIB}
 _SPANS = {"": 1, "S": 1, "M": MINUTE, "H": HOUR, "D": DAY}
 _QUANTITY = re.compile(r"(?P<number>\d{1,18})\s*(?P<unit>[A-Za-z]*)")
@@ -68,6 +73,13 @@ def level(value: str) -> str:
         raise UsageError(
             f"{value!r} is not a log level", remedy="Use debug, info, warning or error."
         )
+    return value.lower()
+
+
+def yes_or_no(value: str) -> str:
+    """``yes`` or ``no``."""
+    if value.lower() not in (YES, NO):
+        raise UsageError(f"{value!r} is neither yes nor no", remedy="Write yes or no.")
     return value.lower()
 
 
@@ -184,7 +196,7 @@ def load(home: Path, *, flags: Mapping[str, str], environment: Mapping[str, str]
     is ``home/node.toml``. UsageError names an unknown or malformed setting and where it stands.
     """
     given = gather(home / FILE, _PARSERS, prefix=PREFIX, flags=flags, environment=environment)
-    return _checked(_build(home, given))
+    return _checked(build(Settings, home, given))
 
 
 def gather(
@@ -229,11 +241,25 @@ def _parse(
         raise UsageError(f"{name} in {where}: {error.message}", remedy=error.remedy) from error
 
 
-def _build(home: Path, given: Mapping[str, Setting]) -> Settings:
-    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
-    texts = {name: value for name, value in given.items() if isinstance(value, str)}
-    paths = {name: value for name, value in given.items() if isinstance(value, Path)}
-    return Settings(home, **paths, **texts, **numbers)  # type: ignore[arg-type]
+def build(made: Callable[..., T], home: Path, given: Mapping[str, Setting]) -> T:
+    """Settings of a class from what was given by name."""
+    return made(home, **given)
+
+
+def check_bounds(settings: object, bounds: Bounds) -> None:
+    """UsageError where a number is out of the bounds of its name."""
+    for name, low, high in bounds:
+        value = int(getattr(settings, name))
+        if not low <= value <= high:
+            raise UsageError(
+                f"{name} is {value}, outside {low} to {high}", remedy=f"Set {name} within bounds."
+            )
+
+
+def check_url(endpoint: str) -> None:
+    """UsageError where an endpoint is given that is no URL."""
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise UsageError(f"the endpoint {endpoint} is no URL", remedy="Write http:// or https://.")
 
 
 def _read_file(file: Path) -> dict[str, str]:
@@ -254,7 +280,7 @@ def _from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, 
     }
 
 
-_BOUNDS: tuple[tuple[str, int, int], ...] = (
+_BOUNDS: Bounds = (
     ("port", 0, 65_535),
     ("capacity", MIB, 2**60),
     ("price", 0, 10**30),
@@ -280,12 +306,7 @@ _BOUNDS: tuple[tuple[str, int, int], ...] = (
 
 
 def _checked(settings: Settings) -> Settings:
-    for name, low, high in _BOUNDS:
-        value = int(getattr(settings, name))
-        if not low <= value <= high:
-            raise UsageError(
-                f"{name} is {value}, outside {low} to {high}", remedy=f"Set {name} within bounds."
-            )
+    check_bounds(settings, _BOUNDS)
     if settings.min_term > settings.max_term:
         raise UsageError(
             "min_term is longer than max_term", remedy="Lower min_term or raise max_term."

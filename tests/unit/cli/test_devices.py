@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,35 +32,15 @@ from freehold.domain.money import UNIT
 from freehold.domain.network import Network
 from freehold.domain.pairing import PairingCode, place
 from freehold.ledger.contracts.automation import DONE
-from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from freehold.node.agent.agent import Agent
 from freehold.node.agent.settings import load
 from freehold.node.agent.standing import RetiredError
-from unit.ledger.founding import found, installed_engine
 from unit.node.agent.homes import environment, make_home, serving, until
 
 STRANGER = checksum(b"\x08" * 20)
 PASSWORD = "only for tests"
 pytestmark = pytest.mark.xdist_group("device noun")  # one devnet serves all
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    installed_engine()
-    with Devnet.start(tmp_path_factory.mktemp("chain")) as running_chain:
-        yield running_chain
-
-
-@pytest.fixture(scope="module")
-def network(chain: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Network:
-    return found(chain, tmp_path_factory.mktemp("founding"))
-
-
-@pytest.fixture
-def founder(network: Network, chain: Devnet, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(network, state=tmp_path / "founder", key=chain.funder) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.economy import economy
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import JOURNEY, DeployPlan
-from unit.ledger.founding import found, installed_engine
 
 COINS = 10**18
 LOWEST = UNIT // 10
@@ -36,24 +34,6 @@ WATCHING = Enlistment(roles=WATCHER, stake=0)
 
 def hot(number: int) -> Key:
     return Key.from_secret(bytes([number]) * 32)
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    installed_engine()
-    with Devnet.start(tmp_path_factory.mktemp("chain")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def network(chain: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Network:
-    return found(chain, tmp_path_factory.mktemp("founding"))
-
-
-@pytest.fixture
-def founder(network: Network, chain: Devnet, tmp_path: Path) -> Iterator[Ledger]:
-    with Ledger.open(network, state=tmp_path / "founder", key=chain.funder) as opened:
-        yield opened
 
 
 @pytest.fixture

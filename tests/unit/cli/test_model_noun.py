@@ -43,10 +43,8 @@ from freehold.domain.keys import new_phrase
 from freehold.domain.money import UNIT
 from freehold.domain.network import Network
 from freehold.ledger.contracts.registry import MODEL
-from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from freehold.node.workloads.models.refusals import BrokenModelError
-from unit.ledger.founding import found, installed_engine
 
 PASSWORD = "only for tests"
 pytestmark = pytest.mark.xdist_group("model noun")  # one devnet serves all
@@ -73,27 +71,6 @@ shape = [-1, 1]
 [entry]
 lowest = "1"
 """
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    installed_engine()
-    with Devnet.start(tmp_path_factory.mktemp("chain")) as running_chain:
-        yield running_chain
-
-
-@pytest.fixture(scope="module")
-def network(chain: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Network:
-    return found(chain, tmp_path_factory.mktemp("founding"))
-
-
-@pytest.fixture(scope="module")
-def founder(
-    network: Network, chain: Devnet, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ledger]:
-    state = tmp_path_factory.mktemp("founder")
-    with Ledger.open(network, state=state, key=chain.funder) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -38,37 +38,14 @@ from freehold.domain.keys import new_phrase
 from freehold.domain.money import UNIT
 from freehold.domain.network import Network
 from freehold.ledger.contracts.registry import VALIDATOR
-from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from freehold.node.validator.settings import FILE
-from unit.ledger.founding import found, installed_engine
 from unit.node.validator.scorers import BODIES, SUBNET, write_model, write_subnet
 
 PASSWORD = "only for tests"
 SECONDS = 120.0
 pytestmark = pytest.mark.xdist_group("validate verb")  # one devnet serves all
 RUN = "import typer; from freehold.cli.validate import validate; typer.run(validate)"
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devnet]:
-    installed_engine()
-    with Devnet.start(tmp_path_factory.mktemp("chain")) as running_chain:
-        yield running_chain
-
-
-@pytest.fixture(scope="module")
-def network(chain: Devnet, tmp_path_factory: pytest.TempPathFactory) -> Network:
-    return found(chain, tmp_path_factory.mktemp("founding"))
-
-
-@pytest.fixture(scope="module")
-def founder(
-    network: Network, chain: Devnet, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Ledger]:
-    state = tmp_path_factory.mktemp("founder")
-    with Ledger.open(network, state=state, key=chain.funder) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

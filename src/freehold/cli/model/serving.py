@@ -6,10 +6,8 @@ import asyncio
 import json
 import os
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +22,7 @@ from freehold.cli.plain import plain
 from freehold.cli.screen import Screen, cancellable
 from freehold.cli.session import open_account, open_ledger
 from freehold.cli.subnet.named import MaxPriceOption, find
+from freehold.cli.telling import telling
 from freehold.domain import money
 from freehold.domain.errors import ConflictError, UsageError
 from freehold.domain.files import PUBLIC, write_whole
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from freehold.node.workloads.models.settings import Settings
 
 SCHEMA, EXAMPLE = "schema.json", "example.json"
-LOOK_SECONDS = 0.1
 
 
 def register(app: typer.Typer) -> None:
@@ -253,30 +251,10 @@ def _run(screen: Screen, folder: Path, settings: Settings) -> None:
     note_process(folder, os.getpid())
     if sys.stderr.isatty() and settings.log_level == "info":
         settings = replace(settings, log_level="warning")  # whoever looks is told in words
-    with _telling(screen, folder, settings):
+    looking = partial(ready, folder, os.getpid())
+    with telling(looking, partial(_tell, screen, folder, settings)):
         serve_model(settings)
     screen.say(f"[green]✓[/] {folder.name} ended; the same command serves it again")
-
-
-@contextmanager
-def _telling(screen: Screen, folder: Path, settings: Settings) -> Iterator[None]:
-    """Say where the model is once it is served, while the body runs."""
-    over = threading.Event()
-
-    def wait() -> None:
-        while not over.wait(LOOK_SECONDS):
-            state = ready(folder, os.getpid())
-            if state is not None:
-                _tell(screen, folder, settings, state)
-                return
-
-    teller = threading.Thread(target=wait, name="telling", daemon=True)
-    teller.start()
-    try:
-        yield
-    finally:
-        over.set()
-        teller.join(1.0)
 
 
 def _tell(screen: Screen, folder: Path, settings: Settings, state: dict[str, str]) -> None:

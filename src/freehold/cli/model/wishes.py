@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from freehold.cli.home import read_text
-from freehold.domain.errors import NotFoundError, UsageError
-from freehold.domain.files import write_whole
+from freehold.cli.keeping import read_settings, write_settings
+from freehold.domain.errors import NotFoundError
 from freehold.node.workloads.models.settings import FILE, Settings, load
 from freehold.node.workloads.models.source import parse_source
 
@@ -58,13 +55,7 @@ def whole(model: str) -> str:
 
 def written(folder: Path) -> dict[str, str]:
     """What a folder's ``model.toml`` says; nothing where there is none."""
-    file = folder / FILE
-    if not file.is_file():
-        return {}
-    try:
-        return {name: str(value) for name, value in tomllib.loads(read_text(file)).items()}
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{file} is no TOML: {error}", remedy="Correct or remove it.") from error
+    return read_settings(folder / FILE)
 
 
 def checked(folder: Path, settings: Mapping[str, str]) -> Settings:
@@ -74,9 +65,7 @@ def checked(folder: Path, settings: Mapping[str, str]) -> Settings:
 
 def write(folder: Path, settings: Mapping[str, str]) -> None:
     """Write ``model.toml``."""
-    lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    write_whole(folder / FILE, lines.encode())
+    write_settings(folder / FILE, settings)
 
 
 def with_port(settings: Mapping[str, str]) -> dict[str, str]:

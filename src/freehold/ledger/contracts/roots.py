@@ -93,6 +93,15 @@ class Roots(Contract):
         """Whether a root was proposed so and is neither final nor void."""
         return self._view(bool, "pending", header_words(header))
 
+    def is_over(self, position: int, until: int, *, now: int) -> bool:
+        """Whether a root that can be disputed ``until`` then could be final at ``now``: its window
+        has passed, and an answer window since the last answer."""
+        if now <= until:
+            return False
+        hashed = self._view(bytes, "headers", position)
+        answered = self._view(int, "released", hashed)
+        return answered == 0 or now > answered + self.parameters().answer_window
+
     def finalize(self, header: Header) -> Receipt:
         """Make the oldest open root final after its window; anyone."""
         return self._send("finalize", header_words(header))

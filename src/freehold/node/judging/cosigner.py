@@ -21,7 +21,8 @@ from freehold.ledger.ledger import Ledger
 from freehold.markets.models.trace.claims import first_difference
 from freehold.markets.models.trace.served import MAGIC, read
 from freehold.markets.models.trace.values import Batch, word
-from freehold.node.judging.desk import digest, is_watcher
+from freehold.node.attesting import is_watcher
+from freehold.node.judging.desk import PLACE, digest
 from freehold.node.judging.renewing import renews
 from freehold.node.judging.source import Source
 from freehold.node.logs import fields
@@ -49,7 +50,7 @@ class Cosigner:
 
     def step(self) -> None:
         """Look at what each proposer offers, where the roots know this watcher."""
-        if not is_watcher(self._ledger, self._key.address):
+        if not is_watcher(self._ledger, PLACE, self._key.address):
             return
         self._court.sync()
         for source in self._sources():

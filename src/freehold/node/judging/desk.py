@@ -6,16 +6,20 @@ import threading
 from collections.abc import Mapping
 
 from freehold.audit.competing import Draft
-from freehold.domain.document import parse_document
-from freehold.domain.errors import AccessError, ConflictError, IntegrityError
-from freehold.domain.ids import Address
+from freehold.domain.errors import AccessError, ConflictError
 from freehold.domain.keys import recover
-from freehold.domain.typed import ATTESTATION
-from freehold.ledger.contracts.base import convert
 from freehold.ledger.ledger import Ledger
+from freehold.node.attesting import (
+    Attestation,
+    header_at,
+    holding,
+    is_watcher,
+    read_signature,
+)
 from freehold.node.judging.shelf import Offer, Shelf
 
-SIGNATURE, LETTER_MAX = 65, 1_024
+PLACE = "prizes"
+"""Which roots pay model nodes."""
 
 
 class Desk:
@@ -34,7 +38,7 @@ class Desk:
     def sign(self, epoch: int, letter: bytes) -> Mapping[str, object]:
         """Take ``{"signature": HEX}``. IntegrityError for another body, ConflictError where no such
         root waits, AccessError for who is no watcher or signed something else."""
-        signature = _signature(letter)
+        signature = read_signature(letter)
         with self._lock:
             offer = self._waiting(epoch)
             if offer is None:
@@ -43,7 +47,7 @@ class Desk:
                     remedy="Sign what GET /traces tells as waiting.",
                 )
             watcher = recover(offer.digest, signature)
-            if not is_watcher(self._ledger, watcher):
+            if not is_watcher(self._ledger, PLACE, watcher):
                 raise AccessError(
                     f"{watcher} is no watcher of the roots, or signed something else",
                     remedy="Have the governor name it, or reckon the root and the tip again.",
@@ -56,11 +60,7 @@ class Desk:
         """The signatures that hold now, in rising order of the watchers."""
         with self._lock:
             known = self.shelf.signatures(offer)
-        return [
-            signature
-            for name, signature in sorted(known.items(), key=lambda each: each[0].lower())
-            if recover(offer.digest, signature) == name and is_watcher(self._ledger, name)
-        ]
+        return holding(self._ledger, PLACE, offer.digest, known)
 
     def _waiting(self, epoch: int) -> Offer | None:
         """The offer of an epoch, if it stands on the last root."""
@@ -72,35 +72,10 @@ class Desk:
 
 def tip(ledger: Ledger) -> bytes:
     """The hash of the last root's header."""
-    position = ledger.prizes.state().tip
-    return convert(bytes, ledger.call("prizes", "headers", [position]))
+    return header_at(ledger, PLACE, ledger.prizes.state().tip)
 
 
 def digest(ledger: Ledger, draft: Draft, parent: bytes) -> bytes:
     """What a watcher signs for a root on top of another, given by the hash of its header."""
-    told = (draft.epoch, draft.root.to_bytes(32, "big"), draft.count, draft.data, parent)
-    return ATTESTATION.digest(ledger.network.domain("prizes"), told)
-
-
-def is_watcher(ledger: Ledger, account: Address) -> bool:
-    """Whether an account may sign roots that pay model nodes."""
-    return convert(bool, ledger.call("prizes", "watchers", [account]))
-
-
-def _signature(letter: bytes) -> bytes:
-    try:
-        told = parse_document(letter, size=LETTER_MAX)
-        if not isinstance(told, dict):
-            raise _wrong()
-        signature = bytes.fromhex(str(told["signature"]).removeprefix("0x"))
-    except (ValueError, KeyError) as error:
-        raise _wrong() from error
-    if len(signature) != SIGNATURE:
-        raise _wrong()
-    return signature
-
-
-def _wrong() -> IntegrityError:
-    return IntegrityError(
-        "the body holds no signature", remedy='Send {"signature": HEX} of 65 bytes.'
-    )
+    told = Attestation(draft.epoch, draft.root, draft.count, draft.data)
+    return told.digest(ledger, PLACE, parent)

@@ -178,12 +178,8 @@ class Proposer:
             self._try("finalize", partial(self._ledger.prizes.finalize, told(oldest)))
 
     def _is_over(self, header: Header) -> bool:
-        """Whether a root's window has passed, and an answer window since the last answer."""
         now, prizes = self._ledger.now(), self._ledger.prizes
-        if now <= header.until:
-            return False
-        answered = convert(int, self._ledger.call("prizes", "released", [header_hash(header)]))
-        return answered == 0 or now > answered + prizes.parameters().answer_window
+        return prizes.is_over(header.position, header.until, now=now)
 
     def _held(self, header: Header) -> bool:
         hashed = header_hash(header)

@@ -24,7 +24,8 @@ from starlette.responses import JSONResponse, Response
 
 from freehold.domain.errors import FreeholdError, NotFoundError, UnavailableError
 from freehold.node.answers import refusal
-from freehold.node.judging.desk import LETTER_MAX, Desk
+from freehold.node.attesting import LETTER_MAX
+from freehold.node.judging.desk import Desk
 from freehold.node.streams import small_body
 from freehold.node.telemetry.streaming import Streamed
 

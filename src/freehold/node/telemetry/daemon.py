@@ -20,10 +20,11 @@ from freehold.node.announcer import Announcer
 from freehold.node.files import make_folder, remove_file, replace_file
 from freehold.node.loops import Chore
 from freehold.node.process import alone, read_network, read_password, signals
-from freehold.node.telemetry.server import Service as Served
-from freehold.node.telemetry.server import make_service
+from freehold.node.service import Service as Served
+from freehold.node.service import make_service
+from freehold.node.settings import NO, YES
 from freehold.node.telemetry.service import Service
-from freehold.node.telemetry.settings import JSON, NO, YES, Settings
+from freehold.node.telemetry.settings import JSON, Settings
 from freehold.node.telemetry.terminal import Terminal
 from freehold.telemetry.broker import Broker, Layout, start_broker
 

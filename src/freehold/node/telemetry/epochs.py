@@ -14,15 +14,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from freehold.domain.document import parse_document
-from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
+from freehold.domain.errors import AccessError, ConflictError, NotFoundError
 from freehold.domain.files import PUBLIC, write_whole
 from freehold.domain.ids import Address
 from freehold.domain.keys import recover
-from freehold.domain.typed import ATTESTATION
 from freehold.economics.trees import Tree
-from freehold.ledger.contracts.base import convert
 from freehold.ledger.ledger import Ledger
+from freehold.node.attesting import (
+    Attestation,
+    header_at,
+    holding,
+    is_watcher,
+    read_signature,
+)
 from freehold.node.telemetry.facts import Calendar
 from freehold.node.telemetry.statement import Statement, parse
 from freehold.telemetry.reading import TIME_MAX
@@ -33,7 +37,8 @@ EVIDENCE_MAX = 15 * 2**20
 LENGTH = 4
 KEPT = 1_024
 """Statements that stay on disk, the newest."""
-SIGNATURE, LETTER_MAX = 65, 1_024
+PLACE = "roots"
+"""Which roots pay devices."""
 _PAGE = 1_024
 _TIME, _TIME_AT = struct.Struct("<Q"), 52
 """Where a batch has the time at which it was sealed."""
@@ -190,7 +195,7 @@ class Epochs:
     def sign(self, number: int, letter: bytes) -> Mapping[str, object]:
         """Take a watcher's signature: ``{"signature": HEX}`` over the newest statement on top of
         the roots as they stand. UsageError, ConflictError, AccessError."""
-        signature = _signature(letter)
+        signature = read_signature(letter)
         with self._lock:
             newest = self.books.newest()
             if newest is None or newest.epoch != number:
@@ -199,7 +204,7 @@ class Epochs:
                     remedy="Sign the newest, see GET /epochs.",
                 )
             watcher = recover(digest(self._ledger, newest), signature)
-            if not is_watcher(self._ledger, watcher):
+            if not is_watcher(self._ledger, PLACE, watcher):
                 raise AccessError(
                     f"{watcher} is no watcher of the roots, or signed something else",
                     remedy="Have the governor name it, or fetch the statement and the tip again.",
@@ -213,44 +218,13 @@ class Epochs:
         wanted = digest(self._ledger, statement)
         with self._lock:
             known = self.books.signatures(statement.epoch)
-        return [
-            signature
-            for name, signature in sorted(known.items(), key=lambda each: each[0].lower())
-            if recover(wanted, signature) == name and is_watcher(self._ledger, name)
-        ]
+        return holding(self._ledger, PLACE, wanted, known)
 
 
 def digest(ledger: Ledger, statement: Statement) -> bytes:
     """What a watcher signs for a statement: its root on top of the last one as it stands now."""
-    tip = ledger.roots.state().tip
-    parent = convert(bytes, ledger.call("roots", "headers", [tip]))
-    root = statement.root.to_bytes(32, "big")
-    told = (statement.epoch, root, statement.count, statement.hash, parent)
-    return ATTESTATION.digest(ledger.network.domain("roots"), told)
-
-
-def is_watcher(ledger: Ledger, account: Address) -> bool:
-    """Whether an account may sign roots."""
-    return convert(bool, ledger.call("roots", "watchers", [account]))
-
-
-def _signature(letter: bytes) -> bytes:
-    try:
-        told = parse_document(letter, size=LETTER_MAX)
-        if not isinstance(told, dict):
-            raise _wrong()
-        signature = bytes.fromhex(str(told["signature"]).removeprefix("0x"))
-    except (ValueError, KeyError) as error:
-        raise _wrong() from error
-    if len(signature) != SIGNATURE:
-        raise _wrong()
-    return signature
-
-
-def _wrong() -> IntegrityError:
-    return IntegrityError(
-        "the body holds no signature", remedy='Send {"signature": HEX} of 65 bytes.'
-    )
+    told = Attestation(statement.epoch, statement.root, statement.count, statement.hash)
+    return told.digest(ledger, PLACE, header_at(ledger, PLACE, ledger.roots.state().tip))
 
 
 def _leaves(tree: Tree) -> Iterator[bytes]:

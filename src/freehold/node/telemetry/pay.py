@@ -267,7 +267,7 @@ class Pay:
             return
         if header.proposer == self._account:
             self._answer(header)
-        if self._ledger.now() > header.until:
+        if self._ledger.roots.is_over(header.position, header.until, now=self._ledger.now()):
             self._try("finalize", lambda: self._ledger.roots.finalize(header))
 
     def _answer(self, header: Header) -> None:

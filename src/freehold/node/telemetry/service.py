@@ -27,6 +27,7 @@ from freehold.node.delegates import Delegates
 from freehold.node.files import disk, make_folder
 from freehold.node.logs import fields
 from freehold.node.loops import Chore, Crew
+from freehold.node.settings import NO
 from freehold.node.telemetry.access import (
     DEVICE_BURST,
     DEVICE_RATE,
@@ -52,7 +53,7 @@ from freehold.node.telemetry.meters import Meters
 from freehold.node.telemetry.office import Desks, Office
 from freehold.node.telemetry.pay import Pay
 from freehold.node.telemetry.relay import TRIGGER_SECONDS, Relay, Trigger
-from freehold.node.telemetry.settings import NO, Settings
+from freehold.node.telemetry.settings import Settings
 from freehold.node.telemetry.watchers import Watchers
 from freehold.node.telemetry.works import Works
 from freehold.node.tokens import Gate, LedgerTime

@@ -9,20 +9,31 @@ from pathlib import Path
 
 from freehold.domain import money
 from freehold.domain.errors import UsageError
-from freehold.node.settings import DAY, GIB, HOUR, Setting, count, gather, level, path, size, span
+from freehold.node.settings import (
+    DAY,
+    GIB,
+    HOUR,
+    NO,
+    YES,
+    Bounds,
+    Setting,
+    build,
+    check_bounds,
+    check_url,
+    count,
+    gather,
+    level,
+    path,
+    size,
+    span,
+    yes_or_no,
+)
 from freehold.node.settings import text as words
 from freehold.telemetry.members import PARTITIONS_MAX
 
 FILE = "telemetry.toml"
 PREFIX = "FREEHOLD_TELEMETRY_"
-YES, NO, JSON = "yes", "no", "json"
-
-
-def yes_or_no(value: str) -> str:
-    """``yes`` or ``no``."""
-    if value.lower() not in (YES, NO):
-        raise UsageError(f"{value!r} is neither yes nor no", remedy="Write yes or no.")
-    return value.lower()
+JSON = "json"
 
 
 def printing(value: str) -> str:
@@ -96,7 +107,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
 }
 NAMES = tuple(_PARSERS)
 """Every setting that a flag, the environment or the file may give."""
-_BOUNDS: tuple[tuple[str, int, int], ...] = (
+_BOUNDS: Bounds = (
     ("port", 0, 65_535),
     ("mqtt_port", 0, 65_535),
     ("partitions", 1, PARTITIONS_MAX),
@@ -114,28 +125,17 @@ STORE_LEAST = GIB // 16
 def load(home: Path, *, flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Settings of the service in ``home``; UsageError names what is wrong and where."""
     given = gather(home / FILE, _PARSERS, prefix=PREFIX, flags=flags, environment=environment)
-    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
-    texts = {name: value for name, value in given.items() if isinstance(value, str)}
-    paths = {name: value for name, value in given.items() if isinstance(value, Path)}
-    return _checked(Settings(home, **paths, **texts, **numbers))  # type: ignore[arg-type]
+    return _checked(build(Settings, home, given))
 
 
 def _checked(settings: Settings) -> Settings:
-    for name, low, high in _BOUNDS:
-        value = int(getattr(settings, name))
-        if not low <= value <= high:
-            raise UsageError(
-                f"{name} is {value}, outside {low} to {high}", remedy=f"Set {name} within bounds."
-            )
+    check_bounds(settings, _BOUNDS)
     if settings.broker == YES and settings.nats:
         raise UsageError(
             "a broker is to be started here and another one to be used",
             remedy="Give either --broker or --nats.",
         )
-    if settings.endpoint and not settings.endpoint.startswith(("http://", "https://")):
-        raise UsageError(
-            f"the endpoint {settings.endpoint} is no URL", remedy="Write http:// or https://."
-        )
+    check_url(settings.endpoint)
     if 0 < settings.store_bytes < STORE_LEAST:
         raise UsageError(
             f"a store of {settings.store_bytes:,} bytes is too small", remedy="Give 64MiB or more."

@@ -28,8 +28,8 @@ from freehold.node.announcer import Announcer
 from freehold.node.files import make_folder, remove_file, replace_file
 from freehold.node.loops import Chore, Crew
 from freehold.node.process import alone, read_network, read_password, signals
-from freehold.node.telemetry.server import Service, make_service
-from freehold.node.telemetry.settings import YES
+from freehold.node.service import Service, make_service
+from freehold.node.settings import YES
 from freehold.node.validator.app import Routes, build
 from freehold.node.validator.book import Shelf
 from freehold.node.validator.clerk import Clerk

@@ -9,10 +9,23 @@ from pathlib import Path
 
 from freehold.domain import money
 from freehold.domain.errors import UsageError
-from freehold.node.settings import HOUR, Setting, count, gather, level, size, span
+from freehold.node.settings import (
+    HOUR,
+    NO,
+    Bounds,
+    Setting,
+    build,
+    check_bounds,
+    check_url,
+    count,
+    gather,
+    level,
+    size,
+    span,
+    yes_or_no,
+)
 from freehold.node.settings import path as place
 from freehold.node.settings import text as words
-from freehold.node.telemetry.settings import NO, yes_or_no
 
 FILE = "validator.toml"
 PREFIX = "FREEHOLD_VALIDATOR_"
@@ -80,7 +93,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
 }
 NAMES = tuple(_PARSERS)
 """Every setting that a flag, the environment or the file may give."""
-_BOUNDS: tuple[tuple[str, int, int], ...] = (
+_BOUNDS: Bounds = (
     ("port", 0, 65_535),
     ("propose", 0, 10**30),
     ("spend", 0, 10**30),
@@ -96,24 +109,13 @@ _BOUNDS: tuple[tuple[str, int, int], ...] = (
 def load(home: Path, *, flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Settings of the validator in ``home``; UsageError names what is wrong and where."""
     given = gather(home / FILE, _PARSERS, prefix=PREFIX, flags=flags, environment=environment)
-    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
-    texts = {name: value for name, value in given.items() if isinstance(value, str)}
-    paths = {name: value for name, value in given.items() if isinstance(value, Path)}
-    return checked(Settings(home, **paths, **texts, **numbers))  # type: ignore[arg-type]
+    return checked(build(Settings, home, given))
 
 
 def checked(settings: Settings) -> Settings:
     """The same settings; UsageError where they are out of bounds."""
-    for name, low, high in _BOUNDS:
-        value = int(getattr(settings, name))
-        if not low <= value <= high:
-            raise UsageError(
-                f"{name} is {value}, outside {low} to {high}", remedy=f"Set {name} within bounds."
-            )
+    check_bounds(settings, _BOUNDS)
     if not settings.subnet:
         raise UsageError("no subnet is named", remedy="Name it: --subnet NAME.")
-    if settings.endpoint and not settings.endpoint.startswith(("http://", "https://")):
-        raise UsageError(
-            f"the endpoint {settings.endpoint} is no URL", remedy="Write http:// or https://."
-        )
+    check_url(settings.endpoint)
     return settings

@@ -30,9 +30,10 @@ from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.ledger.contracts.roots import State
 from freehold.ledger.ledger import Ledger
+from freehold.node.attesting import is_watcher
 from freehold.node.logs import fields
 from freehold.node.loops import Chore
-from freehold.node.telemetry.epochs import digest, is_watcher
+from freehold.node.telemetry.epochs import PLACE, digest
 from freehold.node.telemetry.facts import Enrolled, Facts
 from freehold.node.telemetry.pay import carried
 from freehold.node.telemetry.statement import (
@@ -87,7 +88,7 @@ class Cosigner:
 
     def step(self) -> None:
         """Look at what each service states, where the roots know this watcher."""
-        if not is_watcher(self._ledger, self._key.address):
+        if not is_watcher(self._ledger, PLACE, self._key.address):
             return
         state = self._facts.state()
         if state.tip > state.final:

@@ -29,8 +29,8 @@ from freehold.node.loops import Chore, Crew
 from freehold.node.ports import Chain
 from freehold.node.process import alone, read_network, read_password, signals
 from freehold.node.server import NodeServer
-from freehold.node.telemetry.server import Service, make_service
-from freehold.node.telemetry.settings import YES
+from freehold.node.service import Service, make_service
+from freehold.node.settings import YES
 from freehold.node.workloads.models.app import Api, Parts
 from freehold.node.workloads.models.cashier import Tariff, TillCashier
 from freehold.node.workloads.models.inbox import Inbox

@@ -16,16 +16,22 @@ from freehold.node.settings import (
     HOUR,
     KIB,
     MIB,
+    NO,
+    YES,
+    Bounds,
     Setting,
+    build,
+    check_bounds,
+    check_url,
     count,
     gather,
     level,
     size,
     span,
+    yes_or_no,
 )
 from freehold.node.settings import path as place
 from freehold.node.settings import text as words
-from freehold.node.telemetry.settings import NO, YES, yes_or_no
 from freehold.node.workloads.models.source import parse_source
 
 FILE = "model.toml"
@@ -121,7 +127,7 @@ _PARSERS: dict[str, Callable[[str], Setting]] = {
 }
 NAMES = tuple(_PARSERS)
 """Every setting that a flag, the environment or the file may give."""
-_BOUNDS: tuple[tuple[str, int, int], ...] = (
+_BOUNDS: Bounds = (
     ("port", 0, 65_535),
     ("price", 0, 10**30),
     ("free", 0, 10**9),
@@ -146,20 +152,12 @@ _BOUNDS: tuple[tuple[str, int, int], ...] = (
 def load(home: Path, *, flags: Mapping[str, str], environment: Mapping[str, str]) -> Settings:
     """Settings of the server in ``home``; UsageError names what is wrong and where."""
     given = gather(home / FILE, _PARSERS, prefix=PREFIX, flags=flags, environment=environment)
-    numbers = {name: value for name, value in given.items() if isinstance(value, int)}
-    texts = {name: value for name, value in given.items() if isinstance(value, str)}
-    paths = {name: value for name, value in given.items() if isinstance(value, Path)}
-    return checked(Settings(home, **paths, **texts, **numbers))  # type: ignore[arg-type]
+    return checked(build(Settings, home, given))
 
 
 def checked(settings: Settings) -> Settings:
     """The same settings; UsageError where they are out of bounds or contradict each other."""
-    for name, low, high in _BOUNDS:
-        value = int(getattr(settings, name))
-        if not low <= value <= high:
-            raise UsageError(
-                f"{name} is {value}, outside {low} to {high}", remedy=f"Set {name} within bounds."
-            )
+    check_bounds(settings, _BOUNDS)
     if not settings.model:
         raise UsageError("no model is named", remedy="Name it: --model my_model.py:answer.")
     if _NAME.fullmatch(settings.called) is None:
@@ -173,8 +171,5 @@ def checked(settings: Settings) -> Settings:
         )
     if settings.max_body > settings.bodies:
         raise UsageError("max_body is more than bodies", remedy="Raise bodies, or lower max_body.")
-    if settings.endpoint and not settings.endpoint.startswith(("http://", "https://")):
-        raise UsageError(
-            f"the endpoint {settings.endpoint} is no URL", remedy="Write http:// or https://."
-        )
+    check_url(settings.endpoint)
     return settings

@@ -1,4 +1,4 @@
-"""The HTTP server of the service: plain on loopback, TLS everywhere else."""
+"""The HTTP server of a service: plain on loopback, TLS everywhere else."""
 
 from __future__ import annotations
 

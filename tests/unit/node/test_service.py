@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from freehold.node.service import Service, make_service, on_loopback
 from freehold.node.telemetry import app as module
-from freehold.node.telemetry.server import Service, make_service, on_loopback
 from unit.node.telemetry.service import ADMIN, DEVICE, FINDING, World, world
 from unit.telemetry.devices import batch, sealed
 
