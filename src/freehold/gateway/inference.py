@@ -29,7 +29,6 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from uvicorn import Config
 
 from freehold.client.asking.caller import Reply
 from freehold.client.asking.candidate import ONE, Agreement, Effort, Limits, Ranking
@@ -61,8 +60,8 @@ from freehold.markets.models.tensor import (
     encode_response,
     header_length,
 )
-from freehold.node.server import BACKLOG, IDLE_SECONDS, SHUTDOWN_SECONDS, ImpatientProtocol, listen
 from freehold.node.server import NodeServer as GatewayServer
+from freehold.node.server import bounded_config, listen
 
 BODY_MAX, BODY_SECONDS = 2**24, 30.0
 CONNECTIONS = 1_024
@@ -271,21 +270,7 @@ def make_server(app: Starlette, *, host: str, key: str) -> GatewayServer:
             f"a gateway on {host} needs a key",
             remedy="Give it one, or let it listen on 127.0.0.1.",
         )
-    config = Config(
-        app,
-        http=ImpatientProtocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        limit_concurrency=CONNECTIONS,
-        backlog=BACKLOG,
-        timeout_keep_alive=IDLE_SECONDS,
-        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-    )
-    return GatewayServer(config)
+    return GatewayServer(bounded_config(app, connections=CONNECTIONS))
 
 
 async def serve(

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from fastapi import FastAPI
 from httptools import HttpRequestParser
+from starlette.applications import Starlette
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -245,9 +246,9 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def make_server(app: FastAPI, *, tls: ssl.SSLContext, connections: int) -> NodeServer:
-    """A server for ``app``; serve it on sockets of ``listen``."""
-    config = Config(
+def bounded_config(app: Starlette, *, connections: int) -> Config:
+    """How every server of ours speaks HTTP: bounded, impatient, and silent about itself."""
+    return Config(
         app,
         http=ImpatientProtocol,
         ws="none",
@@ -261,6 +262,11 @@ def make_server(app: FastAPI, *, tls: ssl.SSLContext, connections: int) -> NodeS
         timeout_keep_alive=IDLE_SECONDS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
+
+
+def make_server(app: FastAPI, *, tls: ssl.SSLContext, connections: int) -> NodeServer:
+    """A server for ``app``; serve it on sockets of ``listen``."""
+    config = bounded_config(app, connections=connections)
     config.load()
     config.ssl = tls
     return NodeServer(config)
