@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from freehold.markets.models import copies as room
-from freehold.markets.models.copies import alike, copies, matured, probes_needed
+from freehold.markets.models.copies import alike, copies, matured, probes_needed, unrefuted
 
 Floats = room.Floats
 PROBES, WIDTH = 32, 20
@@ -165,3 +165,34 @@ def test_an_old_node_cannot_drive_out_a_newcomer_by_relaying_it() -> None:
     answers[0] = models.relayed(answers[2], 0.01)
     since = {0: matured(0.0, [(3.0, 0.4), (4.0, 0.4)], 0.9), 1: 0.0, 2: matured(3.5, [], 0.9)}
     assert copies(answers, since) == {0: 2}
+
+
+def relay_with(lost: int, shown: int = PROBES) -> dict[int, Floats]:
+    """Three models and a relay (uid 3) of the first that failed on ``lost`` of ``shown`` probes."""
+    models = Models(11)
+    answers = {uid: models.answers() for uid in range(3)}
+    answers[3] = answers[0].copy()
+    answers[3][:lost] = 1 / WIDTH
+    for own in answers.values():
+        own[shown:] = np.nan
+    return answers
+
+
+@pytest.mark.parametrize(("lost", "shown"), [(0, 10), (1, 3), (4, 20)])
+def test_a_short_or_stumbling_round_clears_no_copy(lost: int, shown: int) -> None:
+    answers = relay_with(lost, shown)
+    assert copies(answers, ages(4)) == {}
+    assert unrefuted(answers, {3: 0}) == {3: 0}
+
+
+def test_answers_of_its_own_clear_a_node() -> None:
+    answers = relay_with(0)
+    assert unrefuted(answers, {2: 0}) == {}
+    assert unrefuted(answers, {3: 0}) == {3: 0}
+
+
+def test_nothing_is_held_against_who_answers_while_the_other_is_silent() -> None:
+    answers = relay_with(0)
+    del answers[0]
+    assert unrefuted(answers, {3: 0, 2: 7}) == {}
+    assert unrefuted({}, {3: 0}) == {}

@@ -258,6 +258,18 @@ def test_a_node_that_was_worse_before_is_the_younger() -> None:
     assert (found[0].copy_of, found[2].copy_of) == (2, None)
 
 
+def test_a_round_that_was_cut_short_clears_no_copy() -> None:
+    round_ = plan(Toy((Kind.PROBE, Kind.PLAIN)), [0, 1])
+    for asked, _ in enumerate(run(round_, lambda uid, inputs: right(inputs), clock=lambda: 0.0)):
+        if asked == 9:
+            break
+    since = {0: 10.0, 1: 20.0}
+    assert round_.judge(since)[1].copy_of is None
+    found = round_.judge(since, accused={1: 0, 0: 5})
+    assert (found[0].copy_of, found[1].copy_of) == (None, 0)
+    assert found[1].score == 0
+
+
 def test_numbers_however_large_are_compared() -> None:
     random = np.random.default_rng(4)
 

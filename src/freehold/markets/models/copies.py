@@ -11,7 +11,9 @@ rounds in which all models are independent, at most that share accuses anyone.
 
 Of a pair the younger loses. A node is as old as ``since`` says, which is not its registration
 alone: ``matured`` makes it as old as its present quality, so that an old and worse node that begins
-to relay a newcomer is the younger of the two, and cannot drive the newcomer out.
+to relay a newcomer is the younger of the two, and cannot drive the newcomer out. Who was called a
+copy once stays one until its answers speak for it (``unrefuted``), not merely until a round in
+which too little was asked.
 
 What meets what: relaying and stolen weights (near on every probe, with noise of up to about
 ``NEAR`` of the answers' spread); groups of any size (pairs are compared, never a consensus that a
@@ -39,6 +41,8 @@ NEAR = 0.05
 RIPE = 0.9
 ALARM = 1e-4
 """Share of rounds of independent models in which anyone is accused, at most."""
+CLEARED = 0.01
+"""Odds of independence from which on one who was accused before is believed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,29 @@ def copies(
         older, younger = sorted((first, second), key=ages.__getitem__)
         found[younger] = min(found.get(younger, older), older, key=ages.__getitem__)
     return found
+
+
+def unrefuted(
+    answers: Mapping[int, Floats], accused: Mapping[int, int], *, agreement: float = 0.5
+) -> dict[int, int]:
+    """Of those whom an earlier round called copies, by uid with the older one, the ones whom these
+    answers do not clear: too few probes that both answered, or still more near than ``CLEARED``.
+
+    A round that was cut short, or in which a relay stumbled, is no proof of innocence. Where the
+    older one is silent nothing is left to be held against the younger.
+    """
+    uids = {uid: place for place, uid in enumerate(sorted(answers))}
+    known = {uid: older for uid, older in accused.items() if uid in uids and older in uids}
+    if not known:
+        return {}
+    hits, both = _compare([answers[uid] for uid in uids])
+    odds = _tails(int(both.max(initial=0)), agreement)[both, hits]
+    needed = probes_needed(len(uids), agreement=agreement)
+    return {
+        uid: older
+        for uid, older in known.items()
+        if both[uids[uid], uids[older]] < needed or odds[uids[uid], uids[older]] < CLEARED
+    }
 
 
 def alike(answers: Mapping[int, Floats], *, agreement: float = 0.5) -> dict[tuple[int, int], Pair]:

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.domain.errors import CapacityError, UsageError
-from freehold.markets.models.copies import copies, matured
+from freehold.markets.models.copies import copies, matured, unrefuted
 from freehold.markets.models.task import (
     Form,
     Judgement,
@@ -172,11 +172,15 @@ class Round:
             self._settle()
 
     def judge(
-        self, registered: Mapping[int, float], past: Mapping[int, Past] | None = None
+        self,
+        registered: Mapping[int, float],
+        past: Mapping[int, Past] | None = None,
+        accused: Mapping[int, int] | None = None,
     ) -> dict[int, Judgement]:
         """Every node by uid, from what is known now. Of copies the younger loses: ``registered``
-        and ``past`` say how old each is (``copies.matured``). Called again, it first tries what
-        waited for its truth."""
+        and ``past`` say how old each is (``copies.matured``). ``accused`` are those whom the round
+        before called copies, of whom: they stay that until answers clear them. Called again, it
+        first tries what waited for its truth."""
         waiting, self._waiting, self._late = self._waiting, [], 0
         for answer in waiting:
             self._records[answer.question.uid].waiting -= 1
@@ -186,7 +190,11 @@ class Round:
             uid: matured(registered[uid], (past or {}).get(uid, ()), record.quality or 0.0)
             for uid, record in self._records.items()
         }
-        taken = copies(self._sketches(), since, agreement=self._terms.agreement)
+        sketches, agreement = self._sketches(), self._terms.agreement
+        taken = copies(sketches, since, agreement=agreement)
+        for uid, older in unrefuted(sketches, accused or {}, agreement=agreement).items():
+            if taken.get(older) != uid:
+                taken.setdefault(uid, older)
         return {
             uid: self._judgement(record, taken.get(uid)) for uid, record in self._records.items()
         }

@@ -71,6 +71,10 @@ class Book:
         """Former qualities."""
         return {mark.key: mark.past for mark in self.marks}
 
+    def accused(self) -> dict[Key, int]:
+        """Those whom their last round called copies, with the uid of whom."""
+        return {mark.key: mark.copy_of for mark in self.marks if mark.copy_of is not None}
+
     def folded(
         self,
         epoch: int,

@@ -216,7 +216,7 @@ class Examiner:
         self._judge.score_until(max(epochs.left_to_score(self._chain.now()), 1.0))
         keys = {member.uid: member.key for member in there}
         registered = {m.uid: float(m.seat.registered_at) for m in there}
-        found = round_.judge(registered, self._past(keys))
+        found = round_.judge(registered, self._past(keys), self._accused(keys))
         if len(found) >= CUT_OFF and not any(each.answered for each in found.values()):
             _log.error("nobody answers", extra=fields(epoch=epoch, remedy="Check the network."))
             found = {uid: _unknown(each) for uid, each in found.items()}
@@ -248,6 +248,11 @@ class Examiner:
         past = self._shelf.book.past()
         return {uid: past.get(key, ()) for uid, key in keys.items()}
 
+    def _accused(self, keys: Mapping[int, Key]) -> dict[int, int]:
+        """Who was called a copy in the last round, by uid with the one it answered like."""
+        accused = self._shelf.book.accused()
+        return {uid: accused[key] for uid, key in keys.items() if key in accused}
+
     # --- truths that come later ------------------------------------------------------------------
 
     def _remember(self, former: _Former) -> None:
@@ -258,7 +263,9 @@ class Examiner:
         """What former rounds know by now that they did not know before, of those still there."""
         found: dict[Key, list[Judgement]] = {}
         for former in self._former:
-            judged = former.round.judge(former.registered, self._past(former.keys))
+            judged = former.round.judge(
+                former.registered, self._past(former.keys), self._accused(former.keys)
+            )
             for uid, each in judged.items():
                 key = former.keys[uid]
                 if each.waiting < former.waiting[uid] and key in present:

@@ -58,6 +58,14 @@ def test_unknown_keeps_and_zero_ends_at_once() -> None:
     assert [mark.uid for mark in book.marks] == [1]
 
 
+def test_who_was_called_a_copy_is_known_to_the_next_round() -> None:
+    here = [member(1), member(2)]
+    found = {here[1].key: Judgement(0.5, 0.0, asked=4, answered=4, copy_of=1)}
+    book = Book("0x", 1).folded(0, here, found, half_life=1.0, now=1_000, heard=0)
+    assert book.accused() == {here[1].key: 1}
+    assert fold(book, 1, (here[1], 0.5)).accused() == {}
+
+
 def test_the_past_is_bounded() -> None:
     book = Book("0x", 1)
     for epoch in range(PAST + 5):
