@@ -1,8 +1,18 @@
-"""The order of a whole run: what waits for real processes begins first, so that it ends first."""
+"""The order of a whole run: what waits for real processes begins first, so that it ends first.
+
+Where Python is told to keep nothing that it compiles, hundreds of processes would compile the same
+modules again; they may keep it, as those of the command do (``freehold.cli.__main__``).
+"""
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -43,6 +43,7 @@ from freehold.node.telemetry.settings import PREFIX
 from freehold.telemetry.broker import BINARY
 from freehold.telemetry.metrics import INTERVAL
 from journeys.town import QUICK, Town
+from journeys.zygote import launch
 from unit.ledger.founding import installed_engine
 
 PATIENCE = 90.0
@@ -98,7 +99,7 @@ class Field:
         home = Home(root)
         home.claim()
         given = {f"{PREFIX}{name.upper()}": text for name, text in (service or {}).items()}
-        local = LocalNetwork(home, lambda _: None, environment=given, telemetry=True)
+        local = LocalNetwork(home, lambda _: None, environment=given, telemetry=True, launch=launch)
         try:
             _deploy(home, local.start_devnet(admin=True), round_length=round_length)
             town = Town(local, local.start(nodes=0, parameters=JOURNEY))
@@ -228,7 +229,7 @@ class Field:
         """Run a watcher as a process."""
         arguments = ["freehold.node.watcher", "--home", str(seat.folder)]
         arguments += ["--network", str(self.home.descriptor)]
-        return processes.start(self.home, f"watcher-{seat.folder.name}", arguments)
+        return launch(self.home, f"watcher-{seat.folder.name}", arguments)
 
     def warp(self, ledger: Ledger, seconds: int) -> None:
         """Let so many seconds of the chain pass at once."""

@@ -29,6 +29,7 @@ from freehold.ledger.economy import OWN, economy
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import DeployPlan, Parameters, devnet
 from journeys.town import QUICK, Town
+from journeys.zygote import launch
 
 EPOCH = 60
 """Seconds of a period and of an epoch, the least that the contracts allow."""
@@ -72,7 +73,7 @@ def town_of(root: Path, model: str, *, nodes: int) -> Town:
     skip_without_engine()
     home = Home(root)
     home.claim()
-    local = LocalNetwork(home, lambda _: None)
+    local = LocalNetwork(home, lambda _: None, launch=launch)
     try:
         network = deployed(local.start_devnet(admin=True), root / "founding", model)
         write_whole(home.descriptor, network.render().encode(), mode=PUBLIC)

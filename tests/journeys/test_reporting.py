@@ -18,6 +18,7 @@ from freehold.cli.local import TELEMETRY_NAME, LocalNetwork
 from freehold.domain.errors import FreeholdError, UnavailableError
 from freehold.ledger.devnet import engine
 from freehold.ledger.plan import JOURNEY
+from journeys.zygote import launch
 
 pytestmark = pytest.mark.journey
 SECONDS = 180.0
@@ -49,7 +50,7 @@ def test_nodes_report_and_a_silent_one_is_an_alert(tmp_path: Path) -> None:
         pytest.skip(f"no engine for a devnet: {error.message}")
     home = Home(tmp_path / "home")
     home.claim()
-    local = LocalNetwork(home, _quiet, telemetry=True)
+    local = LocalNetwork(home, _quiet, telemetry=True, launch=launch)
     try:
         local.start(nodes=NODES, parameters=JOURNEY)
         _all_report(home)

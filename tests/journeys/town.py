@@ -23,6 +23,7 @@ from freehold.ledger.devnet import engine
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import JOURNEY, Parameters
+from journeys.zygote import launch
 
 TAIL = 40
 QUICK = 2
@@ -47,7 +48,7 @@ class Town:
         nodes: int = 6,
         parameters: Parameters = JOURNEY,
         admin: bool = False,
-        launch: Launch = processes.start,
+        launch: Launch = launch,
     ) -> Town:
         """Found a network in an empty folder and start it; skips where no engine can be had."""
         try:
@@ -68,7 +69,7 @@ class Town:
     @classmethod
     def reopen(cls, root: Path) -> Town:
         """A town that was founded in this folder."""
-        local = LocalNetwork(Home(root), lambda _: None)
+        local = LocalNetwork(Home(root), lambda _: None, launch=launch)
         return cls(local, local.home.network())
 
     @property

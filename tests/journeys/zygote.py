@@ -7,8 +7,10 @@ times. Children die with the zygote, and the zygote with whoever holds its stand
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
+import functools
 import json
 import os
 import runpy
@@ -16,8 +18,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import NoReturn
 
 from freehold.cli import processes
@@ -31,31 +34,28 @@ _DIE_WITH_PARENT = 1
 class Zygote:
     """A running zygote; ``launch`` stands in for ``freehold.cli.processes.start``.
 
-    Logs go to ``logs``, which may lie outside of the home.
+    Logs go to ``logs``, which may lie outside of the home, or else to the home's own.
     """
 
     process: subprocess.Popen[str]
-    logs: Path
+    logs: Path | None = None
+    _turn: Lock = field(default_factory=Lock)
 
     @classmethod
     @contextlib.contextmanager
     def running(cls, logs: Path, *, environment: Mapping[str, str]) -> Iterator[Zygote]:
         """Start a zygote whose children have ``environment`` on top of this process's own."""
         logs.mkdir(parents=True, exist_ok=True)
-        path = os.pathsep.join(entry for entry in sys.path if entry)
-        process = subprocess.Popen(
-            [sys.executable, "-m", "journeys.zygote"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **environment, "PYTHONPATH": path},
-            start_new_session=True,
-        )
+        made = cls(_start(environment), logs)
         try:
-            yield cls(process, logs)
+            yield made
         finally:
-            process.kill()
-            process.communicate()
+            made.end()
+
+    def end(self) -> None:
+        """End it, and all its children."""
+        self.process.kill()
+        self.process.communicate()
 
     def launch(
         self,
@@ -65,13 +65,50 @@ class Zygote:
         *,
         environment: Mapping[str, str] | None,
     ) -> Child:
-        """Run the module ``arguments[0]`` with the rest as its arguments."""
+        """Run the module ``arguments[0]`` with the rest as its arguments.
+
+        What ``environment`` says of the loader comes too late: that is ``running``'s.
+        """
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        wish = {"argv": list(arguments), "log": str(self.logs / f"{name}.log")}
-        print(json.dumps(wish), file=self.process.stdin, flush=True)
+        logs = self.logs or home.logs
+        logs.mkdir(parents=True, exist_ok=True)
         home.run.mkdir(parents=True, exist_ok=True)
-        return processes.keep(home, name, int(self.process.stdout.readline()))
+        wish = {
+            "argv": list(arguments),
+            "log": str(logs / f"{name}.log"),
+            "environment": dict(environment or {}),
+        }
+        with self._turn:
+            print(json.dumps(wish), file=self.process.stdin, flush=True)
+            pid = int(self.process.stdout.readline())
+        return processes.keep(home, name, pid)
+
+
+def launch(
+    home: Home, name: str, arguments: Sequence[str], *, environment: Mapping[str, str] | None = None
+) -> Child:
+    """By a zygote that all tests of this process share."""
+    return _shared().launch(home, name, arguments, environment=environment)
+
+
+@functools.cache
+def _shared() -> Zygote:
+    made = Zygote(_start({}))
+    atexit.register(made.end)
+    return made
+
+
+def _start(environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    path = os.pathsep.join(entry for entry in sys.path if entry)
+    return subprocess.Popen(
+        [sys.executable, "-m", "journeys.zygote"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment, "PYTHONPATH": path},
+        start_new_session=True,
+    )
 
 
 def main() -> None:
@@ -85,6 +122,7 @@ def main() -> None:
         wish = json.loads(line)
         pid = os.fork()
         if pid == 0:
+            os.environ.update(wish["environment"])
             _become(wish["argv"], wish["log"])
         print(pid, flush=True)
 
