@@ -18,11 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from freehold.cli import processes
 from freehold.cli.enlist import Enlistment, enlist
 from freehold.cli.home import Home
 from freehold.cli.local import GENESIS, LocalNetwork, folder_password, lacking, node_key
+from freehold.cli.main import app
 from freehold.cli.processes import Child
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import FreeholdError
@@ -111,19 +113,26 @@ class Field:
 
     def freehold(self, *arguments: str) -> Json:
         """Run a command on this home with --json; its document, a list under ``rows``."""
-        done = self._run(*arguments)
-        assert done.returncode == 0, f"{arguments}: {done.stderr}"
-        document = json.loads(done.stdout)
-        return document if isinstance(document, dict) else {"rows": document}
-
-    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         kept = {k: v for k, v in os.environ.items() if not k.startswith("FREEHOLD_")}
         password = self.home.password()
-        return subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "freehold.cli", *arguments, "--json"],
             capture_output=True, text=True, timeout=120, check=False, stdin=subprocess.DEVNULL,
             env=kept | {"FREEHOLD_HOME": str(self.root), "FREEHOLD_PASSWORD": password},
         )  # fmt: skip
+        assert done.returncode == 0, f"{arguments}: {done.stderr}"
+        document = json.loads(done.stdout)
+        return document if isinstance(document, dict) else {"rows": document}
+
+    def asked(self, *arguments: str) -> Json | FreeholdError:
+        """As ``freehold`` in this process, for what is asked again and again."""
+        given = {"FREEHOLD_HOME": str(self.root), "FREEHOLD_PASSWORD": self.home.password()}
+        done = CliRunner().invoke(app, [*arguments, "--json"], env=given)
+        if isinstance(done.exception, FreeholdError):
+            return done.exception
+        assert done.exit_code == 0, f"{arguments}: {done.output}"
+        document = json.loads(done.stdout)
+        return document if isinstance(document, dict) else {"rows": document}
 
     @property
     def service(self) -> dict[str, str]:
@@ -189,10 +198,12 @@ class Field:
     def readings(self) -> dict[str, list[Row]]:
         """What ``freehold telemetry query`` shows of this machine's devices, by name, a row a
         reading of a sensor; those of whom nothing is stored are left out."""
-        done = self._run("telemetry", "query", "--unsound")
-        if "reported yet" in done.stderr:
+        found = self.asked("telemetry", "query", "--unsound")
+        if isinstance(found, FreeholdError):
+            assert "reported yet" in found.message, found.message
             return {}
-        assert done.returncode == 0, done.stderr
+        rows = found["rows"]
+        assert isinstance(rows, list)
         devices = {load(each).address: each.name for each in (self.root / "devices").iterdir()}
         return {
             devices[answer["device"]]: [
@@ -200,7 +211,7 @@ class Field:
                 for row in answer["rows"]
                 if (each := dict(zip(answer["columns"], row, strict=True)))["metric"] != INTERVAL
             ]
-            for answer in json.loads(done.stdout)
+            for answer in rows
             if answer["device"] in devices
         }
 

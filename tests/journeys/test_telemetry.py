@@ -187,9 +187,9 @@ def _pumped(field: Field) -> list[int]:
 
 
 def _alerts(field: Field, kind: str) -> list[Mapping[str, object]]:
-    found = field.freehold("alert", "list")["rows"]
-    assert isinstance(found, list)
-    return [alert for alert in found if alert["kind"] == kind]
+    found = field.asked("alert", "list")
+    assert isinstance(found, dict), found
+    return [alert for alert in found["rows"] if alert["kind"] == kind]
 
 
 def _check(rows: list[dict[str, object]]) -> None:
