@@ -130,14 +130,15 @@ def in_process(chain: Chain, *, counting: bool = True) -> Contracts:
     faults = put("faults", token, registry, staking, pdp, beacon, governor)
     put("storage", registry, payments, pdp, beacon, faults, governor, salt)
     rules = PLAN.emission.rules()
-    roots = put("roots", token, payments, issuance, registry, governor, salt, *since, rules)
+    known = (registry, ZERO_ADDRESS, governor, salt, *since, rules)
+    roots = put("roots", token, payments, issuance, *known)
     senses = PLAN.senses
     devices = put("devices", salt, governor, token, senses.device_fee)
     told = (GENESIS, senses.round_length, senses.rules())
     status = put("status", registry, staking, beacon, governor, *told)
     put("automation", salt, governor, devices, status)
     put("streams", token, roots, governor, senses.stream_fee_bps)
-    paid = (ZERO_ADDRESS, registry, governor, salt, *since, rules)
+    paid = (ZERO_ADDRESS, registry, staking, governor, salt, *since, rules)
     prizes = put("prizes", token, payments, *paid)
     terms = PLAN.models.terms(share_bps=PLAN.emission.share_bps)
     subnet = put(

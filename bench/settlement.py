@@ -149,9 +149,10 @@ class Market:
         token = _create(chain, "token", "Freehold", "FREE", 10**9 * UNIT, NETWORK_ID, by)
         rules = (WINDOW, WINDOW, 2 * funds, 2**63, 4_000)
         payments = _create(chain, "payments", token.address, NETWORK_ID, by, by)
+        nobody = (ZERO_ADDRESS,) * 3
         roots = _create(
-            chain, "roots", token.address, payments.address, ZERO_ADDRESS, ZERO_ADDRESS, by,
-            NETWORK_ID, GENESIS, EPOCH, rules,
+            chain, "roots", token.address, payments.address, *nobody, by, NETWORK_ID, GENESIS,
+            EPOCH, rules,
         )  # fmt: skip
         market = cls(chain, token, roots)
         market.prepare(funds)
@@ -203,7 +204,7 @@ class Market:
         return header
 
     def disprove(self, epoch: int, parent: Value, before: Tree) -> None:
-        """A root that moves a grain from one account to the next falls."""
+        """A root that moves a grain from one account to the next falls, and the bond with it."""
         grains = before.grains.copy()
         grains[:2] += np.array([-1, 1]).astype(np.uint64)
         false = Tree.of_columns(before.accounts, grains)
@@ -213,6 +214,8 @@ class Market:
             "dispute_sunk", header, parent, proof(before, 0), shown, by=deployer.address
         )
         self.rows.append(Row("disprove a root", done.gas))
+        taken = self.roots.send("settle", header, deployer.address, by=deployer.address)
+        self.rows.append(Row("take the bond for it", taken.gas))
 
     def claim(self, epoch: int, tree: Tree, index: int, kind: str) -> None:
         """One account's claim."""

@@ -6,7 +6,8 @@
 @license Apache-2.0
 @notice The judge of what models are paid. A root of rewards commits to a trace of every subnet's
         epoch, each leaf of which follows from leaves before it; whoever shows one that does not
-        makes the root void in one transaction, and gets part of the proposer's bond.
+        makes the root void in one transaction, and gets part of the proposer's bond by another
+        (`settle` of the roots), so that the first one stays short.
 @dev What is false is told by three contracts without state: `columns`, `standings`, `payouts`. Each
      of their functions begins with the root's header and answers whether one leaf is not what it
      follows from. This contract sees to it that the root is open, believes the answer, and tells
@@ -67,6 +68,7 @@ struct State:
     next_epoch: uint256
     tip_total: uint256
     final_total: uint256
+    unsettled: uint256
 
 
 struct Parameters:
@@ -82,10 +84,9 @@ interface IPrizes:
     def parameters() -> Parameters: view
 
 
+# What the checker was asked; the event of the roots tells by whom, and who it was.
 event Disproved:
     header: indexed(bytes32)
-    challenger: indexed(address)
-    checker: uint256
     selector: bytes4
 
 
@@ -121,10 +122,12 @@ WEIGHTS: public(constant(uint256)) = 3
 MEMBERS: public(constant(uint256)) = 4
 PERMITS: public(constant(uint256)) = 5
 PAY: public(constant(uint256)) = 6
-MAX_PROOF: constant(uint256) = 32768
+MAX_PROOF: constant(uint256) = 8192
+MAX_LONG_PROOF: constant(uint256) = 32768
 ANSWER_GAS: public(constant(uint256)) = 250_000
 LEAST_GAS_PRICE: constant(uint256) = 10**9
 REFUND_GAS: constant(uint256) = 30_000
+HEAD: constant(uint256) = 324  # bytes of a selector and a header
 
 columns: public(immutable(address))
 standings: public(immutable(address))
@@ -164,26 +167,22 @@ def disprove(checker: uint256, proof: Bytes[MAX_PROOF]):
     @param checker Who tells: 0 columns, 1 standings, 2 payouts.
     @param proof The call of one of its functions; the first argument is the root's header.
     """
-    header: IRoots.Header = abi_decode(slice(proof, 4, 320), IRoots.Header)
-    assert staticcall IRoots(traced.prizes).pending(header), "disputes: no open root"
-    asked: address = columns
-    reason: String[16] = "column"
-    if checker == 1:
-        asked = standings
-        reason = "standing"
-    elif checker == 2:
-        asked = payouts
-        reason = "payout"
-    assert checker < 3, "disputes: no such checker"
-    told: Bytes[32] = raw_call(asked, proof, max_outsize=32, is_static_call=True)
-    assert len(told) == 32 and convert(told, uint256) == 1, "disputes: nothing is false"
-    log Disproved(
-        header=keccak256(abi_encode(header)),
-        challenger=msg.sender,
-        checker=checker,
-        selector=convert(slice(proof, 0, 4), bytes4),
+    told: Bytes[32] = raw_call(
+        self._checker(checker), proof, max_outsize=32, is_static_call=True
     )
-    extcall IRoots(traced.prizes).void(header, msg.sender, reason)
+    self._void(checker, told, slice(proof, 0, HEAD))
+
+
+@external
+def disprove_long(checker: uint256, proof: Bytes[MAX_LONG_PROOF]):
+    """
+    @notice As `disprove`, for longer proofs, whose memory costs gas: of whole rows, and of bonds
+            among many validators.
+    """
+    told: Bytes[32] = raw_call(
+        self._checker(checker), proof, max_outsize=32, is_static_call=True
+    )
+    self._void(checker, told, slice(proof, 0, HEAD))
 
 
 @external
@@ -291,6 +290,32 @@ def demanded(id: uint256) -> Demand:
     @notice An open demand; deadline 0 where it is answered, expired or unknown.
     """
     return self._demands[id]
+
+
+@internal
+@view
+def _checker(number: uint256) -> address:
+    if number == 0:
+        return columns
+    if number == 1:
+        return standings
+    assert number == 2, "disputes: no such checker"
+    return payouts
+
+
+@internal
+def _void(checker: uint256, told: Bytes[32], head: Bytes[HEAD]):
+    # The roots refuse a header that is not of an open root; what a checker reads does not matter.
+    assert len(told) == 32 and convert(told, uint256) == 1, "disputes: nothing is false"
+    encoded: Bytes[320] = slice(head, 4, 320)
+    log Disproved(header=keccak256(encoded), selector=convert(slice(head, 0, 4), bytes4))
+    reason: String[16] = "column"
+    if checker == 1:
+        reason = "standing"
+    elif checker == 2:
+        reason = "payout"
+    header: IRoots.Header = abi_decode(encoded, IRoots.Header)
+    extcall IRoots(traced.prizes).void(header, msg.sender, reason)
 
 
 @internal

@@ -1,6 +1,6 @@
 # pragma version 0.4.3
 # pragma evm-version cancun
-# pragma optimize gas
+# pragma optimize codesize
 """
 @title Roots
 @license Apache-2.0
@@ -13,6 +13,9 @@
      place where nothing stands is the zero word. Python: `freehold.economics.trees`.
      A root that was proposed is remembered by the hash of its header (the event `Proposed` tells
      the header). Positions number the roots from 2 on; the parent of a root is the one before it.
+     A void root costs its proposer the bond in two steps: the verdict in the transaction that shows
+     why, which is as short as it can be, and `settle`, by anyone, which takes the bond. The header
+     of a root whose verdict is not settled is remembered together with the winner.
      Threats and what meets them, each with one transaction that voids the root and all after it:
      - A repeated or hidden account: two neighbours out of order (`dispute_order`), something behind
        the last leaf (`dispute_padding`).
@@ -28,6 +31,11 @@
      - Paying twice: amounts are cumulative; what an account got is counted once for all roots.
      - A root for an epoch to come, to block the others: an epoch must have ended.
      - Disputing oneself to save the bond: the larger part of it burns.
+     - Taking a bond back before the verdict on its root is settled, or drawing by it, or putting
+       the next root in the place of the void one: nothing of that before all verdicts are settled,
+       for nobody. Whoever wants to go on can settle: events tell all that it takes.
+     - A verdict that is forgotten for another on an earlier root: each one is counted and settled by
+       itself, in any order, and takes what is left of the bond of its root's proposer.
      - Stale roots: voided positions are overwritten, and a header counts only up to the tip.
      - Flooding by demands: each pays for its answer, and an answer is good until somebody expires
        the demand.
@@ -39,19 +47,26 @@
        answer window from the last answer on. No demand is taken behind its window, so that its end
        moves by two answer windows at most.
      - Rounding: grains round down before they come here; the dust stays with whoever funds.
+     - Stakers who get nothing of what their node earns: it goes to the node's stake, which splits
+       it, where others have staked for the node; and to its payout where there is no such stake.
      - Re-entrance: state is written before tokens or ether move; the token has no hooks.
-     Deliberately not done: who sees a dispute on its way can send the same and take the reward;
-     the root is void and the bond is gone all the same.
+     Deliberately not done: who sees a dispute on its way can send the same and take the reward, and
+     a proposer with several false roots can void an earlier one himself and settle that first; all
+     of them are void and the bond is gone all the same. Stake that comes before a claim has a part
+     in what the node earned before: an epoch is known only once its root is final. It cannot leave
+     again before it could have been slashed, and the owner's commission goes off it.
      Trust: a quorum of watchers must sign, or no root comes; a quorum and a proposer that lie are
      believed if nobody looks within the window. The governor names watchers and sets parameters
      within hard bounds; it can touch no root, bond or reward. Without it everything goes on.
-     A judge can void every open root, and hold one for ever: it must be code without an owner.
-     It can touch no final root and no claim. Most markets have none.
+     A judge can void every open root, hold one for ever, and name a winner who cannot be paid, so
+     that no root comes any more: it must be code without an owner. It can touch no final root and
+     no claim. Most markets have none.
 """
 
 from interfaces import IEmission
 from interfaces import IRegistry
 from interfaces import IRoots
+from interfaces import IStaking
 from interfaces import IToken
 from modules import typed
 
@@ -88,16 +103,17 @@ struct Leaf:
 
 # One word: where the roots stand.
 struct State:
-    final: uint256  # 40 bits: position of the last final root, 1 at first
-    tip: uint256  # 40: position of the last root
+    final: uint256  # 32 bits: position of the last final root, 1 at first
+    tip: uint256  # 32: position of the last root
     next_epoch: uint256  # 48: first epoch that no root covers
     tip_total: uint256  # 64: grains
     final_total: uint256  # 64
+    unsettled: uint256  # 16: verdicts by which no bond was taken yet
 
 
 struct Bond:
     amount: uint256  # 128 bits
-    last: uint256  # 40: position of the proposer's last root
+    last: uint256  # 32: position of the proposer's last root
 
 
 struct Demand:
@@ -127,6 +143,7 @@ event BondWithdrawn:
 
 
 event BondLost:
+    position: indexed(uint256)
     proposer: indexed(address)
     winner: indexed(address)
     reward: uint256
@@ -139,10 +156,10 @@ event Proposed:
     header: IRoots.Header
 
 
+# By a dispute here or by the judge, whose reasons are others.
 event Voided:
     position: indexed(uint256)
-    epoch: indexed(uint256)
-    proposer: indexed(address)
+    winner: indexed(address)
     reason: String[16]
 
 
@@ -171,12 +188,6 @@ event Expired:
 
 event JudgeSet:
     judge: indexed(address)
-
-
-# Before the event of the root that it voids.
-event Judged:
-    position: indexed(uint256)
-    winner: indexed(address)
 
 
 event Held:
@@ -219,7 +230,9 @@ event WatchersSet:
 GRAIN: public(constant(uint256)) = 10**9
 LEAF: constant(bytes32) = keccak256("Freehold reward leaf")
 NODE: constant(bytes32) = keccak256("Freehold reward node")
-M40: constant(uint256) = 2**40 - 1
+UNSETTLED: constant(uint256) = 2**240  # one verdict in the word of the state
+M16: constant(uint256) = 2**16 - 1
+M32: constant(uint256) = 2**32 - 1
 M48: constant(uint256) = 2**48 - 1
 M64: constant(uint256) = 2**64 - 1
 M128: constant(uint256) = 2**128 - 1
@@ -252,6 +265,7 @@ token: public(immutable(address))
 payments: public(immutable(address))
 emission: public(immutable(address))
 registry: public(immutable(address))
+staking: public(immutable(address))
 governor: public(immutable(address))
 network_id: public(immutable(bytes32))
 genesis: public(immutable(uint256))
@@ -279,6 +293,7 @@ def __init__(
     payments_: address,
     emission_: address,
     registry_: address,
+    staking_: address,
     governor_: address,
     network_id_: bytes32,
     genesis_: uint256,
@@ -288,6 +303,8 @@ def __init__(
     """
     @param emission_ Whom to draw from, the zero address where others fund.
     @param registry_ Who knows the payouts of nodes, the zero address where nobody does.
+    @param staking_ Who splits what nodes earn among their stakers, the zero address where none of
+           the accounts has any.
     @param genesis_ Start of epoch 0, seconds.
     """
     assert empty(address) not in [token_, payments_, governor_], "roots: zero address"
@@ -297,12 +314,13 @@ def __init__(
     payments = payments_
     emission = emission_
     registry = registry_
+    staking = staking_
     governor = governor_
     network_id = network_id_
     genesis = genesis_
     epoch_length = epoch_length_
     # The empty root stands at position 1, so that the word of the state is never zero.
-    self._save_state(State(final=1, tip=1, next_epoch=0, tip_total=0, final_total=0))
+    self._save_state(State(final=1, tip=1, next_epoch=0, tip_total=0, final_total=0, unsettled=0))
     self._set_parameters(parameters_)
 
 
@@ -326,10 +344,10 @@ def draw(epoch: uint256, amount: uint256):
             the caller wants, what was funded stays within a bond above what the final roots paid.
     """
     assert emission != empty(address), "roots: no emission"
-    bond: uint256 = self._parameters().bond
-    assert self._bond(msg.sender).amount >= bond, "roots: no bond"
+    bond: uint256 = self._bond_of(self._rules)
+    self._bonded(bond)
     self._receive(epoch, amount)
-    most: uint256 = self._load_state().final_total * GRAIN + bond
+    most: uint256 = self._settled_state().final_total * GRAIN + bond
     assert self.funded <= most, "roots: more than a root can pay"
     before: uint256 = staticcall IToken(token).balanceOf(self)
     extcall IEmission(emission).draw(epoch, amount, self)
@@ -348,9 +366,7 @@ def post_bond(amount: uint256):
     self._save_bond(msg.sender, bond)
     log BondPosted(proposer=msg.sender, amount=amount, total=bond.amount)
     self._pull(amount, PURPOSE_STAKE)
-    assert extcall IApproval(token).approve(
-        payments, amount, default_return_value=True
-    ), "roots: approval failed"
+    self._approve(payments, amount)
     extcall ICustody(payments).deposit(token, self, amount)
 
 
@@ -359,9 +375,8 @@ def withdraw_bond():
     """
     @notice Take the caller's bond back once none of their roots can be disputed any more.
     """
-    bond: Bond = self._bond(msg.sender)
-    state: State = self._load_state()
-    assert bond.amount > 0, "roots: no bond"
+    bond: Bond = self._bonded(1)
+    state: State = self._settled_state()
     # Of a proposer whose last root was voided an earlier one may be open.
     assert min(bond.last, state.tip) <= state.final, "roots: a root is open"
     self._save_bond(msg.sender, empty(Bond))
@@ -385,7 +400,7 @@ def propose(
             order of their addresses. Epochs may be skipped: amounts are cumulative.
     @return The root's position.
     """
-    state: State = self._load_state()
+    state: State = self._settled_state()
     rules: uint256 = self._rules
     assert epoch >= state.next_epoch, "roots: epoch is not later"
     assert block.timestamp >= genesis + (epoch + 1) * epoch_length, "roots: epoch has not ended"
@@ -401,8 +416,7 @@ def propose(
         rules & 255, epoch, root, count, data, self.headers[state.tip], signatures
     )
     position: uint256 = state.tip + 1
-    bond: Bond = self._bond(msg.sender)
-    assert bond.amount >= required, "roots: no bond"
+    bond: Bond = self._bonded(required)
     bond.last = position
     self._save_bond(msg.sender, bond)
     header: IRoots.Header = IRoots.Header(
@@ -581,6 +595,37 @@ def expire(id: uint256, header: IRoots.Header):
     self._refund(found.challenger, found.prepaid)
 
 
+@external
+def settle(header: IRoots.Header, winner: address):
+    """
+    @notice Take the bond of a void root's proposer, as far as it goes: part of it goes to who
+            disproved the root, the rest burns. By anyone, once for each verdict; until it is done
+            nobody proposes, draws or takes a bond back.
+    """
+    hashed: bytes32 = self._hash(header)
+    assert self.headers[header.position] == self._verdict(
+        hashed, winner
+    ), "roots: no such verdict"
+    self.headers[header.position] = hashed
+    self._state -= UNSETTLED
+    word: uint256 = self._bonds[header.proposer]
+    lost: uint256 = min(word & M128, header.bond)
+    self._bonds[header.proposer] = word - lost
+    reward: uint256 = lost * self._parameters().reward_bps // BPS
+    burned: uint256 = lost - reward
+    log BondLost(
+        position=header.position,
+        proposer=header.proposer,
+        winner=winner,
+        reward=reward,
+        burned=burned,
+    )
+    extcall ICustody(payments).withdraw(token, self, lost)
+    if reward > 0:
+        self._send(winner, reward, PURPOSE_BOUNTY)
+    extcall IToken(token).burn(burned, PURPOSE_SLASH)
+
+
 # The judge
 
 
@@ -592,7 +637,6 @@ def void(header: IRoots.Header, winner: address, reason: String[16]):
     """
     self._only_judge()
     self._check_pending(header)
-    log Judged(position=header.position, winner=winner)
     self._void(header, winner, reason)
 
 
@@ -634,14 +678,9 @@ def claim(
     @notice Pay an account what it did not have yet of a leaf of any final root, by anyone.
     @return Base units paid.
     """
-    root: uint256 = self.final_root[epoch]
-    assert root != 0, "roots: epoch is not final"
-    assert self._fold(self._leaf(account, grains), index, path) == root, "roots: wrong proof"
-    due: uint256 = 0
-    payout: address = empty(address)
-    due, payout = self._count(account, grains)
+    self._check_final(epoch, self._fold(self._leaf(account, grains), index, path))
+    due: uint256 = self._pay(account, grains)
     assert due > 0, "roots: nothing to claim"
-    self._send(payout, due, PURPOSE_REWARD)
     return due
 
 
@@ -658,17 +697,10 @@ def claim_many(
     @param beside The nodes beside the leaves' paths, from the leaves up, left before right.
     @return Base units paid in all.
     """
-    root: uint256 = self.final_root[epoch]
-    assert root != 0, "roots: epoch is not final"
-    assert self._fold_span(first, leaves, depth, beside) == root, "roots: wrong proof"
+    self._check_final(epoch, self._fold_span(first, leaves, depth, beside))
     total: uint256 = 0
     for leaf: Leaf in leaves:
-        due: uint256 = 0
-        payout: address = empty(address)
-        due, payout = self._count(leaf.account, leaf.grains)
-        total += due
-        if due > 0:
-            self._send(payout, due, PURPOSE_REWARD)
+        total += self._pay(leaf.account, leaf.grains)
     assert total > 0, "roots: nothing to claim"
     return total
 
@@ -894,8 +926,8 @@ def _check_path(word: uint256, index: uint256, path: DynArray[uint256, MAX_DEPTH
 def _check_proof(header: IRoots.Header, proof: Proof):
     depth: uint256 = len(proof.path)
     assert proof.index < header.count, "roots: no such leaf"
-    assert header.count <= 1 << depth, "roots: wrong depth"
-    assert depth == 0 or header.count > 1 << (depth - 1), "roots: wrong depth"
+    fits: bool = header.count <= 1 << depth
+    assert fits and (depth == 0 or header.count > 1 << (depth - 1)), "roots: wrong depth"
     assert proof.grains <= M64, "roots: wrong proof"
     word: uint256 = self._leaf(proof.account, proof.grains)
     self._check_path(word, proof.index, proof.path, header.root)
@@ -986,25 +1018,23 @@ def _check_pending(header: IRoots.Header):
 
 @internal
 def _void(header: IRoots.Header, winner: address, reason: String[16]):
+    # The caller has seen that the root is open.
     state: State = self._load_state()
     state.tip = header.position - 1
     state.next_epoch = header.since
     state.tip_total = header.parent_total
+    state.unsettled += 1
+    assert state.unsettled <= M16, "roots: settle the verdicts"
     self._save_state(state)
-    log Voided(
-        position=header.position, epoch=header.epoch, proposer=header.proposer, reason=reason
-    )
-    bond: Bond = self._bond(header.proposer)
-    lost: uint256 = min(bond.amount, header.bond)
-    bond.amount -= lost
-    self._save_bond(header.proposer, bond)
-    reward: uint256 = lost * self._parameters().reward_bps // BPS
-    burned: uint256 = lost - reward
-    log BondLost(proposer=header.proposer, winner=winner, reward=reward, burned=burned)
-    extcall ICustody(payments).withdraw(token, self, lost)
-    if reward > 0:
-        self._send(winner, reward, PURPOSE_BOUNTY)
-    extcall IToken(token).burn(burned, PURPOSE_SLASH)
+    self.headers[header.position] = self._verdict(self.headers[header.position], winner)
+    log Voided(position=header.position, winner=winner, reason=reason)
+
+
+@internal
+@pure
+def _verdict(hashed: bytes32, winner: address) -> bytes32:
+    # What is remembered of a void root until its verdict is settled.
+    return keccak256(abi_encode(hashed, winner))
 
 
 @internal
@@ -1041,17 +1071,44 @@ def _receive(epoch: uint256, amount: uint256):
 
 
 @internal
-def _count(account: address, grains: uint256) -> (uint256, address):
-    # Base units that an account is due, and who gets them; counted as paid.
+@view
+def _check_final(epoch: uint256, found: uint256):
+    root: uint256 = self.final_root[epoch]
+    assert root != 0, "roots: epoch is not final"
+    assert found == root, "roots: wrong proof"
+
+
+@internal
+def _pay(account: address, grains: uint256) -> uint256:
+    # What an account is due, counted as paid. Where others have staked for a node too, the stake
+    # gets what it earned, and splits it.
     word: uint256 = self._accounts[account]
     paid: uint256 = word & M64
     if grains <= paid:
-        return 0, empty(address)
+        return 0
     payout: address = self._payout(account, word)
     self._accounts[account] = convert(payout, uint256) << 96 | grains
+    due: uint256 = (grains - paid) * GRAIN
+    shared: bool = self._is_shared(account)
+    if shared:
+        payout = staking
     if payout != account:
         log PaidElsewhere(account=account, payout=payout, grains=grains)
-    return (grains - paid) * GRAIN, payout
+    if shared:
+        self._approve(staking, due)
+        extcall IStaking(staking).reward(account, due)
+    else:
+        self._send(payout, due, PURPOSE_REWARD)
+    return due
+
+
+@internal
+@view
+def _is_shared(node: address) -> bool:
+    # Whether others than its owner have staked for a node.
+    if staking == empty(address):
+        return False
+    return staticcall IStaking(staking).active(node) > staticcall IStaking(staking).own(node)
 
 
 @internal
@@ -1065,6 +1122,13 @@ def _payout(account: address, word: uint256) -> address:
         if named != empty(address):
             return named
     return account
+
+
+@internal
+def _approve(spender: address, amount: uint256):
+    assert extcall IApproval(token).approve(
+        spender, amount, default_return_value=True
+    ), "roots: approval failed"
 
 
 @internal
@@ -1106,22 +1170,32 @@ def _only_judge():
 def _load_state() -> State:
     word: uint256 = self._state
     return State(
-        final=word & M40,
-        tip=word >> 40 & M40,
-        next_epoch=word >> 80 & M48,
-        tip_total=word >> 128 & M64,
-        final_total=word >> 192,
+        final=word & M32,
+        tip=word >> 32 & M32,
+        next_epoch=word >> 64 & M48,
+        tip_total=word >> 112 & M64,
+        final_total=word >> 176 & M64,
+        unsettled=word >> 240,
     )
+
+
+@internal
+@view
+def _settled_state() -> State:
+    state: State = self._load_state()
+    assert state.unsettled == 0, "roots: a verdict is not settled"
+    return state
 
 
 @internal
 def _save_state(state: State):
     self._state = (
         state.final
-        | state.tip << 40
-        | state.next_epoch << 80
-        | state.tip_total << 128
-        | state.final_total << 192
+        | state.tip << 32
+        | state.next_epoch << 64
+        | state.tip_total << 112
+        | state.final_total << 176
+        | state.unsettled << 240
     )
 
 
@@ -1130,6 +1204,15 @@ def _save_state(state: State):
 def _bond(proposer: address) -> Bond:
     word: uint256 = self._bonds[proposer]
     return Bond(amount=word & M128, last=word >> 128)
+
+
+@internal
+@view
+def _bonded(least: uint256) -> Bond:
+    # The caller's bond, which is enough.
+    bond: Bond = self._bond(msg.sender)
+    assert bond.amount >= least, "roots: no bond"
+    return bond
 
 
 @internal

@@ -158,9 +158,9 @@ def fold(leaf: bytes32, index: uint256, count: uint256, path: DynArray[bytes32, 
     place: uint256 = index
     for beside: bytes32 in path:
         if place & 1 == 0:
-            node = keccak256(concat(node, beside))
+            node = keccak256(abi_encode(node, beside))
         else:
-            node = keccak256(concat(beside, node))
+            node = keccak256(abi_encode(beside, node))
         place >>= 1
     return node
 
@@ -179,9 +179,9 @@ def fold_leaf(
     place: uint256 = index
     for beside: bytes32 in path:
         if place & 1 == 0:
-            node = keccak256(concat(node, beside))
+            node = keccak256(abi_encode(node, beside))
         else:
-            node = keccak256(concat(beside, node))
+            node = keccak256(abi_encode(beside, node))
         place >>= 1
     return node
 

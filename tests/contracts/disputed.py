@@ -8,9 +8,10 @@ from random import Random
 
 from contracts.evm import Chain, Contract, Outcome, Struct
 from contracts.roots import Market, deploy_market, proposer
-from contracts.world import carol, deploy_world, fake, guardian
+from contracts.world import carol, deploy_world, fake, guardian, mallory
 from freehold.domain.ids import Address, address
 from freehold.economics.trees import GRAIN, Tree
+from freehold.ledger.contracts.disputes import disproving
 from freehold.markets.models.trace.batch import Bundle, bundle, grown
 from freehold.markets.models.trace.build import Builder
 from freehold.markets.models.trace.built import Built
@@ -63,7 +64,13 @@ class Court:
 
     def disprove(self, case: Case, claim: Claim) -> Outcome:
         """Carol shows a claim."""
-        return self.disputes.send("disprove", *self.data(case, claim), sender=carol.address)
+        checker, proof = self.data(case, claim)
+        return self.disputes.send(disproving(proof), checker, proof, sender=carol.address)
+
+    def take_bond(self, case: Case) -> Outcome:
+        """What Carol's verdict costs, taken by somebody."""
+        told = (case.header.words(), carol.address)
+        return self.market.roots.send("settle", *told, sender=mallory.address)
 
 
 def deploy_court(chain: Chain, subnets: Contract | None = None) -> Court:

@@ -20,6 +20,7 @@ from contracts.roots import Market as Roots
 from contracts.world import (
     NETWORK_ID,
     TOKEN,
+    ZERO,
     World,
     bob,
     carol,
@@ -215,8 +216,8 @@ def _deploy(chain: Listening) -> Economy:
     market = deploy_storage(chain, world=world, sink=sink)
     rewards = chain.attach_artifact("rewards", market.pdp.call("sink"))
     roots = deploy_roots(
-        world, token, world.payments.address, issuance.address, world.registry.address, governor,
-        NETWORK_ID, GENESIS, EPOCH, RULES,
+        world, token, world.payments.address, issuance.address, world.registry.address, ZERO,
+        governor, NETWORK_ID, GENESIS, EPOCH, RULES,
     )  # fmt: skip
     auction = chain.deploy("auction", token, LEAST, OPENING, HALF_LIFE, FACTOR_BPS, sender=by)
     made = Economy(chain, market, issuance, rewards, Roots(world, roots), auction, world.foreign())

@@ -159,6 +159,11 @@ class Market:
         self.world.chain.warp_to(max(self.world.chain.now, over + 1))
         return self.roots.send("finalize", header, sender=mallory.address)
 
+    def take_bond(self, header: Struct, *, winner: Signer | str = carol) -> Outcome:
+        """What a verdict costs, taken by somebody."""
+        name = winner if isinstance(winner, str) else winner.address
+        return self.roots.send("settle", header, name, sender=mallory.address)
+
     def settle(self, epoch: int, tree: Forged) -> Struct:
         """A root made final."""
         header = self.propose(epoch, tree)
@@ -199,6 +204,7 @@ def deploy_roots(world: World, *arguments: Any) -> Contract:
         world.payments.address,
         ZERO,
         world.registry.address,
+        ZERO,
         world.governor.address,
         NETWORK_ID,
         world.chain.now,

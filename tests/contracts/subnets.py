@@ -222,6 +222,7 @@ def deploy_around(world: World) -> tuple[Contract, Contract]:
         world.payments.address,
         ZERO,
         world.registry.address,
+        world.staking.address,
         world.governor.address,
         NETWORK_ID,
         now,

@@ -103,7 +103,7 @@ def silent(court: Court, case: Case, id: int) -> None:
     court.chain.warp(301)
     done = court.disputes.send("expire", id, case.header.words(), sender=mallory.address)
     assert done.one("Voided").reason == "not served"
-    assert done.one("BondLost").proposer == proposer.address
+    assert court.take_bond(case).one("BondLost").proposer == proposer.address
 
 
 @pytest.mark.parametrize("kind", [LEAF, TRACE, PAY])
@@ -326,6 +326,7 @@ def test_what_was_before_is_what_stands_now(chain: Chain) -> None:
     claim = first_difference(own, void.served)
     assert claim is not None
     history.court.disprove(void, claim)
+    history.court.take_bond(void)
     history.court.market.post()
     history.accept(history.propose(epoch, own, own))
     epoch, facts = history.facts(skipped=1)

@@ -8,7 +8,7 @@ import pytest
 from eth_utils.crypto import keccak
 
 from contracts.disputed import Court, deploy_court, tree_of
-from contracts.evm import Chain
+from contracts.evm import Chain, Reverted
 from contracts.roots import GAS_PRICE
 from contracts.test_disputes import LEAF, MEMBERS, WEIGHTS
 from contracts.world import carol, guardian, mallory
@@ -110,7 +110,9 @@ def test_the_longest_row_is_shown(court: Court) -> None:
     )  # fmt: skip
     assert len(row.packed()) == 16_384
     assert len(proof) < 32_768
-    done = court.disputes.send("disprove", 0, proof, sender=carol.address)
+    with pytest.raises(Reverted):
+        court.disputes.send("disprove", 0, proof, sender=carol.address)
+    done = court.disputes.send("disprove_long", 0, proof, sender=carol.address)
     calldata = sum(16 if byte else 4 for byte in proof)
     print(f"longest row: {len(proof)} bytes, {done.gas_used} gas, {calldata} of calldata")
     assert done.one("Voided").reason == "column"
@@ -129,7 +131,7 @@ def test_the_dearest_column_is_reckoned(court: Court) -> None:
         "false_bond", header.words(), place, past.words(), earlier, UID, shown, node.words(),
         COLUMN.words(), WEIGHTS_GIVEN, TABLE, MEMBER_WORDS, shown, STORED, vector(GAINS),
     )  # fmt: skip
-    done = court.disputes.send("disprove", 0, proof, sender=carol.address)
+    done = court.disputes.send("disprove_long", 0, proof, sender=carol.address)
     print(f"dearest column: {len(proof)} bytes, {done.gas_used} gas")
     assert done.one("Voided").reason == "column"
     assert done.gas_used < GAS_LIMIT // 4

@@ -98,7 +98,7 @@ def falls(court: Court, case: Case, claim: Claim) -> None:
     assert court.tells(case, claim), claim
     done = court.disprove(case, claim)
     assert done.one("Voided").position == case.header.position
-    assert done.one("BondLost").proposer == proposer.address
+    assert court.take_bond(case).one("BondLost").proposer == proposer.address
     assert court.market.bond() == 0
 
 

@@ -344,6 +344,7 @@ class EconomyLaws(Laws):
         bond, supply = roots.bond(), token.call("totalSupply")
         held, told = self.it.world.balance(by.address), (header, parent, was.proof(index), [shown])
         roots.roots.send("dispute_sunk", *told, sender=by.address)
+        roots.take_bond(header, winner=by)
         lost, burned = bond - roots.bond(), supply - token.call("totalSupply")
         assert lost == BOND
         assert burned + self.it.world.balance(by.address) - held == lost

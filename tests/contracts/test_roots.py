@@ -46,7 +46,7 @@ def market(world: World) -> Market:
 
 def standing(*told: int) -> dict[str, int]:
     names = ("final", "tip", "next_epoch", "tip_total", "final_total")
-    return dict(zip(names, told, strict=True))
+    return dict(zip(names, told, strict=True)) | {"unsettled": 0}
 
 
 # Proposals
@@ -241,7 +241,7 @@ def test_a_bond_does_not_wait_for_the_roots_of_others(market: Market) -> None:
 
 def test_a_token_that_answers_nothing_is_taken(world: World) -> None:
     quiet = world.foreign("quiet")
-    usual = [quiet.address, world.payments.address, ZERO, ZERO, world.governor.address]
+    usual = [quiet.address, world.payments.address, ZERO, ZERO, ZERO, world.governor.address]
     roots = deploy_roots(world, *usual, NETWORK_ID, world.chain.now, LENGTH, RULES)
     quiet.send("mint", mallory.address, 7, sender=alice.address)
     roots.send("fund", 0, 7, sender=mallory.address)
@@ -264,6 +264,7 @@ def test_a_contract_acts_in_its_own_name(market: Market) -> None:
     assert header.proposer == puppet.address
     other = market.world.puppet()
     other.act(roots, "dispute_order", header, forged.proof(0), forged.proof(1))
+    puppet.act(roots, "settle", header, other.address)
     assert market.world.balance(other.address) == BOND * RULES[4] // 10_000
     with refused("roots: no bond"):
         puppet.act(roots, "withdraw_bond")
@@ -281,7 +282,7 @@ def test_a_bonded_proposer_draws_from_the_emission(world: World) -> None:
         mint_source(), world.token.address, sender=guardian.address
     )
     world.setup(world.token, "set_minter", source.address, True)
-    head = [world.token.address, world.payments.address, source.address, ZERO]
+    head = [world.token.address, world.payments.address, source.address, ZERO, ZERO]
     tail = [world.governor.address, NETWORK_ID, world.chain.now, LENGTH, RULES]
     market = Market(world, deploy_roots(world, *head, *tail))
     with refused("roots: no bond"):
@@ -299,7 +300,7 @@ def test_no_more_is_drawn_than_a_root_can_pay(world: World) -> None:
         mint_source(), world.token.address, sender=guardian.address
     )
     world.setup(world.token, "set_minter", source.address, True)
-    head = [world.token.address, world.payments.address, source.address, ZERO]
+    head = [world.token.address, world.payments.address, source.address, ZERO, ZERO]
     tail = [world.governor.address, NETWORK_ID, world.chain.now, LENGTH, RULES]
     market = Market(world, deploy_roots(world, *head, *tail))
     market.post()
@@ -420,9 +421,10 @@ def test_changed_parameters_are_for_roots_to_come(market: Market) -> None:
 
 
 def test_deployment_is_checked(world: World) -> None:
-    names = [world.token.address, world.payments.address, ZERO, ZERO, world.governor.address]
+    nobody = [ZERO] * 3
+    names = [world.token.address, world.payments.address, *nobody, world.governor.address]
     now = world.chain.now
-    for place in (0, 1, 4):
+    for place in (0, 1, 5):
         told = [*names[:place], ZERO, *names[place + 1 :]]
         with refused("roots: zero address"):
             deploy_roots(world, *told, NETWORK_ID, now, LENGTH, RULES)

@@ -234,7 +234,8 @@ def test_a_payout_that_could_not_receive_is_refused(market: Market) -> None:
 
 
 def test_without_a_registry_an_account_speaks_for_itself(world: World) -> None:
-    usual = [world.token.address, world.payments.address, ZERO, ZERO, world.governor.address]
+    nobody = [ZERO] * 3
+    usual = [world.token.address, world.payments.address, *nobody, world.governor.address]
     roots = deploy_roots(world, *usual, NETWORK_ID, world.chain.now, LENGTH, RULES)
     with refused("roots: not the account"):
         roots.send("set_payout", alice.address, bob.address, sender=bob.address)

@@ -47,14 +47,18 @@ def dispute(market: Market, kind: str, header: Struct, *told: object) -> Outcome
 
 
 def disproved(market: Market, done: Outcome, header: Struct, kind: str) -> None:
-    """The root is void, the bond is gone: part of it to Carol, the rest burned."""
+    """The root is void; another transaction takes the bond: part of it to Carol, the rest burns."""
     void = done.one("Voided")
-    assert (void.position, void.epoch, void.reason) == (header.position, header.epoch, kind)
-    lost = done.one("BondLost")
+    assert (void.position, void.winner, void.reason) == (header.position, carol.address, kind)
+    assert not done.named("BondLost")
+    assert (market.bond(), market.state.unsettled) == (BOND, 1)
+    taken = market.take_bond(header)
+    lost = taken.one("BondLost")
+    assert lost.position == header.position
     assert (lost.proposer, lost.winner) == (proposer.address, carol.address)
     assert (lost.reward, lost.burned) == (REWARD, BOND - REWARD)
     assert market.world.balance(carol.address) == REWARD
-    moves = [(move.recipient, move.amount, move.purpose) for move in done.named("Movement")]
+    moves = [(move.recipient, move.amount, move.purpose) for move in taken.named("Movement")]
     assert (carol.address, REWARD, 15) in moves
     assert ("0x" + "00" * 20, BOND - REWARD, 7) in moves
     assert market.bond() == 0 == market.world.funds(market.roots.address)
@@ -273,7 +277,8 @@ def test_a_contract_is_paid_for_what_it_disproves(market: Market, kind: str) -> 
     tree, told = lies(parent)[kind]
     header = market.propose(1, tree)
     done = puppet.act(market.roots, f"dispute_{kind}", header, *told)
-    assert done.one("BondLost").winner == puppet.address
+    assert done.one("Voided").winner == puppet.address
+    market.take_bond(header, winner=puppet.address)
     assert market.world.balance(puppet.address) == REWARD
 
 
@@ -381,6 +386,7 @@ def test_silence_voids_a_root_and_all_after_it(market: Market) -> None:
         "next_epoch": 0,
         "tip_total": 0,
         "final_total": 0,
+        "unsettled": 0,
     }
     with refused("roots: no open root"):
         market.finalize(later)
@@ -422,6 +428,7 @@ def test_the_epoch_is_proposed_again(market: Market) -> None:
     header = market.propose(5, forged)
     later = market.propose(6, honest(dict(leaves(at3=(ACCOUNTS[3], 40)))))
     dispute(market, "order", header, forged.proof(3), forged.proof(4))
+    market.take_bond(header)
     market.post(by=alice)
     again = market.propose(5, TRUE, by=alice)
     assert (again.position, again.since) == (header.position, 0)
@@ -441,6 +448,7 @@ def test_a_bond_is_lost_once_and_the_rest_stays(market: Market) -> None:
     forged = Forged(leaves(at4=(ACCOUNTS[3], 1)))
     header = market.propose(0, forged)
     dispute(market, "order", header, forged.proof(3), forged.proof(4))
+    market.take_bond(header)
     assert market.bond() == 7
     market.roots.send("withdraw_bond", sender=proposer.address)
     assert market.world.balance(proposer.address) == 7
@@ -456,6 +464,7 @@ def test_who_built_on_a_lie_keeps_the_bond(market: Market) -> None:
     with refused("roots: a root is open"):
         market.roots.send("withdraw_bond", sender=bob.address)
     dispute(market, "order", header, forged.proof(3), forged.proof(4))
+    market.take_bond(header)
     assert market.bond(bob) == BOND
     market.roots.send("withdraw_bond", sender=bob.address)
     assert market.world.balance(bob.address) == BOND
@@ -468,6 +477,7 @@ def test_a_bond_stays_while_an_earlier_root_is_open(market: Market) -> None:
     header = market.propose(1, forged, by=bob)
     market.propose(2, TRUE)
     dispute(market, "order", header, forged.proof(3), forged.proof(4))
+    market.take_bond(header)
     with refused("roots: a root is open"):
         market.roots.send("withdraw_bond", sender=proposer.address)
     market.finalize(first)
@@ -480,8 +490,9 @@ def test_a_root_without_a_bond_left_is_voided_too(market: Market) -> None:
     for header in (second, first):
         done = dispute(market, "order", header, forged.proof(3), forged.proof(4))
         assert done.one("Voided").position == header.position
-    assert done.one("BondLost").reward == 0
-    assert market.state.tip == 1
+    assert market.take_bond(first).one("BondLost").reward == REWARD
+    assert market.take_bond(second).one("BondLost").reward == 0
+    assert (market.state.tip, market.state.unsettled) == (1, 0)
 
 
 def test_nobody_is_left_in_power(market: Market) -> None:

@@ -116,10 +116,10 @@ def test_what_a_judge_voids_ends_as_by_a_dispute(court: Court) -> None:
     market = court.market
     header, later = market.propose(3, ONE), market.propose(4, TWO)
     done = court.void(header)
-    judged = done.one("Judged")
-    assert (judged.position, judged.winner) == (header.position, carol.address)
     void = done.one("Voided")
-    assert (void.position, void.epoch, void.reason) == (2, 3, "median")
+    assert (void.position, void.winner, void.reason) == (2, carol.address, "median")
+    assert (market.bond(), market.state.unsettled) == (BOND, 1)
+    done = market.take_bond(header)
     lost = done.one("BondLost")
     assert (lost.proposer, lost.winner) == (proposer.address, carol.address)
     assert (lost.reward, lost.burned) == (REWARD, BOND - REWARD)
@@ -200,4 +200,5 @@ def test_a_root_that_is_held_can_be_void(court: Court) -> None:
     court.rule("hold", hashed)
     court.rule("release", hashed)
     court.void(header, reason="not served")
+    court.market.take_bond(header)
     assert court.market.bond() == 0

@@ -71,6 +71,7 @@ class RootsLaws(RuleBasedStateMachine):
         self.open: list[tuple[Struct, Forged, bool]] = []
         self.final: dict[int, Forged] = {}
         self.paid = dict.fromkeys(POOL, 0)
+        self.verdicts: list[Struct] = []
         self.epoch = 0
         self.posted = BOND
 
@@ -106,7 +107,24 @@ class RootsLaws(RuleBasedStateMachine):
             amounts[winner] += moved
             self._propose(honest(amounts), true=False)
 
+    @precondition(lambda self: bool(self.verdicts))
+    @rule(pick=st.integers(0, 7))
+    def take_a_bond(self, pick: int) -> None:
+        """Of any root that was disproved, in any order."""
+        self._take(self.verdicts.pop(pick % len(self.verdicts)))
+
+    def _take(self, header: Struct) -> None:
+        before = self.market.bond()
+        lost = self.market.take_bond(header).one("BondLost")
+        assert lost.reward + lost.burned == min(before, header.bond)
+        assert self.market.bond() == before - min(before, header.bond)
+
     def _propose(self, tree: Forged, *, true: bool) -> None:
+        if self.verdicts:
+            with refused("roots: a verdict is not settled"):
+                self.market.propose(self.epoch, tree)
+        while self.verdicts:
+            self._take(self.verdicts.pop())
         if self.market.bond() < BOND:
             self.market.post(BOND)
             self.posted += BOND
@@ -145,6 +163,7 @@ class RootsLaws(RuleBasedStateMachine):
             sender=carol.address,
         )
         del self.open[place:]
+        self.verdicts.append(header)
 
     def last_final(self) -> tuple[Struct, Forged] | None:
         return (self.header, self.final[max(self.final)]) if self.final else None
@@ -205,6 +224,7 @@ class RootsLaws(RuleBasedStateMachine):
         assert state.final - 1 == len(self.final)
         epochs = [*self.final, *(header.epoch for header, _, _ in self.open)]
         assert state.next_epoch == max(epochs, default=-1) + 1
+        assert state.unsettled == len(self.verdicts)
 
 
 TestRootsLaws = RootsLaws.TestCase

@@ -354,6 +354,7 @@ def test_a_false_root_is_disproved_when_every_key_is_given_up(court: Court) -> N
     watcher = court.watcher.key
     assert watcher is not None
     reward = bond * ledger.roots.parameters().reward_bps // 10_000
+    court.founder.roots.settle(header, watcher.address)
     assert ledger.token.balance_of(watcher.address) == reward == 300 * UNIT
     assert ledger.token.burned() - burned == bond - reward
     assert ledger.roots.bond_of(liar.address).amount == 0

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from freehold.audit import inputs
+from freehold.audit.abi import interface
 from freehold.audit.events import Event
 from freehold.audit.frauds import UNSERVED, Header
 from freehold.audit.inputs import Fields
@@ -39,12 +40,12 @@ class Demand:
 
 @dataclass(slots=True)
 class Verdict:
-    """A root that must become void in this transaction, for whom and why."""
+    """A root that must become void in this transaction, for whom and why; ``winner`` is None where
+    no input tells."""
 
     position: int
     winner: Address | None
     reason: str
-    judged: bool = False
 
 
 class Disputes:
@@ -79,11 +80,8 @@ class Disputes:
             key, spot = (event.name, event.data("header")), event.spot(CHECK)
             spot.same("a demand behind it", expected=True, found=self._holds[key] > 0)
             self._holds[key] -= 1
-        elif event.name == "Judged":
-            self._see_judged(event)
-        elif event.name == "Voided" and self._verdict is not None:
-            event.same(CHECK, "reason", self._verdict.reason)
-            self._verdict = None
+        elif event.name == "Voided" and (self._verdict or self._prizes.by_judge(event)):
+            self._see_void(event)
 
     def finish(self, spot: Spot) -> None:
         """Differs where a transaction promised what it did not do."""
@@ -114,23 +112,29 @@ class Disputes:
         raise event.spot(CHECK).differs("the root", expected="an open one", found=name)
 
     def _disproved(self, event: Event) -> None:
-        header, checker = self._open(event), event.number("checker")
-        spot, caller = event.spot(CHECK), event.transaction.caller(self._me)
-        spot.same("a checker", expected=True, found=checker < len(REASONS))
-        if caller is not None:
-            event.same(CHECK, "challenger", caller)
-        winner = event.address("challenger")
-        self._verdict = Verdict(header.position, winner, REASONS[checker])
+        header, caller = self._open(event), event.transaction.caller(self._me)
+        self._verdict = Verdict(header.position, caller, self._reason(event))
         self._counts["proofs of fraud"] += 1
 
-    def _see_judged(self, event: Event) -> None:
-        verdict, spot = self._verdict, event.spot(CHECK)
-        if verdict is None or verdict.judged:
-            raise spot.differs("what is void", expected="something disproved", found="nothing")
+    def _reason(self, event: Event) -> str:
+        """Whose function it is that told that something is false."""
+        selector = event.data("selector")
+        for name, reason in zip(CHECKERS, REASONS, strict=True):
+            if selector in interface(name).selectors:
+                return reason
+        found = "0x" + selector.hex()
+        raise event.spot(CHECK).differs("what told", expected="a checker's function", found=found)
+
+    def _see_void(self, event: Event) -> None:
+        verdict, self._verdict = self._verdict, None
+        if verdict is None:
+            raise event.spot(CHECK).differs(
+                "what is void", expected="something disproved", found="nothing"
+            )
         event.same(CHECK, "position", verdict.position)
+        event.same(CHECK, "reason", verdict.reason)
         if verdict.winner is not None:
             event.same(CHECK, "winner", verdict.winner)
-        verdict.judged = True
 
     def _demanded(self, event: Event) -> None:
         header = self._open(event)

@@ -172,6 +172,7 @@ class Economy:
             return None
         roots = Roots(network, made(place), counts, place=place)
         roots.leaves.payout_of, roots.leaves.owner_of = self._registry.payout, self._registry.owner
+        roots.leaves.shared_by = self._stakes.shared
         return roots
 
     def _auction(self, made: Made, counts: Counter[str]) -> Auction:
@@ -273,8 +274,10 @@ class Economy:
             self.rewards.see_untold(event)
 
     def _stake(self, event: Event) -> None:
-        if self.rewards is not None and event.name == "Rewarded":
-            self.rewards.see_shared(event)
+        if event.name == "Rewarded":
+            for payer in (self.rewards, *self.paying.values()):
+                if payer is not None:
+                    payer.see_shared(event)
         moved = event.name in ("Locked", "Unlocked")
         if self.capacity is not None and moved and event.address("locker") == self._at["capacity"]:
             self.capacity.see_lock(event)

@@ -1,4 +1,5 @@
-"""Claims of reward roots: each a leaf of a final root, paid up to what its account did not have."""
+"""Claims of reward roots: each a leaf of a final root, paid up to what its account did not have: to
+its payout, or to the stake behind a node that others than its owner share."""
 
 from __future__ import annotations
 
@@ -11,18 +12,22 @@ from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.domain.network import Network
 from freehold.economics.trees import GRAIN
 
+STAKING = "staking"
+
 
 class Leaves:
     """Who was paid up to how many grains and where to; ``roots`` are the final ones by epoch."""
 
     def __init__(
-        self, network: Network, *, registry: Address, counts: Counter[str], place: str = "roots"
-    ) -> None:
+        self, network: Network, *, registry: Address, staking: Address, counts: Counter[str],
+        place: str = "roots",
+    ) -> None:  # fmt: skip
         self._place, self._me = place, network.contracts[place]
         self._token = network.contracts["token"]
-        self._registry, self._counts = registry, counts
+        self._registry, self._staking, self._counts = registry, staking, counts
         self.payout_of: Callable[[str], object] = lambda _: ZERO_ADDRESS
         self.owner_of: Callable[[str], object] = lambda _: ZERO_ADDRESS
+        self.shared_by: Callable[[Address], bool] = lambda _: False
         self.roots: dict[int, int] = {}
         self.grains: Counter[Address] = Counter()
         self.paid = 0
@@ -57,16 +62,29 @@ class Leaves:
 
     def claim(self, event: Event, final_total: int) -> None:
         """A movement of rewards: what an account did not have yet of all that it earned."""
-        noted, self._elsewhere = self._elsewhere, None
-        to, amount = event.address("recipient"), event.number("amount")
+        noted, to = self._elsewhere, event.address("recipient")
         account = to if noted is None else noted.address("account")
-        grains, spot = self.grains[account] + amount // GRAIN, event.spot(self._place)
-        spot.same("what is no whole grain", expected=0, found=amount % GRAIN)
         event.same(self._place, "recipient", self.payout(account))
+        self._pay(event, account, to, final_total)
+
+    def share(self, event: Event, final_total: int) -> None:
+        """What a node earned went to the stake behind it, by the staking contract's event."""
+        told = self._elsewhere is not None
+        event.spot(self._place).same("a claim of the node", expected=True, found=told)
+        self._pay(event, event.address("node"), self._staking, final_total)
+
+    def _pay(self, event: Event, account: Address, to: Address, final_total: int) -> None:
+        noted, self._elsewhere = self._elsewhere, None
+        amount, spot = event.number("amount"), event.spot(self._place)
+        grains = self.grains[account] + amount // GRAIN
+        spot.same("what is no whole grain", expected=0, found=amount % GRAIN)
+        shared = self._staking != ZERO_ADDRESS and self.shared_by(account)
+        spot.same("a payment to the stake", expected=shared, found=event.contract == STAKING)
         if noted is not None:
+            noted.same(self._place, "account", account)
             noted.same(self._place, "payout", to)
             noted.same(self._place, "grains", grains)
-        self._payouts[account] = to
+        self._payouts[account] = self.payout(account)
         self.grains[account] = grains
         self.paid += amount
         within = self.paid <= final_total * GRAIN

@@ -17,7 +17,7 @@ from freehold.audit.frauds import Header, Proof
 from freehold.audit.inputs import Fields
 from freehold.audit.leaves import Leaves
 from freehold.domain.errors import AccessError
-from freehold.domain.ids import ZERO_ADDRESS, Address, raw_address
+from freehold.domain.ids import ZERO_ADDRESS, Address, keccak, raw_address
 from freehold.domain.keys import recover
 from freehold.domain.network import Network
 from freehold.domain.typed import ATTESTATION
@@ -54,6 +54,18 @@ class Demand:
     challenger: Address | None
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A void root by which no bond was taken yet, and who disproved it."""
+
+    header: Header
+    winner: Address
+
+    def hash(self) -> bytes:
+        """What the contract remembers in the place of the header."""
+        return keccak(self.header.hash() + bytes(12) + raw_address(self.winner))
+
+
 class Roots:
     """The state of the contract at a place, recomputed."""
 
@@ -73,8 +85,9 @@ class Roots:
         self.headers: dict[int, Header] = {}
         self.final, self.tip = FIRST, FIRST
         self.leaves = Leaves(
-            network, registry=inputs.account(made, "registry_"), counts=counts, place=place
-        )
+            network, registry=inputs.account(made, "registry_"),
+            staking=inputs.account(made, "staking_"), counts=counts, place=place,
+        )  # fmt: skip
         self.demands: dict[int, Demand] = {}
         self.demand_count = 0
         self.judge = ZERO_ADDRESS
@@ -83,10 +96,8 @@ class Roots:
         self.hidden = 0
         self._due: Counter[tuple[str, str, int, int]] = Counter()
         self._funding: list[tuple[int, Address, int]] = []
-        self._winner: Address | None = None
+        self.verdicts: dict[int, Verdict] = {}
         self._expired: Demand | None = None
-        self._lost: Header | None = None
-        self._judged: tuple[int, Address] | None = None
         self._routes: dict[str, Callable[[Event], None]] = {
             "Funded": self._funded, "BondPosted": self._posted, "BondWithdrawn": self._withdrawn,
             "BondLost": self._bond_lost, "Proposed": self._proposed, "Voided": self._voided,
@@ -94,8 +105,7 @@ class Roots:
             "Expired": self._expire, "PaidElsewhere": self.leaves.see_payout,
             "PayoutSet": self.leaves.set_payout, "Movement": self._moved,
             "ParametersSet": self._parameters_set, "WatchersSet": self._watchers_set,
-            "JudgeSet": self._judge_set, "Judged": self._see_judged, "Held": self._hold,
-            "Released": self._release,
+            "JudgeSet": self._judge_set, "Held": self._hold, "Released": self._release,
         }  # fmt: skip
 
     @property
@@ -111,6 +121,7 @@ class Roots:
     def see_draw(self, event: Event) -> None:
         """Note a draw from the emission by this contract; Differs where it funds nothing."""
         sender = self._bring(event, event.number("epoch"), None, event.number("amount"))
+        self._check_settled(event)
         bonded = self.bonds.get(sender, Bond()).amount >= self.rules["bond"]
         event.spot(self._place).same("a draw by a bonded proposer", expected=True, found=bonded)
         most = self._state()["final_total"] * GRAIN + self.rules["bond"]
@@ -121,14 +132,21 @@ class Roots:
         """Note a burn by this contract, by the token's movement."""
         self._explain(event, ZERO_ADDRESS)
 
+    def pays(self, event: Event) -> bool:
+        """Whether what a node's stake is given comes from here."""
+        return event.address("payer") == self._me
+
+    def see_shared(self, event: Event) -> None:
+        """Note that a claim went to a node's stake; by the staking contract's event."""
+        if self.pays(event):
+            self.leaves.share(event, self._state()["final_total"])
+
     def finish(self, event: Event) -> None:
         """Differs where an event of a transaction promised what did not come."""
         spot = event.spot(self._place)
         if self.emission in (ZERO_ADDRESS, self._network.contracts.get("issuance")):
             spot.same("funds that did not come", expected=[], found=self._funding)
         spot.same("what is due and was not moved", expected={}, found=dict(+self._due))
-        spot.same("a bond that was not lost", expected=None, found=self._lost)
-        spot.same("a root that was judged and is not void", expected=None, found=self._judged)
         unserved = self._expired is not None and self.is_open(self._expired.header)
         spot.same("an open root that did not serve a leaf", expected=False, found=unserved)
         self.leaves.finish(event)
@@ -153,7 +171,7 @@ class Roots:
     def _answer_one(self, view: str, key: int | str) -> list[object] | None:
         if isinstance(key, int):
             if view == "headers":
-                found = self.headers.get(key)
+                found = self.verdicts.get(key) or self.headers.get(key)
                 return [bytes(32) if found is None else found.hash()]
             return [self.leaves.roots.get(key, 0)] if view == "final_root" else None
         account = Address(key)
@@ -172,6 +190,7 @@ class Roots:
             "next_epoch": 0 if tip is None else tip.epoch + 1,
             "tip_total": 0 if tip is None else tip.total,
             "final_total": 0 if final is None else final.total,
+            "unsettled": len(self.verdicts),
         }  # fmt: skip
 
     # Money
@@ -219,6 +238,7 @@ class Roots:
         self._owe(event.text("proposer"), self._me, event.number("amount"), STAKE)
 
     def _withdrawn(self, event: Event) -> None:
+        self._check_settled(event)
         bond = self.bonds.setdefault(event.address("proposer"), Bond())
         event.same(self._place, "amount", bond.amount)
         settled = bond.amount > 0 and min(bond.last, self.tip) <= self.final
@@ -226,22 +246,27 @@ class Roots:
         bond.amount = bond.last = 0
 
     def _bond_lost(self, event: Event) -> None:
-        lost, self._lost = self._lost, None
-        if lost is None:
+        verdict = self.verdicts.pop(event.number("position"), None)
+        if verdict is None:
             raise event.spot(self._place).differs(
                 "a lost bond", expected="a void root", found="none"
             )
+        lost = verdict.header
         event.same(self._place, "proposer", lost.proposer)
+        event.same(self._place, "winner", verdict.winner)
         bond = self.bonds.setdefault(lost.proposer, Bond())
         taken = min(bond.amount, lost.bond)
         bond.amount -= taken
         reward = taken * self.rules["reward_bps"] // BPS
         event.same(self._place, "reward", reward)
         event.same(self._place, "burned", taken - reward)
-        if self._winner is not None:
-            event.same(self._place, "winner", self._winner)
         self._owe(self._me, event.text("winner"), reward, BOUNTY)
         self._owe(self._me, ZERO_ADDRESS, taken - reward, SLASH)
+
+    def _check_settled(self, event: Event) -> None:
+        """Differs where a verdict waits: then nobody proposes, draws or takes a bond back."""
+        waiting = sorted(self.verdicts)
+        event.spot(self._place).same("verdicts not settled", expected=[], found=waiting)
 
     def _caller(self, event: Event) -> Address | None:
         return event.transaction.caller(self._me)
@@ -266,6 +291,7 @@ class Roots:
         return bytes(32) if found is None else found.hash()
 
     def _proposed(self, event: Event) -> None:
+        self._check_settled(event)
         header = Header.of(inputs.struct(event.args, "header"))
         state, rules = self._state(), self.rules
         made = {
@@ -337,26 +363,31 @@ class Roots:
 
     def _voided(self, event: Event) -> None:
         header = self._open(event, event.number("position"))
-        event.same(self._place, "epoch", header.epoch)
-        event.same(self._place, "proposer", header.proposer)
-        self._winner = self._winner_of(event, header)
+        if not self.by_judge(event):
+            winner = self._winner_of(event, header)
+        else:
+            self._check_judge(event)
+            winner = None
+        if winner is not None:
+            event.same(self._place, "winner", winner)
         self.tip = header.position - 1
-        self._lost = header
+        self.verdicts[header.position] = Verdict(header, event.address("winner"))
         self._counts["disputes"] += 1
+
+    def by_judge(self, event: Event) -> bool:
+        """Whether a root became void by the judge: for none of the reasons that there are here."""
+        reason, expired = event.text("reason"), self._expired
+        if reason == frauds.UNSERVED and self.judge != ZERO_ADDRESS:
+            return expired is None or expired.header.position != event.number("position")
+        return reason not in (*frauds.DISPUTES, frauds.UNSERVED)
 
     def _winner_of(self, event: Event, header: Header) -> Address | None:
         """Who disproved a root, None where no input tells; Differs where nobody did."""
-        judged, self._judged = self._judged, None
-        if judged is not None:
-            event.same(self._place, "position", judged[0])
-            return judged[1]
         reason, spot = event.text("reason"), event.spot(self._place)
         if reason == frauds.UNSERVED:
             unserved = self._expired is not None and self._expired.header == header
             spot.same("a demand that expired", expected=True, found=unserved)
             return None if self._expired is None else self._expired.challenger
-        if reason not in frauds.DISPUTES:
-            raise spot.differs("the reason", expected="a dispute's", found=reason)
         winner = self._caller(event)
         if not self._disproved(event, reason, header):
             spot.same("what disproves the root", expected=False, found=winner is not None)
@@ -415,11 +446,6 @@ class Roots:
         disputes = self._network.contracts.get("disputes")
         if self._place == PRIZES and disputes is not None:
             event.same(self._place, "judge", disputes)
-
-    def _see_judged(self, event: Event) -> None:
-        self._open(event, event.number("position"))
-        self._check_judge(event)
-        self._judged = (event.number("position"), event.address("winner"))
 
     def _hold(self, event: Event) -> None:
         self._check_judge(event)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from freehold.audit import frauds
 from freehold.audit.events import Event
 from freehold.audit.frauds import Header, Proof
+from freehold.audit.leaves import STAKING
 from freehold.audit.payout import Payout, Step, where
 from freehold.audit.roots import PRIZES, REWARD, ROOTS, Roots
 from freehold.audit.world import Models
@@ -27,9 +28,11 @@ class Standing:
     def see(self, event: Event, models: Models) -> None:
         """Take an event that the models have re-run."""
         roots = models.economy.paying.get(self._place)
-        if roots is None or event.contract != self._place:
+        if roots is None or event.contract not in (self._place, STAKING):
             return
-        if event.name == "Proposed":
+        if event.contract == STAKING:
+            self._see_shared(event, roots)
+        elif event.name == "Proposed":
             self._see_root(event, roots.headers[roots.tip])
         elif self._header is None:
             return
@@ -39,7 +42,7 @@ class Standing:
             self._final = True
             self._steps.append(Step("final", "", self._header.total, where(event)))
         elif event.name == "Movement" and event.number("purpose") == REWARD and self._final:
-            self._see_claim(event, self._header, roots)
+            self._see_claim(event, self._header, roots, event.text("recipient"))
 
     def payouts(self, models: Models, now: int) -> Iterator[Payout]:
         """What the account got under the root, or why nothing; at a moment."""
@@ -59,7 +62,13 @@ class Standing:
             name = f"grains of all {header.count} accounts"
             self._steps.append(Step(name, f"{header.root} % 2**64", header.total, where(event)))
 
-    def _see_claim(self, event: Event, header: Header, roots: Roots) -> None:
+    def _see_shared(self, event: Event, roots: Roots) -> None:
+        """A claim that went to the stake behind the node."""
+        ours = event.name == "Rewarded" and roots.pays(event)
+        if self._header is not None and self._final and ours:
+            self._see_claim(event, self._header, roots, "the stake behind it")
+
+    def _see_claim(self, event: Event, header: Header, roots: Roots, to: str) -> None:
         account, grains = roots.leaves.latest
         if account != self._account:
             return
@@ -72,7 +81,7 @@ class Standing:
         amount = event.number("amount")
         before = grains - amount // GRAIN
         rule = f"({grains} - {before} paid before) * {GRAIN}"
-        self._steps.append(Step(f"claim to {event.text('recipient')}", rule, amount, where(event)))
+        self._steps.append(Step(f"claim to {to}", rule, amount, where(event)))
         self._paid += amount
 
     def _reason(self, roots: Roots, now: int) -> str:

@@ -54,6 +54,11 @@ def give_back(screen: Screen, root: Path | None, folder: Path) -> None:
 
 def _unbond(ledger: Ledger, node: Address) -> int:
     """Withdraw the bond, base units; 0 where there is none."""
+    from freehold.node.settling import settle
+
+    if ledger.prizes.state().unsettled:
+        ledger.index.sync()
+        settle(ledger, ledger.prizes)
     bond, state = ledger.prizes.bond_of(node), ledger.prizes.state()
     if not bond.amount:
         return 0

@@ -98,6 +98,8 @@ def verify_subnet(
             verdict, prosecutor = judge(ledger, name, epoch)
         show(screen, verdict)
         sent = dispute and _dispute(screen, verdict, prosecutor)
+        if dispute:
+            _settle(screen, ledger)
     screen.emit(verdict.to_json(sent=sent))
     return verdict.passed
 
@@ -171,6 +173,15 @@ def _dispute(screen: Screen, verdict: Verdict, prosecutor: Prosecutor) -> bool:
     prosecutor.send(plan)
     screen.say(f"[green]✓[/] sent {len(plan.calls)} transactions")
     return True
+
+
+def _settle(screen: Screen, ledger: Ledger) -> None:
+    """Take the bonds of void roots, those included that others have left."""
+    from freehold.node.settling import settle
+
+    ledger.index.sync()
+    if done := settle(ledger, ledger.prizes):
+        screen.say(f"[green]✓[/] settled {done} verdicts")
 
 
 @contextmanager

@@ -133,7 +133,7 @@ class _Deployment:
         self._create("faults", *(at[name] for name in names))
         names = ("registry", "payments", "pdp", "beacon", "faults", "governor")
         self._create("storage", *(at[name] for name in names), salt)
-        self._create_roots("roots", at["issuance"])
+        self._create_roots("roots", at["issuance"], ZERO_ADDRESS)
         self._create_sensing()
         self._create_modeling()
 
@@ -182,10 +182,11 @@ class _Deployment:
         found = self._rpc.call(at["rewards"], source.calldata("source", ()))
         return source.result("source", found) == at["pdp"]
 
-    def _create_roots(self, name: str, emission: Address) -> None:
-        """Roots at a place, that draw from ``emission`` or are funded by others."""
+    def _create_roots(self, name: str, emission: Address, staking: Address) -> None:
+        """Roots at a place, that draw from ``emission`` or are funded by others; who has staked for
+        a node shares in what it earns where there is a ``staking``."""
         at, rules = self._places, self._plan.emission.rules()
-        told = (at["token"], at["payments"], emission, at["registry"], at["governor"])
+        told = (at["token"], at["payments"], emission, at["registry"], staking, at["governor"])
         since = (self._start.genesis, self._plan.emission.epoch)
         self._create(name, *told, self._start.network_id, *since, rules)
 
@@ -201,7 +202,7 @@ class _Deployment:
     def _create_modeling(self) -> None:
         """Subnets draw and bring what their nodes earn to roots that none but they fund."""
         emission, at = self._plan.emission, self._places
-        self._create_roots("prizes", ZERO_ADDRESS)
+        self._create_roots("prizes", ZERO_ADDRESS, at["staking"])
         names = ("token", "registry", "staking", "issuance", "prizes", "governor")
         told = (self._start.network_id, self._start.genesis, emission.epoch)
         terms = self._plan.models.terms(share_bps=emission.share_bps)

@@ -49,7 +49,7 @@ _KNOWN = {
     "rewards": ("token", "payments", "registry", "staking", "governor"),
     "issuance": ("token", "governor"),
     "roots": ("token", "payments", "registry", "governor"),
-    "prizes": ("token", "payments", "registry", "governor"),
+    "prizes": ("token", "payments", "registry", "staking", "governor"),
     "subnet": ("token", "registry", "staking", "issuance", "governor", "prizes"),
     "disputes": ("prizes", "subnet"),
     "auction": ("token",),

@@ -19,7 +19,7 @@ from contracts.market import GENESIS, PERIOD, Deal, Market, Node, deploy_market
 from contracts.recording import Recording, address, plain
 from contracts.roots import LENGTH, RULES, watchers
 from contracts.roots import Market as RootMarket
-from contracts.world import FREE, World, alice, bob, deploy_world, guardian, mallory
+from contracts.world import FREE, ZERO, World, alice, bob, deploy_world, guardian, mallory
 from freehold.audit import claims
 from freehold.audit.events import Event
 from freehold.audit.report import Differs, Spot
@@ -119,7 +119,8 @@ class Founded:
         self.market: Market = deploy_market(self.chain, world=world, sink=sink)
         roots = self.chain.deploy(
             "roots", world.token.address, world.payments.address, self.issuance.address,
-            world.registry.address, governor, NETWORK_ID, GENESIS, LENGTH, RULES, sender=by,
+            world.registry.address, ZERO, governor, NETWORK_ID, GENESIS, LENGTH, RULES,
+            sender=by,
         )  # fmt: skip
         self.roots = RootMarket(world, roots)
         self.auction = self.chain.deploy(

@@ -44,7 +44,8 @@ class Modeled(Founded):
             each.address for each in (world.token, world.registry, world.governor)
         )
         since = (NETWORK_ID, GENESIS, EPOCH)
-        told = (token, world.payments.address, ZERO, registry, governor, *since, RULES)
+        given = (token, world.payments.address, ZERO, registry, world.staking.address, governor)
+        told = (*given, *since, RULES)
         self.prizes = RootMarket(world, self.chain.deploy("prizes", *told, sender=by))
         roots = self.prizes.roots
         self.subnet = self.chain.deploy(
@@ -161,6 +162,7 @@ def judged(modeled: Modeled) -> None:
     tree = honest({alice.address: min(most // 2, GROWTH // 2), bob.address: 7})
     header: Struct = prizes.propose(0, tree)
     modeled.rule("void", header, carol.address, "column")
+    prizes.take_bond(header)
     prizes.post()
     header = prizes.propose(0, tree)
     hashed = prizes.roots.call("headers", header.position)

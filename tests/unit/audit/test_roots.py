@@ -99,10 +99,33 @@ def history() -> Founded:
     unanswered = roots.demand(third, 1)
     chain.warp(ANSWER_WINDOW + 1)
     roots.roots.send("expire", unanswered, third, sender=carol.address)
+    compare(founded)
+    roots.take_bond(third)
     roots.post()
     roots.roots.send("withdraw_bond", sender=proposer.address)
     compare(founded)
     return founded
+
+
+def test_a_bond_that_a_verdict_waits_for_moves_nothing() -> None:
+    """A contract that let its proposer go: the model says what it had to refuse."""
+    events = history().events
+    void = next(i for i, e in enumerate(events) if e.name == "Voided")
+    for name in ("BondWithdrawn", "Proposed"):
+        early = next(e for e in events if e.name == name)
+        with pytest.raises(Differs, match="verdicts not settled"):
+            history().replay([*events[: void + 1], early], history().fresh())
+
+
+@pytest.mark.parametrize("argument", ["position", "proposer", "winner"])
+def test_a_bond_is_lost_by_its_verdict(argument: str) -> None:
+    events = list(history().events)
+    place = next(i for i, e in enumerate(events) if e.name == "BondLost")
+    events[place] = lied(events[place], argument)
+    with pytest.raises(Differs, match=r"BondLost|a lost bond"):
+        history().replay(events, history().fresh())
+    with pytest.raises(Differs, match="a lost bond"):
+        history().replay([*history().events, history().events[place]], history().fresh())
 
 
 def claim_all(founded: Founded, epoch: int, tree: Forged) -> None:

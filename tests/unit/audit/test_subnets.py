@@ -69,7 +69,7 @@ def test_the_models_agree_with_the_contracts() -> None:
         "Movement",
     }  # fmt: skip
     names = {event.name for event in modeled.events if event.contract == "prizes"}
-    assert names >= {"JudgeSet", "Judged", "Held", "Released", "Voided", "Finalized", "Funded"}
+    assert names >= {"JudgeSet", "Held", "Released", "Voided", "Finalized", "Funded"}
     told = modeled.models.modeling
     assert told.hidden() == {"reveals of validators": 0}
     assert told.figures()["subnets"] == 2
@@ -117,7 +117,7 @@ def test_an_event_that_lies_is_found(occasion: tuple[str, str, int]) -> None:
     assert differs(history(), events) or (name, argument) in CHOSEN
 
 
-JUDGED = ("Funded", "JudgeSet", "Judged", "Held", "Released", "Voided", "Finalized")
+JUDGED = ("Funded", "JudgeSet", "Held", "Released", "Voided", "Finalized")
 """Events of the roots that differ here from those that `test_roots` looks at."""
 
 
@@ -137,7 +137,7 @@ def test_an_event_of_the_roots_that_lies_is_found(occasion: tuple[str, str, int]
         ("subnet", "Created"), ("subnet", "RulesSet"), ("subnet", "Registered"),
         ("subnet", "Replaced"), ("subnet", "Committed"), ("subnet", "Granted"),
         ("subnet", "EpochClosed"), ("subnet", "Unlocked"), ("subnet", "JudgeSet"),
-        ("subnet", "Closing"), ("subnet", "Movement"), ("prizes", "Judged"), ("prizes", "Held"),
+        ("subnet", "Closing"), ("subnet", "Movement"), ("prizes", "Voided"), ("prizes", "Held"),
         ("prizes", "Released"), ("prizes", "JudgeSet"), ("prizes", "Funded"),
         ("prizes", "BondLost"),
     ],
@@ -149,7 +149,7 @@ def test_an_event_that_is_missing_is_found(contract: str, name: str) -> None:
     assert differs(history(), [*events[:place], *events[place + 1 :]])
 
 
-@pytest.mark.parametrize("name", ["Judged", "Held", "Released"])
+@pytest.mark.parametrize("name", ["Voided", "Held", "Released"])
 def test_only_a_judge_judges(name: str) -> None:
     """An account that called the roots itself is no contract, and no judge."""
     events = list(history().events)

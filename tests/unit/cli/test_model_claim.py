@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from freehold.audit.competing import Court
-from freehold.cli.model.claiming import Due, last_final, pay
+from freehold.cli.model.claiming import Due, last_final, pay, shared
 from freehold.domain.errors import NotFoundError
 from freehold.domain.ids import Address, checksum
 from freehold.economics.trees import GRAIN, Leaf, Tree, proves
@@ -71,3 +71,11 @@ def test_before_a_root_is_final() -> None:
     with pytest.raises(NotFoundError, match="no root that pays models is final"):
         last_final(cast("Court", made))
     assert last_final(cast("Court", made)) == Due(4, TREE)
+
+
+@pytest.mark.parametrize(("active", "own", "told"), [(10, 10, False), (10, 9, True), (0, 0, False)])
+def test_a_stake_that_others_share_gets_what_its_node_earned(
+    active: int, own: int, told: bool
+) -> None:
+    staking = SimpleNamespace(active=lambda _: active, own=lambda _: own)
+    assert shared(cast("Ledger", SimpleNamespace(staking=staking)), NODE) == told

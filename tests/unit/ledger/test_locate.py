@@ -216,7 +216,7 @@ PLACES = dict(zip((*MODELING, *CHECKERS), (address(n) for n in range(20, 26)), s
 def modeled(*, without: str = "") -> dict[str, Address]:
     """What is found of the model market where one contract knows another network's."""
     prizes, subnet, disputes = (PLACES[name] for name in MODELING)
-    told = known("prizes", prizes, "token", "payments", "registry", "governor")
+    told = known("prizes", prizes, "token", "payments", "registry", "staking", "governor")
     told |= known("subnet", subnet, "token", "registry", "staking", "governor")
     told |= {("subnet", subnet, "issuance"): ISSUANCE, ("subnet", subnet, "prizes"): prizes}
     told["disputes", disputes, "prizes"], told["disputes", disputes, "subnets"] = prizes, subnet

@@ -53,7 +53,8 @@ def claim(
     password_file: PasswordFileOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Fetch what your models and validators earned by final roots; it is paid to this wallet."""
+    """Fetch what your models and validators earned by final roots; it is paid to this wallet, or to
+    the stake of a node for which others have staked, too."""
     from freehold.audit.competing import Court
 
     screen = Screen(as_json)
@@ -66,9 +67,13 @@ def claim(
         for each in wanted:
             if amount := pay(ledger, due, each):
                 paid[each] = amount
+        split = [each for each in paid if shared(ledger, each)]
     screen.emit({"epoch": due.epoch, "paid": paid})
     for each, amount in paid.items():
-        screen.say(f"[green]✓[/] {called.get(each, each)}: {brief(amount)} tokens")
+        where = " to its stake" if each in split else ""
+        screen.say(f"[green]✓[/] {called.get(each, each)}: {brief(amount)} tokens{where}")
+    if split:
+        screen.tell("A stake splits what it gets: `freehold stake claim NODE` pays your part.")
     if not paid:
         screen.tell(
             f"Nothing is due by epoch {due.epoch}, the last that is final: later ones can still be "
@@ -99,6 +104,11 @@ def pay(ledger: Ledger, due: Due, node: Address) -> int:
     index = due.tree.index(node)
     ledger.prizes.claim(due.epoch, node, grains, index, due.tree.path(index))
     return (grains - before) * GRAIN
+
+
+def shared(ledger: Ledger, node: Address) -> bool:
+    """Whether others than its owner have staked for a node, whose stake then gets what it earns."""
+    return ledger.staking.active(node) > ledger.staking.own(node)
 
 
 def _direct(ledger: Ledger, node: Address) -> None:

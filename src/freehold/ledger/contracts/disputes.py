@@ -15,6 +15,8 @@ from freehold.ledger.values import Receipt
 
 BATCH, TRACE, LEAF, WEIGHTS, MEMBERS, PERMITS, PAY = range(7)
 """What can be demanded."""
+MAX_PROOF = 8_192
+"""Bytes of a proof for ``disprove``; whole rows and bonds among many validators have more."""
 Place: TypeAlias = Sequence[object]
 """A trace with its batch and path, as ``markets.models.trace.proofs`` makes it."""
 Opening: TypeAlias = Sequence[object]
@@ -41,7 +43,7 @@ class Disputes(Contract):
 
     def disprove(self, checker: int, proof: bytes) -> Receipt:
         """Make a root void by the call (``proof_of``) of a checker's function that tells so."""
-        return self._send("disprove", checker, proof)
+        return self._send(disproving(proof), checker, proof)
 
     def demand(self, header: Header, kind: int, trace: int, index: int, value: int) -> Receipt:
         """Ask for a piece, prepaying ``value`` wei for the answer's gas."""
@@ -71,6 +73,11 @@ class Disputes(Contract):
     def demand_count(self) -> int:
         """How many demands there ever were; their ids begin at 1."""
         return self._view(int, "demand_count")
+
+
+def disproving(proof: bytes) -> str:
+    """The function that takes a proof: one for long ones, whose memory costs more."""
+    return "disprove" if len(proof) <= MAX_PROOF else "disprove_long"
 
 
 def proof_of(checker: int, function: str, arguments: Sequence[object]) -> bytes:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
-from freehold.domain.ids import Address
+from eth_abi.abi import encode
+
+from freehold.domain.ids import Address, keccak, raw_address
 from freehold.ledger.contracts.base import Contract
 from freehold.ledger.values import Receipt
+
+_HEADER = (*["uint256"] * 6, "bytes32", "address", "uint256", "uint256")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +28,16 @@ class Parameters:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Positions of the last final root and of the last one, the first epoch that none covers, and
-    the grains of both."""
+    """Positions of the last final root and of the last one, the first epoch that none covers, the
+    grains of both, and how many verdicts wait for ``settle``: until then nobody proposes, draws or
+    takes a bond back."""
 
     final: int
     tip: int
     next_epoch: int
     tip_total: int
     final_total: int
+    unsettled: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,14 @@ class Header:
     proposer: Address
     until: int
     bond: int
+
+    def hash(self) -> bytes:
+        """What the contract remembers of a root that is not void."""
+        return keccak(encode(_HEADER, astuple(self)))
+
+    def verdict(self, winner: Address) -> bytes:
+        """What it remembers of one that ``winner`` disproved, until that is settled."""
+        return keccak(self.hash() + bytes(12) + raw_address(winner))
 
 
 class Roots(Contract):
@@ -98,13 +112,21 @@ class Roots(Contract):
         has passed, and an answer window since the last answer."""
         if now <= until:
             return False
-        hashed = self._view(bytes, "headers", position)
+        hashed = self.stands(position)
         answered = self._view(int, "released", hashed)
         return answered == 0 or now > answered + self.parameters().answer_window
 
     def finalize(self, header: Header) -> Receipt:
         """Make the oldest open root final after its window; anyone."""
         return self._send("finalize", header_words(header))
+
+    def settle(self, header: Header, winner: Address) -> Receipt:
+        """Take the bond of a void root's proposer for who disproved it; anyone, once."""
+        return self._send("settle", header_words(header), winner)
+
+    def stands(self, position: int) -> bytes:
+        """What is remembered at a position: the hash of a header, or its verdict."""
+        return self._view(bytes, "headers", position)
 
     def claim(
         self, epoch: int, account: Address, grains: int, index: int, path: Sequence[int]

@@ -1,8 +1,9 @@
 """Judges every open root that pays model nodes, and has the first false one made void.
 
 Roots are looked at from the oldest on: with a false one all after it become void. What is false is
-shown in one transaction. Where the proposer keeps back what one needs for it, the pieces are
-demanded, with the gas of the answers prepaid; once a demand is too late, it is expired.
+shown in one transaction, and another one takes the proposer's bond. Where the proposer keeps back
+what one needs for it, the pieces are demanded, with the gas of the answers prepaid; once a demand
+is too late, it is expired.
 
 Threats: a proposer who serves nothing, or something else (demands; silence makes the root void); a
 root whose budgets nobody fixed (they are fixed here); others who are faster (the root is void all
@@ -26,6 +27,7 @@ from freehold.node.judging.closing import close
 from freehold.node.judging.prosecutor import AT_ONCE, Plan, Prosecutor
 from freehold.node.judging.source import Source
 from freehold.node.logs import fields
+from freehold.node.settling import settle
 
 OPEN_MAX = 256
 """Demands that are looked through for late ones, the newest."""
@@ -52,8 +54,14 @@ class Challenger:
         self._said = ""
 
     def step(self) -> None:
-        """Expire what is late, then judge."""
+        """Take the bonds that are lost, expire what is late, judge; take the bonds lost by it."""
         self._court.sync()
+        settle(self._ledger, self._ledger.prizes)
+        self._act()
+        self._court.sync()
+        settle(self._ledger, self._ledger.prizes)
+
+    def _act(self) -> None:
         for contract in ("disputes", "prizes"):
             self._expire(contract)
         state = self._court.state()

@@ -8,7 +8,8 @@ newcomers replace; claim for this account. An epoch with nothing to pay gets no 
 covers it; unless a full subnet's list of whom newcomers replace is used up.
 
 Threats: a flood of demands (each pays its answer; many are answered at once); a last root that is
-false (nothing is put on top of it: `FalseRootError`, until somebody disproves it); a bond that
+false (nothing is put on top of it: `FalseRootError`, until somebody disproves it); a verdict that
+nobody settled, so that no root can come (it is settled here first, whoever won it); a bond that
 grows without its owner (never above what they allowed); a false root by a bug of this program
 (watchers reckon by themselves before they sign); refusals by the chain (said, and looked at anew in
 the next step). Not met: watchers who do not sign hold up all roots.
@@ -41,6 +42,7 @@ from freehold.node.judging.desk import Desk, digest
 from freehold.node.judging.renewing import renews
 from freehold.node.judging.shelf import Offer
 from freehold.node.logs import fields
+from freehold.node.settling import settle
 
 AT_ONCE = 32
 """Answers that are on their way at once: whoever demands much must not outrun them."""
@@ -73,6 +75,7 @@ class Proposer:
     def step(self) -> None:
         """Do what is due."""
         self._court.sync()
+        settle(self._ledger, self._ledger.prizes)
         self._defend(self._court.state())
         state = self._court.state()
         self._conclude(state)

@@ -15,6 +15,7 @@ from freehold.audit.competing_pieces import Pieces, Wanted
 from freehold.domain.errors import FreeholdError, IntegrityError
 from freehold.domain.ids import Address
 from freehold.economics.trees import GRAIN, Tree
+from freehold.ledger.contracts.disputes import disproving
 from freehold.ledger.contracts.roots import header_words
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.paging import every
@@ -30,6 +31,9 @@ DEMANDS, AT_ONCE = 80, 32
 ANSWER_GAS = {"disputes": 250_000, "prizes": 150_000}
 CELLS_MAX = 2**32
 """Cells that a batch may have for the contract."""
+SLACK = 2**20
+"""Bytes that a served file may be longer than twice one's own: of what is longer, pieces are
+demanded, for whoever doubts must not choke on a file that was made for that."""
 LEAST_PRICE, MARGIN = 10**9, 2
 """Wei that a unit of an answer's gas costs at least; how far its price may rise until then."""
 
@@ -92,7 +96,8 @@ class Prosecutor:
     def _served(self, standing: Standing, source: Source | None) -> Served | Plan:
         """The batch from where it is served, else from what was answered, else what to demand."""
         header = standing.header
-        file = _fetch(partial(source.trace, header.epoch, FILE_MAX) if source else None)
+        most = _most(standing.own.file())
+        file = _fetch(partial(source.trace, header.epoch, most) if source else None)
         try:
             return standing.served(file)
         except IntegrityError as error:
@@ -130,7 +135,8 @@ class Prosecutor:
     ) -> Plan:  # fmt: skip
         """The batch is true: then some account has not what follows from it."""
         header = standing.header
-        data = _fetch(partial(source.leaves, header.epoch, FILE_MAX) if source else None)
+        most = _most(standing.own.tree.data() if standing.own.tree else b"")
+        data = _fetch(partial(source.leaves, header.epoch, most) if source else None)
         try:
             tree = standing.tree(data)
         except IntegrityError as error:
@@ -193,7 +199,8 @@ class Prosecutor:
 
 
 def _disproof(found: Finding) -> Plan:
-    return Plan(named(found.claim), (Call("disputes", "disprove", (found.checker, found.proof)),))
+    call = Call("disputes", disproving(found.proof), (found.checker, found.proof))
+    return Plan(named(found.claim), (call,))
 
 
 def _odd(served: Served) -> bool:
@@ -204,6 +211,11 @@ def _odd(served: Served) -> bool:
 def _anything(standing: Standing) -> Tree:
     """A tree where a proof takes nothing from it."""
     return standing.own.tree or Tree.of({standing.header.proposer: GRAIN})
+
+
+def _most(own: bytes) -> int:
+    """Bytes of a served file that are looked at, given one's own."""
+    return min(FILE_MAX, 2 * len(own) + SLACK)
 
 
 def _fetch(call: Callable[[], bytes] | None) -> bytes | None:

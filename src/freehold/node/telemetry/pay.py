@@ -37,6 +37,7 @@ from freehold.ledger.ledger import Ledger
 from freehold.ledger.paging import every
 from freehold.ledger.values import Event, View
 from freehold.node.logs import fields
+from freehold.node.settling import settle
 from freehold.node.telemetry.epochs import Epochs
 from freehold.node.telemetry.facts import Enrolled, Facts
 from freehold.node.telemetry.statement import Frame, Past, Statement, Work
@@ -82,6 +83,7 @@ class Pay:
     def step(self) -> None:
         """Do what is due."""
         self._facts.sync()
+        settle(self._ledger, self._ledger.roots)
         self._settle()
         state = self._facts.state()
         if state.tip > state.final:

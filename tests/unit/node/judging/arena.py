@@ -28,7 +28,7 @@ from freehold.ledger.contracts.subnet import Subnets
 from freehold.ledger.contracts.token import Token
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.transaction import GAS_LIMIT
-from freehold.ledger.values import Header, Receipt
+from freehold.ledger.values import Event, Header, Receipt
 from freehold.node.judging.challenger import Challenger
 from freehold.node.judging.cosigner import Cosigner
 from freehold.node.judging.desk import Desk, digest
@@ -147,6 +147,11 @@ class Scene:
             index=CourtIndex(),
         )  # fmt: skip
         chain.listener = self._log
+        names = [address(each.address) for each in watchers]
+        named = Event(
+            "prizes", "WatchersSet", {"watchers": [*names], "quorum": 3}, 0, 0, "0x", "0x"
+        )
+        self.town.index.log.append(named)
         world.fund(PROPOSER.address, BOND)
         chain.give_ether(carol.address, 10**18)
         self.court = Court(self.ledger(carol))
@@ -168,7 +173,7 @@ class Scene:
 
     @property
     def desk(self) -> Desk:
-        return Desk(self.ledger(PROPOSER), Shelf(self.folder / "traces"))
+        return Desk(self.ledger(PROPOSER), Shelf(self.folder / "traces"), fresh=0.0)
 
     def proposer(self, *, most_bond: int = BOND) -> Proposer:
         desk = self.desk

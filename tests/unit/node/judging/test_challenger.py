@@ -16,11 +16,13 @@ from contracts.world import carol, mallory
 from freehold.audit import competing_leaves
 from freehold.audit.competing import Draft
 from freehold.audit.competing_openings import BATCH, opening
-from freehold.domain.errors import RefusedError
+from freehold.domain.errors import RefusedError, UnavailableError
 from freehold.domain.ids import address
 from freehold.economics.trees import GRAIN
+from freehold.ledger.verdicts import unsettled
 from freehold.markets.models.trace.batch import Bundle, bundle, grown
 from freehold.markets.models.trace.served import read, serve
+from freehold.node.settling import _settle, settle
 from unit.node.judging.arena import PROPOSER, Scene, with_accounts
 
 THIEF = address(mallory.address)
@@ -57,6 +59,8 @@ def again(arena: Scene) -> Iterator[None]:
     with arena.town.chain.anchor():
         yield
     arena.town.index.log[:], arena.town.sent[:] = log, sent
+    # Blocks come again that the court has read already.
+    arena.court._read = 0
     for file in (arena.folder / "traces").iterdir():
         file.unlink()
     for file, data in files.items():
@@ -93,10 +97,12 @@ def lied(scene: Scene, part: str) -> Draft:
 
 def lost(scene: Scene) -> None:
     """The root is void, the bond gone, Carol has her part."""
-    event = scene.town.index.last("prizes", "Voided")
+    event = scene.town.index.last("prizes", "BondLost")
     assert event is not None
     assert event.address("proposer").lower() == PROPOSER.address
-    assert scene.court.state().tip == 3
+    assert event.address("winner").lower() == carol.address
+    state = scene.court.state()
+    assert (state.tip, state.unsettled) == (3, 0)
     assert scene.bond() == 0
     assert scene.field.arena.world.balance(carol.address) == BOND * 3_000 // 10_000
 
@@ -109,6 +115,63 @@ def test_a_lie_is_disproved_in_one_transaction(scene: Scene, part: str) -> None:
     lost(scene)
     scene.challenger().step()
     assert scene.count("disprove") == 1
+
+
+def test_whoever_comes_next_settles(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """A challenger stops between the verdict and the bond: its own next start takes it, or whoever
+    wants to propose; for the one who won it."""
+    scene.lie(lied(scene, "column"))
+    scene.challenger()._act()
+    assert (scene.count("disprove"), scene.count("settle")) == (1, 0)
+    assert (scene.bond(), scene.court.state().unsettled) == (BOND, 1)
+    for after in (scene.challenger, scene.proposer):
+        with again(scene):
+            after().step()
+            assert scene.count("settle") == 1
+            lost(scene)
+            after().step()
+            assert scene.count("settle") == 1
+    # Who is late finds it settled, and goes on.
+    (waiting,) = unsettled(scene.ledger(carol).index, scene.ledger(carol).prizes)
+    scene.ledger(mallory).prizes.settle(waiting.header, waiting.winner)
+    assert not _settle(scene.ledger(carol).prizes, waiting)
+    assert "not settled" in caplog.messages
+    lost(scene)
+
+
+def test_what_a_challenger_cannot_judge_holds_up_no_bond(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even where it fails at the rest at every step."""
+    scene.lie(lied(scene, "column"))
+    scene.challenger()._act()
+
+    def fail() -> None:
+        raise UnavailableError("nothing can be read", remedy="-")
+
+    challenger = scene.challenger()
+    monkeypatch.setattr(challenger, "_act", fail)
+    with pytest.raises(UnavailableError):
+        challenger.step()
+    lost(scene)
+
+
+def test_verdicts_that_wait_are_found_among_roots_that_came_again(scene: Scene) -> None:
+    """Two on roots at the same place, one settled; the newer one is what waits."""
+    prizes, index = scene.ledger(carol).prizes, scene.ledger(carol).index
+    scene.lie(lied(scene, "column"))
+    scene.challenger().step()
+    assert unsettled(index, prizes) == []
+    scene.town.chain.warp(1)
+    scene.field.court.market.post(BOND, by=PROPOSER)
+    scene.lie(lied(scene, "bond"))
+    scene.challenger()._act()
+    (waiting,) = unsettled(index, prizes)
+    assert waiting.winner.lower() == carol.address
+    assert waiting.header.verdict(waiting.winner) == prizes.stands(waiting.header.position)
+    assert settle(scene.ledger(mallory), prizes) == 1
+    assert unsettled(index, prizes) == []
+    assert scene.town.chain.ether(mallory.address) == 0
 
 
 def test_watchers_who_reckon_do_not_sign_it(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

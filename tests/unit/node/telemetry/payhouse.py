@@ -16,7 +16,7 @@ from contracts.streams import deploy_streams
 from contracts.world import World, carol, guardian
 from freehold.domain import pairing
 from freehold.domain.did import Did, sign
-from freehold.domain.ids import Address, address
+from freehold.domain.ids import ZERO_ADDRESS, Address, address
 from freehold.domain.keys import Key
 from freehold.economics.schedules.plan import GEOMETRIC, Plan
 from freehold.ledger.contracts.issuance import Issuance
@@ -139,8 +139,11 @@ class House:
             "issuance", world.token.address, world.governor.address, genesis, LENGTH,
             tuple(PLAN.terms(budget=0, window=40).values()), split, [], sender=guardian.address,
         )  # fmt: skip
-        places = (world.token, world.payments, self.issuance, world.registry, world.governor)
-        told = (*(each.address for each in places), NETWORK_ID, genesis, LENGTH, RULES)
+        places = (world.token, world.payments, self.issuance, world.registry)
+        told = (
+            *(each.address for each in places), ZERO_ADDRESS, world.governor.address, NETWORK_ID,
+            genesis, LENGTH, RULES,
+        )  # fmt: skip
         self.roots = deploy_roots(world, *told)
         streams = (world.token.address, self.roots.address, world.governor.address, FEE_BPS)
         self.streams = deploy_streams(world, *streams)

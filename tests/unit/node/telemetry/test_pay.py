@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contracts.evm import NETWORK_ID, signer
-from contracts.roots import RULES
+from contracts.roots import BOND, RULES
 from contracts.world import alice, bob, mallory
 from freehold.domain.errors import AccessError, ConflictError, IntegrityError, NotFoundError
 from freehold.domain.ids import address
@@ -227,6 +227,36 @@ def test_a_demand_for_a_leaf_is_answered(house: House) -> None:
     house.town.chain.warp(RULES[0] + 1)
     house.pay().step()
     assert house.count("finalize") == 1
+
+
+def test_a_verdict_that_nobody_settled_holds_nothing_up(house: House) -> None:
+    """A service that was away loses the bond for its silence: it settles, and proposes again."""
+    first, _ = two(house)
+    house.buy(QUERY, epoch=1)
+    house.report(first, 1)
+    house.enter(2, after=200)
+    house.pay().step()
+    house.cosign()
+    house.pay().step()
+    header = house.pay()._facts.header(2)
+    assert header is not None
+    ledger, chain = house.ledger(mallory), house.town.chain
+    chain.give_ether(mallory.address, 10**18)
+    asked = ((*_words(header),), 0)
+    raw = house.roots.send("demand", *asked, sender=mallory.address, value=15 * 10**13, gas_price=0)
+    house.town.index.log += ledger._logs()  # type: ignore[attr-defined]
+    chain.warp(RULES[1] + 1)
+    house.roots.send("expire", raw.value, asked[0], sender=mallory.address)
+    house.town.index.log += ledger._logs()  # type: ignore[attr-defined]
+    assert house.roots.call("state").unsettled == 1
+    house.world.fund(SERVICE.address, BOND)
+    house.pay().step()
+    assert house.count("settle") == 1
+    assert house.balance(mallory) == BOND * RULES[4] // 10_000
+    house.cosign()
+    house.pay().step()
+    assert house.roots.call("state").tip == 2
+    assert house.roots.call("bond_of", SERVICE.address).amount == BOND
 
 
 def test_signatures_of_strangers_and_for_other_epochs_are_refused(house: House) -> None:
