@@ -1,5 +1,8 @@
 """What misbehaviour is worth: every kind of it over many epochs, beside honest work.
 
+The table ``templates`` is of real models, asked by real scorers; in the others the qualities of
+models and the errors of measuring them are drawn, and all that decides is the product's.
+
     uv run python bench/misbehaviour.py --json
 
 Each figure is a mean over seeds with the half-width of its 95 % interval (Student's t). Copiers are
@@ -14,14 +17,15 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 if __package__ is None:
-    from pathlib import Path
-
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from bench import entrants, themes
 from bench.choices import (
     FAULTY,
     HONEST,
@@ -57,10 +61,12 @@ from freehold.audit.competing_facts import rules_of
 from freehold.ledger.contracts.subnet import Rules as Told
 from freehold.markets.models.yuma.values import U16_MAX, Rules
 
-SEEDS = tuple(range(10))
+SEEDS = tuple(range(5))
 T_95 = {3: 4.303, 4: 3.182, 5: 2.776, 10: 2.262}
 """Student's t of 95 % by the number of seeds."""
-AFTER = (1, 2, 3, 5, 10, 20, 40)
+EPOCHS = 10
+"""Of rounds with real models."""
+AFTER = (1, 2, 3, 5, 10, 20)
 """Epochs after a fault."""
 
 
@@ -74,28 +80,27 @@ VARIANTS: Mapping[str, Rules] = {
     "no bonds penalty": rules_of(Told(bonds_penalty=0)),
     "kappa 0.4": rules_of(Told(kappa=U16_MAX * 2 // 5)),
 }
-SLOW = World(honest=HONEST)
-"""Scores are smoothed over four epochs; nodes drift with 20."""
-FRESH = replace(SLOW, drift=5.0, half_life=0.25)
+USUAL = World(honest=HONEST, drift=20.0, news=0.1, noise=0.03, half_life=0.25)
+"""About what themes do to the models of the templates (``themes.moved``), which drift a little."""
+STILL = replace(USUAL, drift=None, news=0.0)
 SUBNETS: Mapping[str, World] = {
-    "nothing changes": replace(SLOW, drift=None),
-    "nothing changes, half-life 0.25": replace(SLOW, drift=None, half_life=0.25),
-    "drift 20": SLOW,
-    "drift 20, half-life 0.25": replace(SLOW, half_life=0.25),
-    "drift 5": replace(SLOW, drift=5.0),
-    "drift 5, half-life 1": replace(SLOW, drift=5.0, half_life=1.0),
-    "drift 5, half-life 0.25": FRESH,
-    "drift 5, half-life 0.25, scores squared": replace(FRESH, power=2),
-    "news 0.2": replace(SLOW, drift=None, news=0.2),
-    "news 0.2, half-life 1": replace(SLOW, drift=None, news=0.2, half_life=1.0),
-    "news 0.2, half-life 0.25": replace(SLOW, drift=None, news=0.2, half_life=0.25),
+    "usual": USUAL,
+    "usual, half-life 1": replace(USUAL, half_life=1.0),
+    "usual, half-life 4": replace(USUAL, half_life=4.0),
+    "usual, scores squared": replace(USUAL, power=2),
+    "news 0.2": replace(USUAL, news=0.2),
+    "no news": replace(USUAL, news=0.0),
+    "no news, drift 5": replace(USUAL, news=0.0, drift=5.0),
+    "nothing changes": STILL,
+    "nothing changes, error 0.01": replace(STILL, noise=0.01),
+    "nothing changes, error 0.07": replace(STILL, noise=0.07),
 }
-HALF_LIVES = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
+HALF_LIVES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 CHANGING: Mapping[str, World] = {
-    "nothing changes": replace(SLOW, drift=None),
-    "drift 20": SLOW,
-    "drift 5": replace(SLOW, drift=5.0),
-    "news 0.2": replace(SLOW, drift=None, news=0.2),
+    "usual": USUAL,
+    "no news, drift 5": replace(USUAL, news=0.0, drift=5.0),
+    "no news": replace(USUAL, news=0.0),
+    "nothing changes": STILL,
 }
 
 
@@ -198,7 +203,7 @@ def _advantages(world: World, by: Rules, plan: Plan, seed: int) -> list[float]:
 
 
 def lying(
-    case: Case, world: World = SLOW, by: Rules = DEFAULT, seeds: Sequence[int] = SEEDS
+    case: Case, world: World = USUAL, by: Rules = DEFAULT, seeds: Sequence[int] = SEEDS
 ) -> dict[str, Figure]:
     """In per cent: what a liar earns per stake (100: all earn alike), what it earns with its own
     nodes of what it would get if it were honest, what the honest earn per stake, what node
@@ -234,7 +239,7 @@ def _pay(course: Course, world: World) -> Floats:
 
 
 def serving(
-    plan: Plan, world: World = SLOW, by: Rules = DEFAULT, seeds: Sequence[int] = SEEDS
+    plan: Plan, world: World = USUAL, by: Rules = DEFAULT, seeds: Sequence[int] = SEEDS
 ) -> dict[str, Figure]:
     """Per cent of what a node would have got, so many epochs after its fault; a ratio of sums over
     the seeds, its interval by leaving out one seed at a time (jackknife)."""
@@ -256,7 +261,7 @@ def _ratio(top: Floats, bottom: Floats) -> Figure:
     return Figure(100 * float(top.sum() / bottom.sum()), 100 * T_95[count] * spread)
 
 
-def missing(by: Rules, seeds: Sequence[int] = SEEDS) -> dict[str, Figure]:
+def missing(by: Rules, seeds: Sequence[int] = SEEDS[:3]) -> dict[str, Figure]:
     """What one row that is not revealed costs, in epochs of dividends, and after how many epochs a
     validator that comes late earns nine tenths per stake of what the others do."""
     rows = [[_missed(by, seed), _grown(by, seed)] for seed in seeds]
@@ -265,12 +270,12 @@ def missing(by: Rules, seeds: Sequence[int] = SEEDS) -> dict[str, Figure]:
 
 def _missed(by: Rules, seed: int) -> float:
     plans = (Plan((Liar(0.1, choice),)) for choice in (absent, honest))
-    lost, all_ = (run(SLOW, by, plan, seed=seed).dividends[WHEN:, -1] for plan in plans)
+    lost, all_ = (run(USUAL, by, plan, seed=seed).dividends[WHEN:, -1] for plan in plans)
     return float((all_ - lost).sum() / all_.mean())
 
 
 def _grown(by: Rules, seed: int) -> float:
-    course = run(SLOW, by, Plan((Liar(0.1, late),)), seed=seed)
+    course = run(USUAL, by, Plan((Liar(0.1, late),)), seed=seed)
     earned = course.dividends / course.stake
     ratio = earned[WHEN + 1 :, -1] / earned[WHEN + 1 :, :-1].mean(axis=1)
     return float(np.argmax(ratio >= 0.9)) if (ratio >= 0.9).any() else float(len(ratio))
@@ -281,7 +286,7 @@ def best(copiers: Mapping[str, Figure]) -> Figure:
     return max((copiers[name] for name in COPIERS if name != "half copied"), key=lambda f: f.mean)
 
 
-def curves(seeds: Sequence[int] = SEEDS[:5]) -> dict[str, list[Figure]]:
+def curves(seeds: Sequence[int] = SEEDS[:3]) -> dict[str, list[Figure]]:
     """What the best copier earns, by subnet and half-life of the scores."""
     return {
         name: [best(copying(replace(world, half_life=each), seeds=seeds)) for each in HALF_LIVES]
@@ -289,11 +294,40 @@ def curves(seeds: Sequence[int] = SEEDS[:5]) -> dict[str, list[Figure]]:
     }
 
 
+def _still(by: Rules) -> dict[str, Figure]:
+    """What copying the consensus is worth under these rules where nothing changes."""
+    return {"still": copying(STILL, by)["consensus"]}
+
+
+def templates() -> Table:
+    """What each copier earns against three validators who ask real models by a template's own
+    scorer, terms and rules: with themes, and as if every epoch had the same."""
+    found = {}
+    with TemporaryDirectory() as folder:
+        for name, make in entrants.FIELDS.items():
+            entry = make(Path(folder) / name)
+            found[name] = _themed(entry, range(10), still=False)
+            found[f"{name}, one theme for ever"] = _themed(entry, range(3), still=True)
+    return found
+
+
+def _themed(entry: entrants.Entry, seeds: Sequence[int], *, still: bool) -> dict[str, Figure]:
+    found = []
+    for seed in seeds:
+        course = themes.measure(entry, epochs=EPOCHS, seed=seed, still=still)
+        between, within = themes.moved(course)
+        found.append(themes.advantages(course) | {"between": between, "within": within})
+    return _figures(tuple(found[0]), [list(each.values()) for each in found])
+
+
 Table = dict[str, dict[str, Figure]]
 TABLES: Mapping[str, Callable[[], Table]] = {
+    "templates": templates,
     "copiers": lambda: {name: copying(world) for name, world in SUBNETS.items()},
-    "rules": lambda: {name: copying(FRESH, by) | missing(by) for name, by in VARIANTS.items()},
-    "crowds": lambda: {f"{stake:.0%}": lying(Case(stake, agreed), FRESH) for stake in CROWDS},
+    "rules": lambda: {
+        name: _still(by) | copying(USUAL, by) | missing(by) for name, by in VARIANTS.items()
+    },
+    "crowds": lambda: {f"{stake:.0%}": lying(Case(stake, agreed)) for stake in CROWDS},
     "validators": lambda: {name: lying(case) for name, case in LIARS.items()},
     "nodes": lambda: {name: serving(plan) for name, plan in NODES.items()},
 }

@@ -2,8 +2,8 @@
 
     uv run python docs/misbehaviour.py
 
-The seeds are 0 to 9 (0 to 4 in the picture), so the same figures come out; takes some
-80 seconds of one core. ``--table NAME`` measures only one.
+The seeds are 0 to 4 (0 to 9 of real models, 0 to 2 in the picture), so the same figures come out;
+takes some 80 seconds of one core. ``--table NAME`` measures only one.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ PAGE = ROOT / "docs" / "explanation" / "models.md"
 PICTURE = ROOT / "docs" / "assets" / "models-copying.svg"
 CURVES = "picture"
 FIRST = {
+    "templates": "template",
     "copiers": "subnet",
     "rules": "rules",
     "crowds": "copiers' stake",
@@ -34,10 +35,15 @@ FIRST = {
 }
 """What the rows of a table are."""
 COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "templates": {
+        "consensus": "consensus", "one row": "one row", "mean row": "mean row", "trend": "trend",
+        "long mean": "long mean", "foreteller": "foreteller", "half copied": "half copied",
+        "between": "epochs differ, %", "within": "validators differ, %",
+    },
     "copiers": {name: name for name in misbehaviour.COPIERS},
     "rules": {
-        "consensus": "consensus", "one row": "one row", "trend": "trend",
-        "half copied": "half copied", "missed": "a row not revealed, epochs",
+        "still": "nothing changes", "consensus": "consensus", "one row": "one row",
+        "trend": "trend", "half copied": "half copied", "missed": "a row not revealed, epochs",
         "grown": "newcomer at 9/10 after, epochs",
     },
     "crowds": {"liar": "copiers", "honest": "honest", "moved": "models' pay that moves, %"},

@@ -47,12 +47,12 @@ from journeys.field import wait_for
 from journeys.seasons import pass_time, skip_without_engine
 from journeys.zygote import Zygote
 
-EPOCH, WINDOW = 60, 60
-"""Seconds of an epoch, and for which a root can be disputed: the least that the contracts allow."""
-ASKING = 23
+EPOCH, WINDOW = 120, 120
+"""Seconds of an epoch, and for which a root can be disputed."""
+ASKING = 48
 """Seconds into an epoch to which time is moved on: every validator asks at once, and has half of
 what is left until it may ask no more for it."""
-BEGINNING = 18
+BEGINNING = 31
 """The same in a validator's first epoch, in which it has to start its scorer too."""
 TRIES = 3
 NAME = "digits"

@@ -15,6 +15,7 @@ from freehold.cli.enlist import Enlistment, due, enlist
 from freehold.cli.keeping import read_settings, write_settings
 from freehold.cli.model.enlisting import Bill, Budget
 from freehold.cli.model.folder import running
+from freehold.cli.plain import plain
 from freehold.cli.screen import Screen
 from freehold.cli.sending import COIN_GAS
 from freehold.cli.session import sender
@@ -125,7 +126,7 @@ def try_scorer(documents: Documents, settings: Settings) -> None:
     )
     referee, file = Referee(documents.source, patience), documents.source.file
     try:
-        if next(referee.tasks(np.random.default_rng()), None) is None:
+        if next(referee.tasks(np.random.default_rng(), np.random.default_rng()), None) is None:
             raise UsageError(f"{file} asks nothing", remedy=CORRECT)
     except ScorerFailedError as error:
         raise UsageError(f"{file} cannot ask: {error}", remedy=CORRECT) from error
@@ -304,7 +305,7 @@ def _row(mark: Mark) -> tuple[object, ...]:
     return (
         mark.uid, f"{mark.node[:10]}…", f"{mark.standing:.3f}", f"{mark.smoothed:.3f}",
         "-" if mark.score is None else f"{mark.score:.3f}", f"{mark.answered} of {mark.asked}",
-        "; ".join(why),
+        plain("; ".join(why)),
     )  # fmt: skip
 
 

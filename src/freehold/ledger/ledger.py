@@ -47,6 +47,7 @@ from freehold.ledger.contracts.subnet import Subnets
 from freehold.ledger.contracts.token import Token
 from freehold.ledger.index import Index
 from freehold.ledger.look import Look, look
+from freehold.ledger.moments import first_block
 from freehold.ledger.rpc import RawReceipt, Rpc
 from freehold.ledger.sender import DEFAULT_TIP, Patience, Sender
 from freehold.ledger.transaction import GAS_LIMIT
@@ -164,6 +165,10 @@ class Ledger(Closing):
     def head(self) -> Header:
         """The latest block."""
         return self.rpc.header("latest")
+
+    def first_block(self, since: int) -> Header | None:
+        """The first block whose time is ``since`` (seconds) or later, None while there is none."""
+        return first_block(self.rpc, since, lowest=self.network.deployed_block)
 
     def balance(self, account: Address) -> int:
         """An account's coins for gas, in wei."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Mapping
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import cast
@@ -18,7 +19,7 @@ import pytest
 
 from freehold import templates
 from freehold.markets.models.scoring import Round, run
-from freehold.markets.models.task import Judgement, Reply, Scorer, Tensors, Terms, forms
+from freehold.markets.models.task import Judgement, Reply, Scorer, Task, Tensors, Terms, forms
 from freehold.markets.models.tensor import Schema, from_arrays
 
 Answer = Callable[[Tensors], Tensors | None]
@@ -71,6 +72,12 @@ def scorer(folder: Path) -> Scorer:
     return cast(Scorer, load(folder, "scorer"))
 
 
+def drawn(folder: Path, count: int, *, seed: int = 0, theme: int = 0) -> list[Task]:
+    """The first tasks of a validator with this secret in an epoch with this theme."""
+    random = np.random.default_rng(seed), np.random.default_rng(theme)
+    return list(islice(scorer(folder).tasks(*random), count))
+
+
 def fits(folder: Path, inputs: Tensors) -> Tensors:
     """What the model answers, after the schema has been held against question and answer."""
     schema, _ = subnet(folder)
@@ -113,6 +120,7 @@ def planned(
         scorer(folder),
         list(nodes),
         random=np.random.default_rng(seed),
+        theme=np.random.default_rng(seed),
         forms=forms(schema),
         terms=terms,
     )

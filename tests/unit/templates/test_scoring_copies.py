@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from freehold.markets.models import copies as room
-from freehold.markets.models.copies import alike, copies, matured, probes_needed, unrefuted
+from freehold.markets.models.copies import Age, alike, copies, matured, probes_needed, unrefuted
 
 Floats = room.Floats
 PROBES, WIDTH = 32, 20
@@ -40,8 +40,8 @@ class Models:
         return np.asarray(answers + spread * self.random.normal(size=answers.shape))
 
 
-def ages(count: int) -> dict[int, float]:
-    return {uid: float(uid) for uid in range(count)}
+def ages(count: int) -> dict[int, Age]:
+    return {uid: Age(float(uid)) for uid in range(count)}
 
 
 def test_independent_models_are_never_accused() -> None:
@@ -88,9 +88,9 @@ def test_the_younger_loses_whatever_its_uid() -> None:
     models = Models(4)
     answers = {3: models.answers(), 9: models.answers()}
     answers[5] = answers[9].copy()
-    assert copies(answers, {3: 0, 5: 20, 9: 10}) == {5: 9}
-    assert copies(answers, {3: 0, 5: 10, 9: 20}) == {9: 5}
-    assert copies(answers, {3: 0, 5: 10, 9: 10}) == {9: 5}
+    assert copies(answers, {3: Age(0), 5: Age(20), 9: Age(10)}) == {5: 9}
+    assert copies(answers, {3: Age(0), 5: Age(10), 9: Age(20)}) == {9: 5}
+    assert copies(answers, {3: Age(0), 5: Age(10), 9: Age(10)}) == {9: 5}
 
 
 def test_neither_unit_nor_origin_matters() -> None:
@@ -154,7 +154,7 @@ def test_what_is_needed_to_accuse_is_enough() -> None:
 
 def test_a_node_is_as_old_as_its_quality() -> None:
     assert matured(5.0, [], 0.9) == 5
-    assert matured(5.0, [(6.0, 0.9), (7.0, 0.85)], 0.9) == 5
+    assert matured(5.0, [(6.0, 0.9), (7.0, 0.75)], 0.9) == 5
     assert matured(5.0, [(6.0, 0.5), (7.0, 0.6), (8.0, 0.9)], 0.9) == 7
     assert matured(5.0, [(6.0, 0.5)], 0.0) == 5
 
@@ -163,8 +163,20 @@ def test_an_old_node_cannot_drive_out_a_newcomer_by_relaying_it() -> None:
     models = Models(10)
     answers = {1: models.answers(), 2: models.answers()}
     answers[0] = models.relayed(answers[2], 0.01)
-    since = {0: matured(0.0, [(3.0, 0.4), (4.0, 0.4)], 0.9), 1: 0.0, 2: matured(3.5, [], 0.9)}
-    assert copies(answers, since) == {0: 2}
+    old = Age(0.0, 0.9, [(3.0, 0.4), (4.0, 0.4)])
+    assert copies(answers, {0: old, 1: Age(0.0), 2: Age(3.5, 0.9)}) == {0: 2}
+
+
+def test_of_two_who_were_asked_together_the_worse_one_is_the_younger() -> None:
+    """Rounds differ in what was asked, so only one round's qualities say anything of two nodes."""
+    models = Models(12)
+    own = models.answers()
+    answers = {4: own, 1: own.copy()}
+    hard = [(6.0, 0.5), (7.0, 0.9), (8.0, 0.45)]
+    relay = [(6.0, 0.3), (7.0, 0.9), (8.0, 0.46)]
+    assert copies(answers, {4: Age(5.0, 0.9, hard), 1: Age(0.0, 0.9, relay)}) == {1: 4}
+    assert copies(answers, {4: Age(5.0, 0.9, hard), 1: Age(0.0, 0.9, hard)}) == {4: 1}
+    assert copies(answers, {4: Age(5.0, 0.9, hard), 1: Age(9.0, 0.9)}) == {1: 4}
 
 
 def relay_with(lost: int, shown: int = PROBES) -> dict[int, Floats]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from freehold.markets.models.task import (
 
 FORM = Form("y", np.dtype(np.float64), (-1, 3))
 TERMS = Terms(tasks=40, seconds=1.0)
+THEME = np.random.default_rng(0)
 KINDS = (Kind.PLAIN, Kind.PROBE, Kind.CANARY, Kind.PLAIN, Kind.PROBE)
 
 
@@ -36,7 +38,7 @@ class Toy:
         self.late = False
         self.scored = 0
 
-    def tasks(self, random: np.random.Generator, /) -> Iterator[Task]:
+    def tasks(self, random: np.random.Generator, theme: np.random.Generator, /) -> Iterator[Task]:
         while True:
             for kind in self.kinds:
                 x = random.normal(size=(2, 3))
@@ -60,7 +62,7 @@ def right(inputs: Tensors) -> Reply:
 
 def plan(toy: Toy, uids: list[int], *, terms: Terms = TERMS, seed: int = 1) -> Round:
     random = np.random.default_rng(seed)
-    return Round.plan(toy, uids, random=random, forms=[FORM], terms=terms)
+    return Round.plan(toy, uids, random=random, theme=THEME, forms=[FORM], terms=terms)
 
 
 def judged(*nodes: Callable[[Tensors], Reply], toy: Toy | None = None) -> dict[int, Judgement]:
@@ -224,9 +226,7 @@ def test_who_misses_the_canaries_is_out() -> None:
         wrong = inputs["x"].tobytes() in known
         return Reply({"y": value(inputs) + 9 * wrong}, 0.1)
 
-    tasks = [
-        task for task, _ in zip(canaries.tasks(np.random.default_rng(1)), range(40), strict=False)
-    ]
+    tasks = list(islice(canaries.tasks(np.random.default_rng(1), THEME), 40))
     found = judged(right, blind, toy=canaries)
     assert (found[1].quality or 0) > 0.5
     assert found[1].score == 0
@@ -294,7 +294,8 @@ def test_text_is_compared_as_well() -> None:
         return say([row.tobytes() for row in inputs["x"]])
 
     toy = Toy((Kind.PROBE,))
-    round_ = Round.plan(toy, [0, 1, 2], random=np.random.default_rng(1), forms=[form], terms=TERMS)
+    random = np.random.default_rng(1)
+    round_ = Round.plan(toy, [0, 1, 2], random=random, theme=THEME, forms=[form], terms=TERMS)
     nodes = (same, own, same)
     for _ in run(round_, lambda uid, inputs: nodes[uid](inputs), clock=lambda: 0.0):
         pass
@@ -369,14 +370,14 @@ class Bad(Toy):
         super().__init__()
         self.made = made
 
-    def tasks(self, random: np.random.Generator, /) -> Iterator[Task]:
+    def tasks(self, random: np.random.Generator, theme: np.random.Generator, /) -> Iterator[Task]:
         yield from self.made  # type: ignore[misc]
 
 
 class Broken(Toy):
     """Lacks a file."""
 
-    def tasks(self, random: np.random.Generator, /) -> Iterator[Task]:
+    def tasks(self, random: np.random.Generator, theme: np.random.Generator, /) -> Iterator[Task]:
         raise FileNotFoundError("held_out.npz is missing")
 
 

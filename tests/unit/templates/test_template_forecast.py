@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from freehold import templates
-from freehold.markets.models.task import Tensors
+from freehold.markets.models.task import Kind, Tensors
 from unit.templates import folders
 
 
@@ -58,9 +58,7 @@ def test_its_quantiles_are_as_often_exceeded_as_they_say(folder: Path) -> None:
 
 
 def test_its_answers_have_the_form_that_it_declares(folder: Path) -> None:
-    for task, _ in zip(
-        folders.scorer(folder).tasks(np.random.default_rng(0)), range(8), strict=False
-    ):
+    for task in folders.drawn(folder, 8):
         history = np.repeat(task.inputs["history"], 3, axis=0)
         assert folders.fits(folder, {"history": history})["quantiles"].shape == (3, 12, 9)
 
@@ -116,6 +114,39 @@ def test_answers_wait_until_the_readings_have_come(folder: Path, tmp_path: Path)
     assert round_.judge({0: 0, 1: 0}) == known
 
 
+def test_an_epoch_is_about_one_moment_for_all_validators(folder: Path) -> None:
+    def rows(seed: int, theme: int) -> set[int]:
+        tasks = folders.drawn(folder, 16, seed=seed, theme=theme)
+        return {int(task.truth["row"][0]) for task in tasks}
+
+    assert rows(1, theme=3) == rows(2, theme=3)
+    assert len(rows(1, theme=3)) == 1
+    assert len(set().union(*(rows(1, theme) for theme in range(40)))) > 25
+
+
+def test_nothing_tells_a_probe_from_what_is_scored(folder: Path) -> None:
+    """All are one history with noise of one size, and none is asked twice."""
+    tasks = folders.drawn(folder, 400, theme=2)
+    rough = {
+        kind: np.mean([np.abs(np.diff(task.inputs["history"])).mean() for task in tasks
+                       if task.kind is kind])
+        for kind in (Kind.PROBE, Kind.PLAIN)
+    }  # fmt: skip
+    assert rough[Kind.PROBE] == pytest.approx(rough[Kind.PLAIN], rel=0.01)
+    assert len({task.inputs["history"].tobytes() for task in tasks}) == 400
+
+
+def test_models_of_one_kind_are_not_taken_for_copies(folder: Path, tmp_path: Path) -> None:
+    """Both weigh the past, and both see the same history; they learnt from other years."""
+    templates.write("forecast", tmp_path / "second")
+    lines = (folder / "stream.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "early.csv").write_text("".join(lines[:500]))
+    folders.train(tmp_path / "second", "--data", "../early.csv")
+    nodes = {0: folders.answer(folder), 1: folders.answer(tmp_path / "second")}
+    found = folders.judged(folder, nodes)
+    assert [found[uid].copy_of for uid in nodes] == [None, None]
+
+
 def test_a_series_of_ones_own_is_read(tmp_path: Path) -> None:
     folder, steps = tmp_path / "own", np.arange(600)
     templates.write("forecast", folder)
@@ -125,9 +156,12 @@ def test_a_series_of_ones_own_is_read(tmp_path: Path) -> None:
     lines = [f"{step},{one:.3f},{other:.3f}\n" for step, (one, other) in enumerate(values)]
     (tmp_path / "own.csv").write_text("time,one,other\n" + "".join(lines))
     assert "this model: 0.0" in folders.train(folder, "--data", "../own.csv")
-    tasks = folders.scorer(folder).tasks(np.random.default_rng(2))
-    columns = {int(task.truth["column"][0]) for task, _ in zip(tasks, range(20), strict=False)}
-    assert columns == {0, 1}
+    columns = []
+    for theme in range(8):
+        tasks = folders.drawn(folder, 20, theme=theme)
+        columns.append({int(task.truth["column"][0]) for task in tasks})
+    assert [len(each) for each in columns] == [1] * 8
+    assert set().union(*columns) == {0, 1}
 
 
 def test_a_series_that_is_too_short_is_refused(tmp_path: Path) -> None:

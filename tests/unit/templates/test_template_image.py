@@ -12,6 +12,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from freehold import templates
 from freehold.markets.models.task import Kind, Tensors
@@ -77,9 +78,7 @@ def test_onnx_answers_as_scikit_learn_does(
 
 
 def test_its_answers_have_the_form_that_it_declares(folder: Path) -> None:
-    for task, _ in zip(
-        folders.scorer(folder).tasks(np.random.default_rng(0)), range(8), strict=False
-    ):
+    for task in folders.drawn(folder, 8):
         found = folders.fits(folder, task.inputs)
         assert found["probabilities"].shape == (8, 10)
 
@@ -127,8 +126,7 @@ def test_the_better_the_model_the_higher_its_score(
 
 def test_a_shrug_earns_nothing_and_being_honest_pays_best(folder: Path) -> None:
     scorer = folders.scorer(folder)
-    tasks = scorer.tasks(np.random.default_rng(4))
-    task = next(task for task in tasks if task.kind is Kind.PLAIN)
+    task = next(task for task in folders.drawn(folder, 8, seed=4) if task.kind is Kind.PLAIN)
     truth = np.eye(10)[task.truth["label"].astype(int)]
 
     def scored(chances: object) -> float:
@@ -143,16 +141,74 @@ def test_a_shrug_earns_nothing_and_being_honest_pays_best(folder: Path) -> None:
 
 
 def test_questions_are_never_the_same_and_seeds_decide_them(folder: Path) -> None:
-    scorer = folders.scorer(folder)
-    first, again = (
-        [task for task, _ in zip(scorer.tasks(np.random.default_rng(5)), range(16), strict=False)]
-        for _ in range(2)
-    )
+    first, again = (folders.drawn(folder, 16, seed=5) for _ in range(2))
     for one, other in zip(first, again, strict=True):
         assert np.array_equal(one.inputs["image"], other.inputs["image"])
         assert one.kind is other.kind
     assert len({task.inputs["image"].tobytes() for task in first}) == 16
     assert sum(task.kind is Kind.PROBE for task in first) == 8
+
+
+def shares(folder: Path, *, seed: int, theme: int) -> dict[Kind, NDArray[np.float64]]:
+    """How often each digit is asked, by kind of task."""
+    found: dict[Kind, NDArray[np.float64]] = {}
+    for task in folders.drawn(folder, 512, seed=seed, theme=theme):
+        times = np.bincount(task.truth["label"].astype(int), minlength=10)
+        found[task.kind] = found.get(task.kind, np.zeros(10)) + times
+    return {kind: times / times.sum() for kind, times in found.items()}
+
+
+def test_an_epoch_leans_on_a_few_digits_for_all_validators(folder: Path) -> None:
+    first, second, other = (
+        shares(folder, seed=seed, theme=theme) for seed, theme in ((1, 9), (2, 9), (1, 11))
+    )
+    plain = first[Kind.PLAIN]
+    assert np.sort(plain)[-3:].sum() > 0.55
+    for kind, asked in first.items():
+        assert np.abs(asked - second[kind]).max() < 0.1, "validators ask alike"
+        assert np.abs(asked - plain).max() < 0.1, "no kind is told by its digits"
+    assert np.abs(plain - other[Kind.PLAIN]).max() > 0.2
+
+
+def test_over_epochs_every_digit_is_asked_alike(folder: Path) -> None:
+    times = np.zeros(10)
+    for theme in range(300):
+        times[folders.drawn(folder, 2, theme=theme)[1].truth["label"]] += 1
+    asked = times / times.sum()
+    assert 0.06 < asked.min() < asked.max() < 0.14
+
+
+def test_every_kind_is_covered_at_the_place_of_the_epoch(folder: Path) -> None:
+    """Whoever knows the theme knows where; and not which question is a probe or a canary."""
+    dark: dict[Kind, list[NDArray[np.float64]]] = {}
+    for task in folders.drawn(folder, 64, theme=3):
+        squares = task.inputs["image"].astype(np.float64).reshape(-1, 28, 28)
+        dark.setdefault(task.kind, []).append(squares.mean(axis=0))
+    random = np.random.default_rng(3)
+    with np.load(folder / "held_out.npz") as file:
+        count = len(file["labels"])
+    random.integers(count, size=3)
+    random.random(count)
+    row, column = random.integers(2, 19, size=2)
+    for kind, means in dark.items():
+        mean = np.mean(means, axis=0)
+        assert mean[row : row + 8, column : column + 8].max() < 0.15, kind
+        assert mean.max() > 0.3, kind
+
+
+def test_images_and_probes_of_an_epoch_come_back_alike(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How often something was seen must not tell a probe."""
+    scorer = folders.load(folder, "scorer")
+    monkeypatch.setattr(scorer, "distort", lambda images, random, place: images)
+    tasks = scorer.tasks(np.random.default_rng(1), np.random.default_rng(2))
+    seen: dict[Kind, set[bytes]] = {}
+    for task, _ in zip(tasks, range(256), strict=False):
+        for image in task.inputs["image"]:
+            seen.setdefault(task.kind, set()).add(image.tobytes())
+    assert len(seen[Kind.PLAIN]) == 24
+    assert 18 <= len(seen[Kind.PROBE]) <= 24  # two images blend in one way
 
 
 def test_images_of_ones_own_are_read_as_idx(tmp_path: Path, trainer: ModuleType) -> None:

@@ -61,9 +61,7 @@ def test_its_probabilities_are_what_was_counted(folder: Path) -> None:
 
 
 def test_its_answers_have_the_form_that_it_declares(folder: Path) -> None:
-    for task, _ in zip(
-        folders.scorer(folder).tasks(np.random.default_rng(0)), range(8), strict=False
-    ):
+    for task in folders.drawn(folder, 8):
         found = folders.fits(folder, task.inputs)
         assert found["next"].shape == (16, 256)
         assert np.abs(found["next"].astype(np.float64).sum(axis=1) - 1).max() < 1e-5
@@ -104,8 +102,7 @@ def test_the_better_the_model_the_higher_its_score(folder: Path, other: Path) ->
 
 def test_the_score_is_the_bits_that_were_needed(folder: Path) -> None:
     scorer = folders.scorer(folder)
-    tasks = scorer.tasks(np.random.default_rng(4))
-    task = next(task for task in tasks if task.kind is Kind.PLAIN)
+    task = next(task for task in folders.drawn(folder, 8, seed=4) if task.kind is Kind.PLAIN)
     uniform = np.full((16, 256), 1 / 256)
     sure = np.eye(256)[task.truth["next"].astype(int)]
     assert scorer.score(task, {"next": uniform}, 0.0) == 0
@@ -120,11 +117,37 @@ def test_the_score_is_the_bits_that_were_needed(folder: Path) -> None:
 
 def test_truth_is_the_byte_after_what_is_shown(folder: Path) -> None:
     text = (folder / "held_out.txt").read_bytes()
-    tasks = folders.scorer(folder).tasks(np.random.default_rng(5))
-    for task, _ in zip(tasks, range(16), strict=False):
+    for task in folders.drawn(folder, 16, seed=5):
         if task.kind is not Kind.PROBE:
             for shown, then in zip(task.inputs["text"], task.truth["next"], strict=True):
                 assert shown.tobytes() + then.tobytes() in text
+
+
+def test_an_epoch_is_about_one_passage_for_all_validators(folder: Path) -> None:
+    text = (folder / "held_out.txt").read_bytes()
+
+    def places(seed: int, theme: int) -> set[int]:
+        tasks = folders.drawn(folder, 128, seed=seed, theme=theme)
+        rows = [row.tobytes() for task in tasks if task.kind is not Kind.PROBE
+                for row in task.inputs["text"]]  # fmt: skip
+        return {text.index(row) // 50 for row in rows}
+
+    first = places(1, theme=4)
+    assert len(first) <= 4, "150 letters"
+    assert len(first ^ places(2, theme=4)) <= 1, "all validators ask about the same"
+    assert not first & places(1, theme=5)
+
+
+def test_probes_come_back_as_often_as_what_is_scored(folder: Path) -> None:
+    """Nor do they come from elsewhere: so the theme tells nobody which is which."""
+    seen: dict[Kind, list[bytes]] = {}
+    for task in folders.drawn(folder, 256, theme=6):
+        seen.setdefault(task.kind, []).extend(row.tobytes() for row in task.inputs["text"])
+    fresh = {kind: len(set(rows[:600])) for kind, rows in seen.items()}
+    assert fresh[Kind.PROBE] == pytest.approx(fresh[Kind.PLAIN], abs=15)
+    shown = {row[:48] for row in seen[Kind.PLAIN]}
+    assert {row[:48] for row in seen[Kind.CANARY]} <= shown
+    assert len({row[:48] for row in seen[Kind.PROBE]} - shown) <= 4
 
 
 def test_a_text_that_is_too_short_is_refused(tmp_path: Path) -> None:

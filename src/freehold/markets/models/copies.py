@@ -9,9 +9,9 @@ needs no unit and no truth. Under independence a probe comes out near with at mo
 is called a copy where that is below ``ALARM`` divided by the number of pairs (Bonferroni): of
 rounds in which all models are independent, at most that share accuses anyone.
 
-Of a pair the younger loses. A node is as old as ``since`` says, which is not its registration
-alone: ``matured`` makes it as old as its present quality, so that an old and worse node that begins
-to relay a newcomer is the younger of the two, and cannot drive the newcomer out. Who was called a
+Of a pair the younger loses, which is not who registered later: an old and worse node that begins to
+relay a newcomer is the younger of the two, and cannot drive the newcomer out (``older``). Qualities
+of one round are compared, for they differ from round to round with what was asked. Who was called a
 copy once stays one until its answers speak for it (``unrefuted``), not merely until a round in
 which too little was asked.
 
@@ -27,8 +27,9 @@ ignores, in which a copy can hide; outputs of few values, where honest models ag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from math import comb
 
 import numpy as np
@@ -37,8 +38,12 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int16]
 
+Past = Sequence[tuple[float, float]]
+"""When earlier rounds were, and what a node's quality was."""
+
 NEAR = 0.05
-RIPE = 0.9
+RIPE = 0.8
+"""A quality below this part of another one is worse, and not only by what was asked."""
 ALARM = 1e-4
 """Share of rounds of independent models in which anyone is accused, at most."""
 CLEARED = 0.01
@@ -55,20 +60,52 @@ class Pair:
     odds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Age:
+    """When a node was registered, what its quality is, and what it was in former rounds."""
+
+    registered: float
+    quality: float = 0.0
+    past: Past = ()
+
+
 def copies(
-    answers: Mapping[int, Floats], since: Mapping[int, float], *, agreement: float = 0.5
+    answers: Mapping[int, Floats], ages: Mapping[int, Age], *, agreement: float = 0.5
 ) -> dict[int, int]:
     """Copies by uid, each with the oldest uid that it answers like.
 
-    ``answers``: per uid (probes, width), a row of NaN where there was none. ``since``: per uid,
-    how old it is; of equals the lower uid is the older.
+    ``answers``: per uid (probes, width), a row of NaN where there was none. ``ages``: per uid.
     """
-    ages = {uid: (since[uid], uid) for uid in answers}
-    found: dict[int, int] = {}
+    above: dict[int, list[int]] = {}
     for first, second in sorted(alike(answers, agreement=agreement)):
-        older, younger = sorted((first, second), key=ages.__getitem__)
-        found[younger] = min(found.get(younger, older), older, key=ages.__getitem__)
-    return found
+        elder = older(first, second, ages)
+        above.setdefault(second if elder == first else first, []).append(elder)
+    return {
+        uid: reduce(lambda one, other: older(one, other, ages), elders)
+        for uid, elders in above.items()
+    }
+
+
+def older(first: int, second: int, ages: Mapping[int, Age]) -> int:
+    """Which of two uids is the older: the better one, in the last round that both were in and one
+    was worse; where there is none, who has been as good as now for longer, by the rounds that it
+    was in alone (``matured``); of equals the lower uid."""
+    one, other = ages[first], ages[second]
+    mine, theirs = dict(one.past), dict(other.past)
+    both = mine.keys() & theirs.keys()
+    for time in sorted(both, reverse=True):
+        if min(mine[time], theirs[time]) < RIPE * max(mine[time], theirs[time]):
+            return first if mine[time] > theirs[time] else second
+    alone = [
+        (
+            matured(
+                age.registered, [each for each in age.past if each[0] not in both], age.quality
+            ),
+            uid,
+        )
+        for age, uid in ((one, first), (other, second))
+    ]
+    return min(alone)[1]
 
 
 def unrefuted(
@@ -111,7 +148,7 @@ def alike(answers: Mapping[int, Floats], *, agreement: float = 0.5) -> dict[tupl
     }
 
 
-def matured(registered: float, past: Iterable[tuple[float, float]], quality: float) -> float:
+def matured(registered: float, past: Past, quality: float) -> float:
     """Since when a node has been as good as it is now: the last time at which its quality was below
     ``RIPE`` of today's, or its registration. ``past``: times and qualities of earlier rounds."""
     worse = (time for time, was in past if was < RIPE * quality)

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import islice
 from math import isfinite
 from zlib import crc32
@@ -24,8 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from freehold.domain.errors import CapacityError, UsageError
-from freehold.markets.models.copies import copies, matured, unrefuted
+from freehold.markets.models.copies import Age, Past, copies, unrefuted
 from freehold.markets.models.task import (
+    WITHOUT_THEME,
     Form,
     Judgement,
     Kind,
@@ -37,10 +39,9 @@ from freehold.markets.models.task import (
     Terms,
     fault,
     size,
+    takes_theme,
 )
 
-Past = Sequence[tuple[float, float]]
-"""When earlier rounds were, and what a node's quality was."""
 Ask = Callable[[int, Tensors], Reply]
 """Puts a question to a node; it returns within the time limit of the terms, and never raises."""
 
@@ -139,12 +140,13 @@ class Round:
         uids: Sequence[int],
         *,
         random: np.random.Generator,
+        theme: np.random.Generator,
         forms: Sequence[Form],
         terms: Terms,
     ) -> Round:
-        """Draw tasks and their order. UsageError or CapacityError on a scorer that fails, or whose
-        tasks are none or too large."""
-        tasks = [_checked(task) for task in _drawn(scorer, terms.tasks, random)]
+        """Draw tasks, by the epoch's ``theme``, and their order. UsageError or CapacityError on a
+        scorer that fails, that knows no themes, or whose tasks are none or too large."""
+        tasks = [_checked(task) for task in _drawn(scorer, terms.tasks, random, theme)]
         pairs = [Question(uid, task) for uid in dict.fromkeys(uids) for task in range(len(tasks))]
         order = random.permutation(len(pairs))
         questions, seed = [pairs[place] for place in order], int(random.integers(2**63))
@@ -178,7 +180,7 @@ class Round:
         accused: Mapping[int, int] | None = None,
     ) -> dict[int, Judgement]:
         """Every node by uid, from what is known now. Of copies the younger loses: ``registered``
-        and ``past`` say how old each is (``copies.matured``). ``accused`` are those whom the round
+        and ``past`` say how old each is (``copies.older``). ``accused`` are those whom the round
         before called copies, of whom: they stay that until answers clear them. Called again, it
         first tries what waited for its truth."""
         waiting, self._waiting, self._late = self._waiting, [], 0
@@ -186,12 +188,12 @@ class Round:
             self._records[answer.question.uid].waiting -= 1
             self._score(answer)
         self._settle()
-        since = {
-            uid: matured(registered[uid], (past or {}).get(uid, ()), record.quality or 0.0)
+        ages = {
+            uid: Age(registered[uid], record.quality or 0.0, (past or {}).get(uid, ()))
             for uid, record in self._records.items()
         }
         sketches, agreement = self._sketches(), self._terms.agreement
-        taken = copies(sketches, since, agreement=agreement)
+        taken = copies(sketches, ages, agreement=agreement)
         for uid, older in unrefuted(sketches, accused or {}, agreement=agreement).items():
             if taken.get(older) != uid:
                 taken.setdefault(uid, older)
@@ -215,7 +217,7 @@ class Round:
             return
         record.answered += 1
         if task.kind is Kind.PROBE:
-            sketch = _sketch(reply.outputs, self._forms, seed=self._seed + question.task)
+            sketch = _sketch(reply.outputs, self._forms, seed=self._seed)
             self._probes.setdefault(question.uid, {})[question.task] = sketch
         else:
             self._score(_Answer(question, reply.outputs, reply.seconds))
@@ -287,16 +289,20 @@ def run(
             yield question
 
 
-def _drawn(scorer: Scorer, count: int, random: np.random.Generator) -> list[Task]:
+def _drawn(
+    scorer: Scorer, count: int, random: np.random.Generator, theme: np.random.Generator
+) -> list[Task]:
+    if not takes_theme(scorer.tasks):
+        raise UsageError("the scorer knows no themes", remedy=f"Change it: {WITHOUT_THEME}.")
     try:
-        tasks = list(islice(scorer.tasks(random), count))
+        tasks = list(islice(scorer.tasks(random, theme), count))
     except Exception as error:
         raise UsageError(
             f"the scorer has no tasks: {type(error).__name__}: {error}",
-            remedy="Correct tasks(random), or give it the files that it needs.",
+            remedy="Correct tasks(random, theme), or give it the files that it needs.",
         ) from error
     if not tasks:
-        raise UsageError("the scorer has no tasks", remedy="Let tasks(random) yield some.")
+        raise UsageError("the scorer has no tasks", remedy="Let tasks(random, theme) yield some.")
     return tasks
 
 
@@ -319,14 +325,21 @@ def _above(quality: float, floor: float) -> float:
 
 
 def _sketch(outputs: Tensors, forms: Sequence[Form], *, seed: int) -> NDArray[np.float64]:
-    """``WIDTH`` sums of an answer's numbers under random signs, the same for every node: they lie
-    about as far apart as the answers do (count sketch: Charikar, Chen, Farach-Colton, 2002)."""
+    """``WIDTH`` sums of an answer's numbers under random signs, the same for all nodes and probes:
+    they lie about as far apart as answers do (count sketch: Charikar, Chen, Farach-Colton, 2002).
+    """
     flat = np.concatenate([_numbers(outputs[form.name]) for form in forms])
-    random = np.random.default_rng(seed)
-    signed = np.where(random.random(len(flat)) < 0.5, flat, -flat)
+    signs, places = _signs(seed, len(flat))
     found = np.zeros(WIDTH)
-    np.add.at(found, random.integers(WIDTH, size=len(flat)), signed)
+    np.add.at(found, places, signs * flat)
     return found
+
+
+@lru_cache(maxsize=16)
+def _signs(seed: int, count: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Of so many numbers, which sign each one gets and to which sum it goes."""
+    random = np.random.default_rng(seed)
+    return np.where(random.random(count) < 0.5, 1.0, -1.0), random.integers(WIDTH, size=count)
 
 
 def _numbers(value: NDArray[np.generic]) -> NDArray[np.float64]:

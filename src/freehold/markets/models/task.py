@@ -1,9 +1,9 @@
 """What a validator asks of models, what it expects back, and what it makes of the answers.
 
-A *scorer* is a module with two functions: ``tasks(random)`` draws questions, ``score(task, answer,
-seconds)`` gives 0 to 1 for an answer. This file has the values between scorer and validator;
-``scoring`` puts the questions, ``copies`` finds who answers with another's model, ``weights``
-makes a row of weights out of scores.
+A *scorer* is a module with two functions: ``tasks(random, theme)`` draws questions, ``score(task,
+answer, seconds)`` gives 0 to 1 for an answer. This file has the values between scorer and
+validator; ``theme`` has what all validators of an epoch share, ``scoring`` puts the questions,
+``copies`` finds who answers with another's model, ``weights`` makes a row of weights out of scores.
 
 Tasks are of three kinds, and nobody who is asked can tell which one it got:
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from inspect import signature
 from typing import Protocol
 
 import numpy as np
@@ -58,11 +59,33 @@ class NotYetError(Exception):
 class Scorer(Protocol):
     """A module with these two functions is a scorer."""
 
-    def tasks(self, random: np.random.Generator, /) -> Iterator[Task]:
-        """New tasks, as many as one likes to take; the same generator gives the same tasks."""
+    def tasks(self, random: np.random.Generator, theme: np.random.Generator, /) -> Iterator[Task]:
+        """New tasks, as many as one likes to take; the same generators give the same tasks.
+
+        ``random`` is the validator's own secret; ``theme`` is the same for every validator of the
+        subnet in this epoch, and anybody's to know from then on (``theme.generator``). What is
+        asked leans on some part of the task by ``theme``, and is drawn from that by ``random``.
+        """
 
     def score(self, task: Task, answer: Tensors, seconds: float, /) -> float:
         """0 (worthless) to 1 (perfect); NotYetError where the truth has not arrived."""
+
+
+WITHOUT_THEME = (
+    "tasks takes (random, theme): the second generator is the same for all validators in an epoch, "
+    "and says which part of the task is asked more"
+)
+
+
+def takes_theme(tasks: object) -> bool:
+    """Whether a scorer's ``tasks`` can be called as ``Scorer.tasks``."""
+    if not callable(tasks):
+        return False
+    try:
+        signature(tasks).bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import ConflictError, IntegrityError, UsageError
 from freehold.domain.ids import Address, address
-from freehold.markets.models.scoring import Past
+from freehold.markets.models.copies import Past
 from freehold.markets.models.task import Judgement
 from freehold.markets.models.weights import smooth, standing
 from freehold.node.files import disk, replace_file

@@ -25,7 +25,7 @@ from freehold.ledger import keystore
 from freehold.ledger.ledger import Ledger
 from freehold.node import logs
 from freehold.node.announcer import Announcer
-from freehold.node.files import make_folder, remove_file, replace_file
+from freehold.node.files import disk, make_folder, remove_file, replace_file
 from freehold.node.loops import Chore, Crew
 from freehold.node.process import alone, read_network, read_password, signals
 from freehold.node.service import Service, make_service
@@ -61,7 +61,8 @@ def serve(settings: Settings) -> None:
     no RPC answers at the start; AccessError for a wrong password.
     """
     logs.setup(settings.log_level)
-    make_folder(settings.home)
+    with disk(settings.home):
+        make_folder(settings.home)
     with alone(settings.home):
         key = keystore.load(settings.key, read_password(settings.password))
         network = read_network(settings.network)

@@ -4,8 +4,10 @@ Threats and what meets them. Nodes that answer well only while they are watched:
 moment that nobody can foretell, questions come in random order, strewn over an eighth of the epoch,
 from an account and by a connection like any other's - though a node that knows this validator's
 address can serve it alone, which the journal of users' requests (``evidence``) and other nodes'
-canaries are for. Nodes that cannot be reached, or announce nothing: 0. A validator that is cut off:
-where nobody at all answers, it says nothing of anyone. A broken scorer: nobody's scores fall.
+canaries are for. Validators that copy what others found in the epoch before: each epoch is about
+something else, by its theme (``themes``). Nodes that cannot be reached, or announce nothing: 0. A
+validator that is cut off: where nobody at all answers, it says nothing of anyone. A broken scorer:
+nobody's scores fall.
 
 Answers whose truth comes later are kept in memory, those of the last ``WAITING`` rounds; a restart
 forgets them, and they then count neither for nor against anyone.
@@ -26,7 +28,8 @@ import numpy as np
 from freehold.client.asking.caller import Caller
 from freehold.domain.errors import ConflictError
 from freehold.domain.ids import Address
-from freehold.markets.models.scoring import Past, Round
+from freehold.markets.models.copies import Past
+from freehold.markets.models.scoring import Round
 from freehold.markets.models.task import Judgement, Scorer
 from freehold.node.logs import fields
 from freehold.node.validator.book import Shelf
@@ -37,6 +40,7 @@ from freehold.node.validator.field import Key, Member, look
 from freehold.node.validator.metrics import Metrics
 from freehold.node.validator.ports import Chain
 from freehold.node.validator.questioner import Fares, Pace, Questioner
+from freehold.node.validator.themes import Themes
 
 WAITING = 8
 """Former rounds whose answers may still wait for their truth."""
@@ -120,9 +124,10 @@ class Examiner:
         self._chain, self._place, self._documents, self._judge = chain, place, documents, judge
         self._epochs, self._shelf, self._reach, self._metrics = epochs, shelf, reach, metrics
         self._chance, self._witness, self._stop = chance, witness, stop
+        self._themes = Themes(chain, place.subnet, place.node, epochs=epochs)
         self._former: list[_Former] = []
         self._drawn = (-1, 0.0)
-        self._missed = -1
+        self._missed = self._blind = -1
 
     def step(self) -> None:
         """What the present moment asks for."""
@@ -135,12 +140,21 @@ class Examiner:
             self._drawn = (epoch, self._chance.random())
         if epochs.left_to_ask(now) <= 0:
             self._miss(epoch)
-        elif epochs.age(now) >= epochs.asks_at(self._drawn[1]):
-            self._check_task(epoch)
-            try:
-                self._hold(epoch)
-            except _StoppedError:
-                _log.info("a round was given up", extra=fields(epoch=epoch))
+        elif epochs.age(now) >= max(epochs.asks_at(self._drawn[1]), self._themes.settled):
+            self._begin(epoch)
+
+    def _begin(self, epoch: int) -> None:
+        """The round, unless the epoch has no theme yet: then the next step tries again."""
+        self._blind = epoch
+        theme = self._themes.of(epoch)
+        if theme is None:
+            return
+        self._blind = -1
+        self._check_task(epoch)
+        try:
+            self._hold(epoch, theme)
+        except _StoppedError:
+            _log.info("a round was given up", extra=fields(epoch=epoch))
 
     def _check_task(self, epoch: int) -> None:
         """ConflictError where the subnet asks for something else by now."""
@@ -155,16 +169,15 @@ class Examiner:
         if self._missed != epoch:
             self._missed = epoch
             self._metrics.rounds.labels("missed").inc()
-            _log.warning(
-                "no round",
-                extra=fields(epoch=epoch, reason="it is too late to ask in this epoch"),
-            )
+            late, blind = "it is too late to ask in this epoch", "its theme could not be read"
+            reason = blind if self._blind == epoch else late
+            _log.warning("no round", extra=fields(epoch=epoch, reason=reason))
 
-    def _hold(self, epoch: int) -> None:
+    def _hold(self, epoch: int, theme: np.random.Generator) -> None:
         members = look(self._chain, self._place.subnet)
         asked = [m for m in members if m.serves and m.uid != self._place.uid]
         told, heard = self._told()
-        found = self._examined(asked, epoch)
+        found = self._examined(asked, epoch, theme)
         found = weighed(found, asked, told)
         # Whoever serves no more is forgotten with its uid; validators are not scored.
         book = self._shelf.book.folded(
@@ -183,14 +196,16 @@ class Examiner:
             return {}, heard
         return self._witness.told(self._place.name, after=heard)
 
-    def _examined(self, asked: Sequence[Member], epoch: int) -> dict[Key, Judgement]:
+    def _examined(
+        self, asked: Sequence[Member], epoch: int, theme: np.random.Generator
+    ) -> dict[Key, Judgement]:
         """What this round found, and what former ones found since."""
         self._judge.begin()
         absent = {m.key: _absent() for m in asked if not m.entry.endpoint}
         there = [m for m in asked if m.entry.endpoint]
         if not there:
             return absent
-        now, former = self._held(there, epoch)
+        now, former = self._held(there, epoch, theme)
         later = self._later({m.key for m in asked})
         self._remember(former)
         if self._judge.broken:
@@ -200,12 +215,15 @@ class Examiner:
         self._metrics.rounds.labels("held").inc()
         return absent | {key: _merged(each, later.get(key, ())) for key, each in now.items()}
 
-    def _held(self, there: Sequence[Member], epoch: int) -> tuple[dict[Key, Judgement], _Former]:
+    def _held(
+        self, there: Sequence[Member], epoch: int, theme: np.random.Generator
+    ) -> tuple[dict[Key, Judgement], _Former]:
         terms, epochs = self._documents.terms, self._epochs
         round_ = Round.plan(
             self._judge,
             [member.uid for member in there],
             random=np.random.default_rng(self._chance.getrandbits(128)),
+            theme=theme,
             forms=self._documents.forms,
             terms=terms,
         )

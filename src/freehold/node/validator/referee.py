@@ -98,10 +98,11 @@ class Referee:
         nodes."""
         return self._dead or 2 * len(self._failed) > len(self._asked)
 
-    def tasks(self, random: np.random.Generator, /) -> Iterator[Task]:
+    def tasks(self, random: np.random.Generator, theme: np.random.Generator, /) -> Iterator[Task]:
         """The scorer's tasks; BrokenScorerError, ScorerLostError, ScorerFailedError."""
         self._known.clear()
-        self._call({"do": "draw", "seed": int(random.integers(2**63))})
+        seed, shared = (int(each.integers(2**63)) for each in (random, theme))
+        self._call({"do": "draw", "seed": seed, "theme": shared})
         while True:
             number = self._next()
             found = self._call({"do": "next", "task": number})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from freehold.domain.errors import UnavailableError, UsageError
 
-CORRECT = "Correct tasks(random) and score(task, answer, seconds) in the scorer's file."
+CORRECT = "Correct tasks(random, theme) and score(task, answer, seconds) in the scorer's file."
 
 
 class BrokenScorerError(UsageError):

@@ -20,7 +20,14 @@ from types import ModuleType
 
 import numpy as np
 
-from freehold.markets.models.task import Kind, NotYetError, Task, Tensors
+from freehold.markets.models.task import (
+    WITHOUT_THEME,
+    Kind,
+    NotYetError,
+    Task,
+    Tensors,
+    takes_theme,
+)
 from freehold.node.validator.parcel import Array, Parcel
 from freehold.node.workloads.models.loading import describe
 from freehold.node.workloads.models.wire import receive, send
@@ -28,6 +35,7 @@ from freehold.node.workloads.models.wire import receive, send
 MODULE = "freehold_scorer"
 TASKS_KEPT = 2_048
 _PDEATHSIG = 1
+_Draw = Callable[[np.random.Generator, np.random.Generator], Iterable[Task]]
 
 
 def main(arguments: list[str]) -> int:
@@ -66,13 +74,18 @@ class Desk:
         for name in ("tasks", self._name):
             if not callable(getattr(self._module, name, None)):
                 raise TypeError(f"it has no function {name}")
+        if not takes_theme(self._module.tasks):
+            raise TypeError(f"it knows no themes: {WITHOUT_THEME}")
         return Parcel({"ready": True})
 
     def _draw(self, asked: Parcel) -> Parcel:
         self._kept.clear()
-        random = np.random.default_rng(int(str(asked.words["seed"])))
-        draw: Callable[[np.random.Generator], Iterable[Task]] = self._module.tasks
-        self._tasks = iter(draw(random))
+        random, theme = (
+            np.random.Generator(np.random.PCG64(int(str(asked.words[name]))))
+            for name in ("seed", "theme")
+        )
+        draw: _Draw = self._module.tasks
+        self._tasks = iter(draw(random, theme))
         return Parcel({"drawn": True})
 
     def _next(self, asked: Parcel) -> Parcel:
@@ -80,7 +93,7 @@ class Desk:
         if task is None:
             return Parcel({"end": True})
         if not isinstance(task, Task):
-            raise TypeError(f"tasks(random) yields {type(task).__name__}, which is no Task")
+            raise TypeError(f"tasks(random, theme) yields {type(task).__name__}, which is no Task")
         self._keep(int(str(asked.words["task"])), task)
         groups = {"inputs": _arrays(task.inputs), "truth": _arrays(task.truth)}
         return Parcel({"kind": Kind(task.kind).value}, groups)

@@ -23,28 +23,32 @@ LENGTH = 120  # readings that a model sees
 HORIZON = 12  # readings that it foretells
 LEVELS = np.arange(1, 10) / 10  # quantiles: 0.1 to 0.9
 
-# Questions begin at one of this many last readings. The stream that comes with this folder has
-# ended, so they have to begin in the past, where everybody can look the answers up. As soon as
-# your stream is alive, set this to 0: then models are asked for nothing but the future.
+NOISE = 0.3  # on what is shown, in parts of the usual step from one reading to the next
+
+# An epoch is about one series, and one of this many last readings, at which the future begins.
+# Which, `theme` says: it is the same for all validators, and known to nobody before the epoch
+# begins. So models rank differently in each, and a validator that copies what others found in the
+# last one is wrong. The stream that comes with this folder has ended, so the future has to begin in
+# the past, where everybody can look it up. As soon as your stream is alive, set this to 0: then
+# models are asked for nothing but the future.
 PAST = 120
 
 
-def tasks(random: np.random.Generator) -> Iterator[Task]:
-    """Questions without end, each second one a probe: the same history with a little noise, to
-    which models that were made apart respond each in its own way."""
+def tasks(random: np.random.Generator, theme: np.random.Generator) -> Iterator[Task]:
+    """Questions without end: one history with a little noise, by `random`, which is this
+    validator's secret. Each second one is a probe, for models that were made apart respond to noise
+    each in its own way; nobody can tell which."""
     readings = _readings()
     last = len(readings) - (HORIZON if PAST else 0)  # readings that are known when it is asked
     if last < LENGTH + PAST:
         raise ValueError(f"{STREAM} has {len(readings)} readings, needed are {LENGTH + PAST}")
-    probed = readings[last - LENGTH : last, random.integers(readings.shape[1])]
-    restless = np.abs(np.diff(probed)).mean()
+    row, column = last - theme.integers(PAST + 1), theme.integers(readings.shape[1])
+    history = readings[row - LENGTH : row, column]
+    step = np.abs(np.diff(history)).mean()
     for kind in cycle((Kind.PROBE, Kind.PLAIN)):
-        row, column = last - random.integers(PAST + 1), random.integers(readings.shape[1])
-        history = readings[row - LENGTH : row, column]
-        if kind is Kind.PROBE:
-            history = probed + random.normal(0, restless, LENGTH)
-        inputs = {"history": history.astype(np.float32)[None]}
-        yield Task(inputs, {"row": np.array([row]), "column": np.array([column])}, kind)
+        shown = history + random.normal(0, NOISE * step, LENGTH)
+        truth = {"row": np.array([row]), "column": np.array([column])}
+        yield Task({"history": shown.astype(np.float32)[None]}, truth, kind)
 
 
 def score(task: Task, answer: Tensors, seconds: float) -> float:  # noqa: ARG001 - any speed will do

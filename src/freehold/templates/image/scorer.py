@@ -23,25 +23,41 @@ Labels = NDArray[np.int64]
 HELD_OUT = Path(__file__).with_name("held_out.npz")
 ROWS = 8  # images in one question
 SIDE = 28  # pixels
+COVER = 8  # pixels: the side of a black square that hides a part of each image
+RIM = 2  # pixels at the edge that it never hides
 MOST_SHIFT = 1  # pixels that an image is moved, in each direction
 NOISE = 0.15  # standard deviation; white is 1
+
+# An epoch is about so few images, most of them of a few digits. Which, and where all are covered,
+# `theme` says: it is the same for all validators, and known to nobody before the epoch begins. So
+# models rank differently in each, and a validator that copies what others found in the last one is
+# wrong. Which digits they are, the labels say, which nodes do not know.
+IMAGES = 24
+DIGITS = 3
+LEAN = 8.0  # times as often as the others
 
 # Half of all questions are probes: they tell copies from models that were trained apart.
 KINDS = (Kind.PROBE, Kind.PLAIN, Kind.PROBE, Kind.PLAIN, Kind.PROBE, Kind.PLAIN, Kind.PROBE,
          Kind.CANARY)  # fmt: skip
 
 
-def tasks(random: np.random.Generator) -> Iterator[Task]:
-    """Questions without end. Images are moved and made noisy, so that none is asked twice."""
+def tasks(random: np.random.Generator, theme: np.random.Generator) -> Iterator[Task]:
+    """Questions without end, all about what `theme` says. Images are moved and made noisy by
+    `random`, which is this validator's secret, so that none is asked twice."""
     images, labels = _held_out()
+    digits = labels[theme.integers(len(labels), size=DIGITS)]
+    often = np.where(np.isin(labels, digits), LEAN, 1.0)
+    chosen = np.argsort(-(theme.random(len(labels)) ** (1 / often)))[:IMAGES]  # by their weights
+    place = theme.integers(RIM, SIDE - COVER - RIM + 1, size=2)
+    others = random.permutation(chosen)
     for kind in cycle(KINDS):
-        which = random.integers(len(images), size=ROWS)
-        shown, truth = images[which], labels[which]
+        which = random.integers(len(chosen), size=ROWS)
+        shown, truth = images[chosen[which]], labels[chosen[which]]
         if kind is Kind.CANARY:  # the mean image of a class: whoever fails this has no model
             shown = np.stack([images[labels == label].mean(axis=0) for label in truth])
         if kind is Kind.PROBE:  # two images in one: nobody knows what to say
-            shown = (shown + images[random.permutation(which)]) / 2
-        inputs = {"image": distort(shown, random)}
+            shown = (shown + images[others[which]]) / 2
+        inputs = {"image": distort(shown, random, place)}
         yield Task(inputs, {"label": truth}, kind)
 
 
@@ -58,15 +74,20 @@ def score(task: Task, answer: Tensors, seconds: float) -> float:  # noqa: ARG001
     return float((np.maximum(0.0, 1 - loss / 2) * meant).mean())
 
 
-def distort(images: Floats, random: np.random.Generator) -> Floats:
-    """Images (n, 784) moved by a few pixels and with noise; train.py learns from such as well."""
+def distort(
+    images: Floats, random: np.random.Generator, place: NDArray[np.int64] | None = None
+) -> Floats:
+    """Images (n, 784) moved by a few pixels, covered at `place` (row and column; each elsewhere
+    where none is given) and with noise; train.py learns from such as well."""
     squares = images.reshape(-1, SIDE, SIDE)
     steps = random.integers(-MOST_SHIFT, MOST_SHIFT + 1, size=(len(squares), 2))
-    moved = [
-        np.roll(square, step, axis=(0, 1)) for square, step in zip(squares, steps, strict=True)
-    ]
-    noise = random.standard_normal(squares.shape, dtype=np.float32)
-    noisy = np.stack(moved) + np.float32(NOISE) * noise
+    places = random.integers(RIM, SIDE - COVER - RIM + 1, size=(len(squares), 2))
+    noisy: Floats = np.float32(NOISE) * random.standard_normal(squares.shape, dtype=np.float32)
+    for square, step, own, found in zip(squares, steps, places, noisy, strict=True):
+        moved = np.roll(square, step, axis=(0, 1))
+        row, column = own if place is None else place
+        moved[row : row + COVER, column : column + COVER] = 0
+        found += moved
     return np.clip(noisy, 0, 1).reshape(-1, SIDE * SIDE)
 
 

@@ -36,11 +36,12 @@ def predict(tables: list[Table], texts: Bytes) -> Floats:
     for order, (keys, counts) in enumerate(tables):
         run = pack(texts[:, texts.shape[1] - order :]) << np.uint64(8)
         starts, ends = np.searchsorted(keys, run), np.searchsorted(keys, run + np.uint64(256))
-        for row in np.flatnonzero(ends > starts):
-            seen = slice(starts[row], ends[row])
-            kinds, total = ends[row] - starts[row], counts[seen].sum()
-            found[row] *= kinds / (kinds + total)
-            found[row, keys[seen] & np.uint64(255)] += counts[seen] / (kinds + total)
+        kinds = ends - starts  # different letters that followed the run
+        row = np.repeat(np.arange(len(texts)), kinds)
+        seen = np.arange(len(row)) + np.repeat(ends - np.cumsum(kinds), kinds)
+        total = kinds + np.bincount(row, counts[seen], minlength=len(texts))
+        found *= np.where(kinds > 0, kinds / np.maximum(total, 1), 1)[:, None]
+        found[row, keys[seen] & np.uint64(255)] += counts[seen] / total[row]
     return found
 
 

@@ -14,11 +14,11 @@ from bench.misbehaviour import (
     AFTER,
     COPIERS,
     DEFAULT,
-    FRESH,
     LIARS,
     NODES,
-    SLOW,
+    STILL,
     SUBNETS,
+    USUAL,
     VARIANTS,
     Case,
     copying,
@@ -29,7 +29,7 @@ from bench.misbehaviour import (
 from docs import misbehaviour as page
 
 SEEDS = range(3)
-SHORT = replace(SLOW, epochs=90, warm=30)
+SHORT = replace(USUAL, epochs=90, warm=30)
 PURE = [name for name in COPIERS if name != "half copied"]
 
 
@@ -38,33 +38,39 @@ def means(case: Case, world: World = SHORT) -> dict[str, float]:
 
 
 def test_honest_validators_earn_alike() -> None:
-    earned = run(SLOW, DEFAULT, Plan(), seed=0).per_stake(SLOW.counted)
-    assert earned == pytest.approx(np.ones(SLOW.honest), abs=0.005)
+    earned = run(USUAL, DEFAULT, Plan(), seed=0).per_stake(USUAL.counted)
+    assert earned == pytest.approx(np.ones(USUAL.honest), abs=0.005)
 
 
-def test_every_copier_loses_where_qualities_move() -> None:
-    found = copying(FRESH, seeds=SEEDS)
+@pytest.mark.parametrize("name", ["usual", "news 0.2", "no news, drift 5"])
+def test_every_copier_loses_where_scores_move(name: str) -> None:
+    found = copying(SUBNETS[name], seeds=SEEDS)
     assert all(found[name].mean + found[name].within < -5 for name in PURE), found
 
 
-def test_every_copier_loses_where_epochs_bring_news() -> None:
-    found = copying(SUBNETS["news 0.2, half-life 0.25"], seeds=SEEDS)
-    assert all(found[name].mean < -5 for name in PURE), found
-
-
 def test_who_copies_less_loses_less() -> None:
-    found = copying(FRESH, seeds=SEEDS)
+    found = copying(USUAL, seeds=SEEDS)
     assert found["last root"].mean < found["consensus"].mean < found["half copied"].mean < 0
 
 
-def test_a_copier_is_right_where_nothing_changes() -> None:
-    found = copying(SUBNETS["nothing changes"], seeds=SEEDS)
-    assert found["consensus"].mean - found["consensus"].within > 0
+def test_a_copier_is_right_where_nothing_changes_the_more_so_the_worse_others_measure() -> None:
+    found = [copying(replace(STILL, noise=noise), seeds=SEEDS) for noise in (0.01, 0.03, 0.07)]
+    gains = [each["consensus"].mean for each in found]
+    assert 0 < gains[0] < gains[1] < 2 < gains[2] < 4
+    few = copying(replace(STILL, honest=3), seeds=SEEDS)["consensus"].mean
+    assert few < 0.2, "the median of three is hardly less noisy than one of them"
+
+
+def test_only_without_the_penalty_does_a_copier_of_what_stands_still_gain_nothing() -> None:
+    without = VARIANTS["no bonds penalty"]
+    assert abs(copying(STILL, without, seeds=SEEDS)["consensus"].mean) < 0.1
+    still, moving = (copying(USUAL, by, seeds=SEEDS)["consensus"].mean for by in (without, DEFAULT))
+    assert moving < 2 * still < 0, "but then copying is cheap where scores move"
 
 
 def test_long_memory_makes_copying_cheap() -> None:
-    lives = (0.25, 4.0)
-    worlds = [replace(SHORT, drift=5.0, half_life=each) for each in lives]
+    lives = (0.25, 1.0, 4.0)
+    worlds = [replace(SHORT, half_life=each) for each in lives]
     losses = [copying(world, seeds=SEEDS)["consensus"].mean for world in worlds]
     assert losses == sorted(losses)
     assert losses[0] < -5
@@ -73,11 +79,11 @@ def test_long_memory_makes_copying_cheap() -> None:
 
 @pytest.mark.parametrize("name", ["classic", "liquid alpha", "no old bonds stay"])
 def test_copying_the_consensus_loses_under_all_bonds(name: str) -> None:
-    assert copying(FRESH, VARIANTS[name], seeds=SEEDS)["consensus"].mean < -4
+    assert copying(USUAL, VARIANTS[name], seeds=SEEDS)["consensus"].mean < -4
 
 
 def test_copies_of_more_than_half_stand_still() -> None:
-    below, above = (means(Case(stake, agreed), FRESH) for stake in (0.49, 0.51))
+    below, above = (means(Case(stake, agreed), USUAL) for stake in (0.49, 0.51))
     assert below["moved"] < 2
     assert above["moved"] > 10
     assert above["liar"] > 100 > above["honest"]
@@ -116,7 +122,7 @@ def test_a_cabal_above_half_takes_everything() -> None:
 
 
 def test_whoever_goes_away_leaves_his_pay_to_the_honest() -> None:
-    world = replace(SLOW, warm=WHEN + 1, epochs=WHEN + 21)
+    world = replace(USUAL, warm=WHEN + 1, epochs=WHEN + 21)
     found = means(LIARS["goes away after 20 of 80 epochs, 49.9 %"], world)
     assert found["liar"] == 0
     assert found["honest"] == pytest.approx(100 / 0.501, abs=0.1)
@@ -141,7 +147,7 @@ def test_not_revealing_costs_bonds_beside() -> None:
 
 
 def test_a_node_without_answers_gets_nothing_from_the_next_epoch_on() -> None:
-    course = run(SLOW, DEFAULT, NODES["gone, or found to be a copy"], seed=0)
+    course = run(USUAL, DEFAULT, NODES["gone, or found to be a copy"], seed=0)
     assert course.incentive[WHEN, FAULTY] > 0
     assert not course.incentive[WHEN + 1 :, FAULTY].any()
 
@@ -149,7 +155,7 @@ def test_a_node_without_answers_gets_nothing_from_the_next_epoch_on() -> None:
 def test_a_node_that_answers_again_is_paid_again() -> None:
     found = serving(NODES["hangs, garbage or another shape in one epoch"], seeds=SEEDS)
     assert found["1"].mean == 0
-    assert 75 < found["2"].mean < found["10"].mean < found["40"].mean <= 100.1
+    assert 75 < found["2"].mean < 99 < found["5"].mean < 100.1
 
 
 def test_a_copy_gets_nothing_if_more_than_half_the_stake_sees_it() -> None:
@@ -162,10 +168,10 @@ def test_a_copy_gets_nothing_if_more_than_half_the_stake_sees_it() -> None:
 
 
 def test_who_takes_over_a_uid_inherits_nothing() -> None:
-    course = run(SLOW, DEFAULT, NODES["its uid taken by a newcomer as good"], seed=0)
-    kept = run(SLOW, DEFAULT, Plan(), seed=0)
+    course = run(USUAL, DEFAULT, NODES["its uid taken by a newcomer as good"], seed=0)
+    kept = run(USUAL, DEFAULT, Plan(), seed=0)
     assert not course.incentive[WHEN : WHEN + 2, FAULTY].any()
-    assert 0 < course.incentive[WHEN + 2, FAULTY] < kept.incentive[WHEN + 2, FAULTY] / 3
+    assert 0 < course.incentive[WHEN + 2, FAULTY] < kept.incentive[WHEN + 2, FAULTY]
 
 
 def test_a_rival_loses_at_most_the_part_of_who_names_him_not() -> None:

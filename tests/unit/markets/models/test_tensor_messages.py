@@ -228,6 +228,7 @@ def test_two_inputs_of_one_name_are_refused() -> None:
         (Limits(tensors=1), json.dumps({"inputs": [1, 2]}).encode()),
         (Limits(parameters=1), b'{"parameters":{"a":1,"b":2},"inputs":[]}'),
         (Limits(), message(shape=[2**40, 2**40])),
+        (Limits(), message(datatype="BYTES", shape=[2**18 + 1], data=[""])),
         (Limits(), message(shape=[2**24, 0, 2**24, 2**25])),
         (Limits(), message(shape=[1] * 9)),
     ],

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from contracts.evm import CHAIN_ID, NETWORK_ID, Chain, Contract, Reverted, Signer
 from contracts.subnets import EPOCH, RULES, Arena, deploy_arena
 from freehold.domain.errors import RefusedError
-from freehold.domain.ids import Address, address
+from freehold.domain.ids import Address, address, keccak
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
 from freehold.ledger import abi
@@ -20,7 +20,7 @@ from freehold.ledger.contracts.registry import Registry
 from freehold.ledger.contracts.staking import Staking
 from freehold.ledger.contracts.subnet import Record, Rules, Subnets, Task
 from freehold.ledger.transaction import GAS_LIMIT
-from freehold.ledger.values import Receipt, Value, View
+from freehold.ledger.values import Header, Receipt, Value, View
 from freehold.markets.models.tensor import Schema
 from freehold.node.validator.book import Shelf
 from freehold.node.validator.clerk import Clerk
@@ -58,6 +58,17 @@ class EvmLedger:
         self.before: Callable[[str], None] = lambda _: None
         self.after: Callable[[str], None] = lambda _: None
         self.sent: list[str] = []
+        self.rests = False
+
+    def first_block(self, since: int) -> Header | None:
+        """One with that time, unless the chain rests; a transfer wakes it."""
+        if self.rests:
+            return None
+        return Header(since, "0x" + keccak(since.to_bytes(32, "big")).hex(), "0x", since)
+
+    def transfer(self, to: Address, wei: int, *, tag: str | None = None) -> None:
+        self.sent.append("transfer")
+        self.rests = False
 
     def now(self) -> int:
         return self.arena.chain.now

@@ -35,7 +35,7 @@ import numpy as np
 from freehold.markets.models.task import Kind, NotYetError, Task
 
 
-def tasks(random):
+def tasks(random, theme):
     for place in count():
         kind = (Kind.PROBE, Kind.PLAIN)[place % 2] if place else Kind.CANARY
         shown = random.uniform(0, 4, (3, 1)).astype("<f4")

@@ -32,7 +32,7 @@ class Scorer:
         self.flying: Callable[[], int] = lambda: 0
         self.disturbed = 0
 
-    def tasks(self, random: np.random.Generator, /) -> Iterator[Task]:
+    def tasks(self, random: np.random.Generator, theme: np.random.Generator, /) -> Iterator[Task]:
         while True:
             yield Task({"x": random.random((1, 1)).astype("<f4")})
 
@@ -76,7 +76,7 @@ def candidate(uid: int) -> Candidate:
 def held(scorer: Scorer, nodes: int, tasks: int) -> Round:
     random = np.random.default_rng(1)
     terms = Terms(tasks=tasks, seconds=0.5)
-    return Round.plan(scorer, range(nodes), random=random, forms=FORMS, terms=terms)
+    return Round.plan(scorer, range(nodes), random=random, theme=random, forms=FORMS, terms=terms)
 
 
 def put(nodes: Nodes, round_: Round, count: int, pace: Pace, fares: object = None) -> Questioner:
@@ -105,8 +105,9 @@ def test_nothing_is_scored_while_an_answer_is_under_way() -> None:
     form = (Form("y", np.dtype("<f4"), (rows, 1)),)
     random = np.random.default_rng(1)
     round_ = Round.plan(
-        scorer, range(4), random=random, forms=form, terms=Terms(tasks=100, seconds=0.5)
-    )
+        scorer, range(4), random=random, theme=random, forms=form,
+        terms=Terms(tasks=100, seconds=0.5),
+    )  # fmt: skip
     assert put(nodes, round_, 4, Pace(0.5, 60.0, together=4)).asked == 400
     assert scorer.disturbed == 0
     assert sum(len(record.scores) for record in round_._records.values()) > 200

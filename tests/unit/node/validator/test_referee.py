@@ -22,7 +22,7 @@ import os, time
 import numpy as np
 from freehold.markets.models.task import Kind, NotYetError, Task
 
-def tasks(random):
+def tasks(random, theme):
     while True:
         yield Task({"x": random.random((2, 1))}, {"y": np.array(["a", "b"])}, Kind.CANARY)
 """
@@ -45,9 +45,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
         each.close()
 
 
-def draw(referee: Referee, count: int = 2, *, seed: int = 1) -> list[Task]:
+def draw(referee: Referee, count: int = 2, *, seed: int = 1, theme: int = 1) -> list[Task]:
     referee.begin()
-    return list(islice(referee.tasks(np.random.default_rng(seed)), count))
+    random = np.random.default_rng(seed), np.random.default_rng(theme)
+    return list(islice(referee.tasks(*random), count))
 
 
 def test_tasks_and_scores_come_from_another_process(make: Make) -> None:
@@ -122,6 +123,31 @@ def test_what_is_not_scored_in_time_waits(make: Make) -> None:
     assert not referee.broken
 
 
+def test_secret_and_theme_reach_the_scorer_apart(make: Make) -> None:
+    head = HEAD.replace(
+        '{"x": random.random((2, 1))}',
+        '{"x": random.random((1, 1)), "theme": theme.random((1, 1))}',
+    )
+    referee = make("return 1", head=head)
+    drawn = [
+        draw(referee, 1, seed=seed, theme=theme)[0] for seed, theme in ((1, 3), (2, 3), (1, 4))
+    ]
+    secrets, themes = ([task.inputs[name].item() for task in drawn] for name in ("x", "theme"))
+    assert secrets[0] == secrets[2] != secrets[1]
+    assert themes[0] == themes[1] != themes[2]
+    assert secrets[0] != themes[0]
+
+
+@pytest.mark.parametrize(
+    "old", ["def tasks(random):\n    yield", "tasks = lambda: ()", "def tasks(random, *, theme): 0"]
+)
+def test_a_scorer_that_knows_no_themes_is_told_what_to_change(make: Make, old: str) -> None:
+    head = HEAD.partition("def tasks")[0] + old
+    with pytest.raises(BrokenScorerError, match=r"tasks takes \(random, theme\)") as caught:
+        draw(make("return 1", head=head))
+    assert "tasks(random, theme)" in (caught.value.remedy or "")
+
+
 @pytest.mark.parametrize(
     ("head", "why"),
     [
@@ -147,7 +173,7 @@ def test_a_scorer_that_is_not_there_says_so(make: Make, tmp_path: Path) -> None:
     "body", ["yield 7", "yield Task(3, {})", "yield Task({'x': np.array([object()])}, {})"]
 )
 def test_tasks_that_are_none_are_told(make: Make, body: str) -> None:
-    head = HEAD.partition("def tasks")[0] + f"def tasks(random):\n    {body}\n"
+    head = HEAD.partition("def tasks")[0] + f"def tasks(random, theme):\n    {body}\n"
     with pytest.raises((ScorerFailedError, FreeholdError)):
         draw(make("return 1", head=head))
 

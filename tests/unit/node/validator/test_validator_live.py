@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 
 from contracts.evm import Chain, Signer
+from contracts.subnets import EPOCH
 from freehold.client.asking.caller import Caller
 from freehold.client.asking.journal import Cause, Journal
 from freehold.client.token import Identity
-from freehold.domain.errors import ConflictError
+from freehold.domain.errors import ConflictError, UnavailableError
 from freehold.domain.ids import address, keccak
 from freehold.markets.models.weights import weights
 from freehold.node.validator.book import Mark
@@ -188,7 +189,7 @@ def test_a_broken_scorer_stops_nothing(
     head = SCORER.partition("def score")[0]
     broken = Bench(town, tmp_path, scorer=f"{head}def score(t, a, s):\n    {body}\n", call=20.0)
     try:
-        next(broken.referee.tasks(np.random.default_rng(1)))  # it takes a while to start
+        next(broken.referee.tasks(*map(np.random.default_rng, (1, 2))))  # it takes a while to start
         broken.referee._patience = Patience(call=call)
         after = broken.round()
         assert broken.shelf.book.epoch == town.arena.epoch
@@ -216,6 +217,47 @@ def test_a_round_is_held_once_an_epoch_and_never_late(town: Town, bench: Bench) 
     missed = [s.value for m in bench.metrics.rounds.collect() for s in m.samples
               if s.labels == {"outcome": "missed"} and s.name.endswith("_total")]  # fmt: skip
     assert missed == [1.0]
+
+
+def test_without_a_theme_there_is_no_round(
+    town: Town, bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The next step tries again; what is too late says why."""
+    ledger = town.ledger()
+    ledger.rests = True
+    assert bench.round() == {}
+    assert ledger.sent == ["transfer"]
+    assert bench.round()["good"].score is not None
+    town.arena.next()
+
+    def down(since: int) -> None:
+        raise UnavailableError("no RPC answered", remedy="-")
+
+    monkeypatch.setattr(ledger, "first_block", down)
+    before = bench.shelf.book
+    with pytest.raises(UnavailableError):
+        bench.round()
+    town.to(0.6)
+    with caplog.at_level("WARNING"):
+        bench.examiner.step()
+    assert bench.shelf.book is before
+    told = [record.__dict__["fields"] for record in caplog.records]
+    assert [each["reason"] for each in told] == ["its theme could not be read"]
+
+
+def test_a_round_waits_until_the_theme_has_settled(
+    town: Town, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[int] = []
+    monkeypatch.setattr(bench.examiner, "_begin", begun.append)
+    settled = bench.examiner._themes.settled / EPOCH
+    epoch = town.to(0.9 * settled)
+    bench.examiner._drawn = (epoch, 0.0)  # it would begin at once
+    bench.examiner.step()
+    assert begun == []
+    town.to(1.1 * settled)
+    bench.examiner.step()
+    assert begun == [epoch]
 
 
 def test_the_scorer_is_loaded_before_any_round(town: Town, tmp_path: Path) -> None:

@@ -29,7 +29,8 @@ DATATYPES: Mapping[str, np.dtype[np.generic]] = {
 """Datatypes of a fixed size; BYTES is the other one."""
 _NAMES = {dtype: name for name, dtype in DATATYPES.items()}
 RANK_MAX = 8
-ELEMENTS_MAX = 2**24
+ELEMENTS_MAX, TEXTS_MAX = 2**24, 2**18
+"""Elements of a tensor; those of BYTES are looked at one by one, which takes ten times as long."""
 NAME_MAX = 128
 LENGTH = 4
 """Bytes of the little-endian length that stands before each element of BYTES."""
@@ -93,8 +94,9 @@ def count_of(name: str, datatype: str, shape: Sequence[int]) -> int:
     if any(size < 0 for size in shape):
         raise malformed(f"{name} has a negative dimension")
     count = prod(shape)
-    if count > ELEMENTS_MAX or max(shape, default=0) > ELEMENTS_MAX:
-        raise too_large(f"{name} has more than {ELEMENTS_MAX:,} elements")
+    most = TEXTS_MAX if datatype == BYTES else ELEMENTS_MAX
+    if count > most or max(shape, default=0) > ELEMENTS_MAX:
+        raise too_large(f"{name} has more than {most:,} elements")
     return count
 
 
