@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 import math
 import re
+import socket
 import ssl
 import time
 from dataclasses import dataclass
 from hashlib import sha256
-from http.client import HTTPSConnection
+from http.client import HTTPConnection, HTTPSConnection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -56,19 +57,53 @@ class _TimedSocket(ssl.SSLSocket):
     until = math.inf
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int | None = None, flags: int = 0) -> int:
-        self._hurry()
+        _hurry(self)
         return super().recv_into(buffer, nbytes, flags)
 
     def send(self, data: ReadableBuffer, flags: int = 0) -> int:
-        self._hurry()
+        _hurry(self)
         return super().send(data, flags)
 
-    def _hurry(self) -> None:
-        left = self.until - time.monotonic()
-        if left < self.idle:
-            if left <= 0:
-                raise TimeoutError("the exchange takes too long")
-            self.settimeout(left)
+
+class _TimedPlainSocket(socket.socket):
+    """As above, without TLS."""
+
+    idle = 0.0
+    until = math.inf
+
+    def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
+        _hurry(self)
+        return super().recv_into(buffer, nbytes, flags)
+
+
+def _hurry(timed: _TimedSocket | _TimedPlainSocket) -> None:
+    left = timed.until - time.monotonic()
+    if left < timed.idle:
+        if left <= 0:
+            raise TimeoutError("the exchange takes too long")
+        timed.settimeout(left)
+
+
+class PlainConnection(HTTPConnection):
+    """HTTP without TLS whose exchanges can be bounded as those of ``PinnedConnection``."""
+
+    def __init__(self, host: str, port: int, *, timeouts: Timeouts) -> None:
+        super().__init__(host, port, timeout=timeouts.connect)
+        self._timeouts = timeouts
+
+    def connect(self) -> None:
+        """Open the connection."""
+        super().connect()
+        self.sock = _TimedPlainSocket(fileno=self.sock.detach())
+        self.sock.settimeout(self._timeouts.idle)
+
+    def limit(self, length: int) -> None:
+        """Connect if need be, and bound the exchange of about ``length`` bytes that begins."""
+        if self.sock is None:
+            self.connect()
+        if isinstance(self.sock, _TimedPlainSocket):
+            self.sock.until = time.monotonic() + self._timeouts.whole(length)
+            self.sock.idle = self._timeouts.idle
 
 
 class PinnedConnection(HTTPSConnection):

@@ -19,9 +19,9 @@ class MalformedError(ValueError):
 
 
 def parse_document(data: bytes | str, *, size: int = SIZE_MAX, parts: int = PARTS_MAX) -> object:
-    """The value of a JSON text of at most ``size`` bytes (characters, of a ``str``) and ``parts``
-    objects and lists, nested 32 deep at most where they are more than 1000; MalformedError
-    otherwise.
+    """The value of a JSON text (bytes: in UTF-8) of at most ``size`` bytes (characters, of a
+    ``str``) and ``parts`` objects and lists, nested 32 deep at most where they are more than 1000;
+    MalformedError otherwise.
 
     All is looked at first: the parser recurses in C, where a raised recursion limit ends the
     process, not the call.
@@ -34,7 +34,10 @@ def parse_document(data: bytes | str, *, size: int = SIZE_MAX, parts: int = PART
     if found > PARTS_MAX and _is_deep(data):
         raise MalformedError("it nests too deep, or its brackets do not match")
     try:
-        value: object = json.loads(data)
+        # In another encoding, which json.loads would find out by itself, brackets hide from
+        # ``_is_deep``.
+        text = data if isinstance(data, str) else data.decode("utf-8-sig")
+        value: object = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise MalformedError("it is not JSON") from error
     return value

@@ -7,8 +7,9 @@ units, at most what the gateway allows) and ``Freehold-Deadline`` (seconds, at m
 
 Threats: a web page that makes its visitor's browser spend money (without a key only requests
 without an Origin and for a loopback host are taken, and the gateway listens on nothing else);
-floods and endless bodies (bounded in number, size and time); a key that is guessed (256 bits,
-compared in constant time). Who has the key spends up to the gateway's price and cap: say so.
+floods and endless bodies (bounded in number, size and time, and together in memory); a key that is
+guessed (256 bits, compared in constant time). Who has the key spends up to the gateway's price and
+cap: say so.
 """
 
 from __future__ import annotations
@@ -60,10 +61,16 @@ from freehold.markets.models.tensor import (
     encode_response,
     header_length,
 )
+from freehold.node.refusals import SlowClientError
 from freehold.node.server import NodeServer as GatewayServer
 from freehold.node.server import bounded_config, listen
+from freehold.node.workloads.models.inbox import Inbox, Letter
+from freehold.node.workloads.models.outbox import Outbox
+from freehold.node.workloads.models.refusals import BusyError
 
 BODY_MAX, BODY_SECONDS = 2**24, 30.0
+BODIES = 2**28
+"""Bytes of all bodies that are on their way, and of all answers."""
 CONNECTIONS = 1_024
 LARGE = 2**18
 """Bytes from which a body is read in a thread."""
@@ -75,6 +82,8 @@ _STATUS: tuple[tuple[type[FreeholdError], int], ...] = (
     (DeadlineError, 504),
     (DisagreementError, 502),
     (CrowdedError, 429),
+    (BusyError, 429),
+    (SlowClientError, 408),
     (NotFoundError, 404),
     (UsageError, 400),
     (IntegrityError, 400),
@@ -133,6 +142,8 @@ class Gateway:
         self.router, self.terms = router, terms
         self._ranking = ranking
         self._key = sha256(terms.key.encode()).digest()
+        self._inbox = Inbox(most=terms.body, room=max(BODIES, terms.body), seconds=BODY_SECONDS)
+        self._outbox = Outbox(room=BODIES, seconds=BODY_SECONDS)
         self.meters = Meters()
 
     def app(self) -> Starlette:
@@ -228,21 +239,25 @@ class Gateway:
 
     async def _routed(self, request: Request) -> Response:
         limits, effort, agreement = self._wishes(request)
-        raw = await _body(request, self.terms.body)
-        length = header_length(request.headers.get("inference-header-content-length"))
-        if len(raw) > LARGE:
-            asked = await asyncio.to_thread(decode_request, raw, length)
-        else:
-            asked = decode_request(raw, length)
-        reply = await self.router.route(
-            request.path_params["subnet"],
-            asked,
-            limits=limits,
-            effort=effort,
-            agreement=agreement,
-        )
+        with self._inbox.letter() as letter:
+            asked = await _asked(request, letter)
+            reply = await self.router.route(
+                request.path_params["subnet"],
+                asked,
+                limits=limits,
+                effort=effort,
+                agreement=agreement,
+            )
         self.meters.paid.inc(reply.paid)
-        return _answer(asked, reply)
+        return self._answer(asked, reply)
+
+    def _answer(self, asked: Asked, reply: Reply) -> Response:
+        outputs = _wanted(asked, reply.outputs)
+        made = Inferred(model=reply.subnet, outputs=outputs, id=asked.id)
+        binary = asked.binary({tensor.name for tensor in outputs})
+        body = encode_response(made, binary=binary)
+        headers = {"freehold-node": reply.node, "freehold-paid": str(reply.paid), **body.headers()}
+        return self._outbox.response(body.data, headers)
 
     def _wishes(self, request: Request) -> tuple[Limits, Effort, Agreement]:
         headers, terms = request.headers, self.terms
@@ -319,13 +334,12 @@ def status_of(error: FreeholdError) -> int:
     return next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
 
 
-def _answer(asked: Asked, reply: Reply) -> Response:
-    outputs = _wanted(asked, reply.outputs)
-    made = Inferred(model=reply.subnet, outputs=outputs, id=asked.id)
-    binary = asked.binary({tensor.name for tensor in outputs})
-    body = encode_response(made, binary=binary)
-    headers = {"freehold-node": reply.node, "freehold-paid": str(reply.paid), **body.headers()}
-    return Response(body.data, headers=headers)
+async def _asked(request: Request, letter: Letter) -> Asked:
+    raw = await letter.read(request)
+    length = header_length(request.headers.get("inference-header-content-length"))
+    if len(raw) > LARGE:
+        return await asyncio.to_thread(decode_request, raw, length)
+    return decode_request(raw, length)
 
 
 def _wanted(asked: Asked, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -338,30 +352,6 @@ def _wanted(asked: Asked, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         )
     names = dict.fromkeys(wanted.name for wanted in asked.outputs)
     return tuple(found[name] for name in names) or outputs
-
-
-async def _body(request: Request, most: int) -> bytes:
-    """The whole body; CapacityError past ``most`` bytes, DeadlineError when it trickles."""
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced[:20]) > most:
-        raise _too_large(most)
-    parts, length = [], 0
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                length += len(part)
-                if length > most:
-                    raise _too_large(most)
-                parts.append(part)
-    except TimeoutError as error:
-        raise DeadlineError(
-            f"the request did not arrive in {BODY_SECONDS:g} seconds", remedy="Send it faster."
-        ) from error
-    return b"".join(parts)
-
-
-def _too_large(most: int) -> CapacityError:
-    return CapacityError(f"the body is longer than {most:,} bytes", remedy="Ask for less at once.")
 
 
 def _is_local(host: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from freehold.domain.document import parse_document
-from freehold.domain.errors import IntegrityError
+from freehold.domain.errors import AccessError, IntegrityError
 from freehold.domain.ids import Address
 from freehold.domain.keys import recover
 from freehold.domain.typed import ATTESTATION
@@ -42,6 +42,14 @@ def is_watcher(ledger: Ledger, place: str, account: Address) -> bool:
     return convert(bool, ledger.call(place, "watchers", [account]))
 
 
+def named_watchers(ledger: Ledger, place: str) -> frozenset[Address]:
+    """Who may sign roots, as far as the index was read: the chain is not asked, so strangers may
+    make one look as often as they like."""
+    event = ledger.index.last(place, "WatchersSet")
+    told = event.args["watchers"] if event is not None else []
+    return frozenset(Address(str(each)) for each in told) if isinstance(told, list) else frozenset()
+
+
 def holding(
     ledger: Ledger, place: str, digest: bytes, known: Mapping[Address, bytes]
 ) -> list[bytes]:
@@ -49,8 +57,16 @@ def holding(
     return [
         signature
         for name, signature in sorted(known.items(), key=lambda each: each[0].lower())
-        if recover(digest, signature) == name and is_watcher(ledger, place, name)
+        if _signer(digest, signature) == name and is_watcher(ledger, place, name)
     ]
+
+
+def _signer(digest: bytes, signature: bytes) -> Address | None:
+    """Whose signature it is; None where it is none, as in a file that was damaged."""
+    try:
+        return recover(digest, signature)
+    except AccessError:
+        return None
 
 
 def read_signature(letter: bytes) -> bytes:

@@ -16,10 +16,13 @@ from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from freehold.domain.errors import ConflictError
-from freehold.node.bodies import EXTENSION, WireBody
+from freehold.node.bodies import EXTENSION, SLOWEST, WireBody
 
 HEADER_SECONDS = 15.0
 LINGER_SECONDS = 30.0
+UNREAD_SECONDS = 30.0
+"""In which an answer must be taken, beside those that ``SLOWEST`` allows for its bytes: what is
+written waits in memory, and a connection that is closed waits for it, too."""
 REFUSAL_SECONDS = 1.0
 """How long one who sent too long a head may take to read that."""
 IDLE_SECONDS = 60
@@ -29,6 +32,8 @@ HEAD_BYTES = 32 * 1024
 """Most bytes of a request head, of trailers, or of what is between two chunks of a body."""
 HEAD_LINES = 100
 """Most header lines in a head or in trailers."""
+SPARE = 16
+"""One part in so many of the connections is kept free for who comes next."""
 SLICE = 4096
 """Bytes that are parsed at once: the limit on a head is passed by at most as many."""
 PIPELINE = 16
@@ -47,10 +52,16 @@ class ImpatientProtocol(HttpToolsProtocol):
     """HTTP/1.1 that hangs up on a client whose request head, or refused body, takes too long.
 
     Heads and trailers are bounded in bytes and lines, requests that wait in number. An
-    application may take a body as a ``WireBody``, which then reads it past the parser.
+    application may take a body as a ``WireBody``, which then reads it past the parser. Where there
+    are as many connections as may be, a new one takes the place of the one that asked for nothing
+    for longest: whoever opens many must not keep the others out.
     """
 
+    _since = 0.0
+    """When it was opened, or was answered last."""
     _timer: asyncio.TimerHandle | None = None
+    _unread: asyncio.TimerHandle | None = None
+    """Runs while something is written that the other side has not taken."""
     _receiving = False
     _refused = False
     _overhead = 0
@@ -59,6 +70,8 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._since = self.loop.time()
+        self._make_room()
         self._arm(HEADER_SECONDS)
 
     def data_received(self, data: bytes) -> None:
@@ -76,6 +89,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._arm(HEADER_SECONDS)
         self._lines = 0
         super().on_message_begin()
+        if not self.flow.write_paused:
+            self._forgive()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._lines += 1
@@ -138,13 +153,40 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        self._since = self.loop.time()
+        self._await_reader()
         if self._receiving and self.cycle.response_complete:
             # A refused body is read and dropped, so that its sender gets to see the refusal.
             self._arm(LINGER_SECONDS)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._forgive()
+        if self.cycle is not None and self.cycle.response_complete:
+            self._await_reader()
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._forgive()
         super().connection_lost(exc)
+
+    @property
+    def _idles(self) -> bool:
+        """Whether it asks for nothing: no whole head has come since the last answer."""
+        return not self._receiving and (self.cycle is None or self.cycle.response_complete)
+
+    def _make_room(self) -> None:
+        most = self.config.limit_concurrency
+        if most is None or len(self.connections) < most - most // SPARE:
+            return
+        others = (each for each in self.connections if each is not self)
+        idle = [each for each in others if isinstance(each, ImpatientProtocol) and each._idles]
+        if idle:
+            min(idle, key=lambda each: each._since)._hang_up()
 
     def _arm(self, seconds: float) -> None:
         self._disarm()
@@ -157,6 +199,22 @@ class ImpatientProtocol(HttpToolsProtocol):
 
     def _hang_up(self) -> None:
         self.transport.abort()
+
+    def _await_reader(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left and self._unread is None:
+            seconds = UNREAD_SECONDS + left / SLOWEST
+            self._unread = self.loop.call_later(seconds, self._give_up_reader)
+
+    def _forgive(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _give_up_reader(self) -> None:
+        self._unread = None
+        if self.transport.get_write_buffer_size():
+            self._hang_up()
 
     def _watch_idle(self) -> None:
         """What arrived between requests must not keep the connection open for ever."""

@@ -38,7 +38,8 @@ class Recent(Generic[K, V]):
         now = self._clock.now()
         with self._lock:
             known = self._known.get(key)
-        if known is not None and now - known[0] < self._seconds:
+        # A clock that was set back would make old answers count until it has caught up.
+        if known is not None and 0 <= now - known[0] < self._seconds:
             return known[1]
         value = self._ask(key)
         with self._lock:

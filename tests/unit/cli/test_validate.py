@@ -155,8 +155,9 @@ def test_nothing_is_spent_before_it_is_agreed_to(
     [
         ("def score", "def grade", "no function score"),
         ("def tasks", "raise OSError('it is lost')\n\ndef tasks", "it is lost"),
-        ("def tasks(random):", "def tasks(random):\n    return", "asks nothing"),
-        ("def tasks(random):", "def tasks(random):\n    open('/gone')", "/gone"),
+        ("def tasks(random, theme):", "def tasks(random, theme):\n    return", "asks nothing"),
+        ("def tasks(random, theme):", "def tasks(random, theme):\n    open('/gone')", "/gone"),
+        ("def tasks(random, theme):", "def tasks(random):", "knows no themes"),
     ],
 )
 def test_a_scorer_is_tried_before_anything_is_paid(

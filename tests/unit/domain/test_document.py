@@ -75,6 +75,21 @@ def test_with_more_parts_too_depth_never_reaches_the_parser(text: str) -> None:
         sys.setrecursionlimit(limit)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-16", "utf-32"])
+def test_no_other_encoding_hides_the_depth(encoding: str) -> None:
+    """A byte of U+2200 looks like the quote that opens a text."""
+    hidden = '["\u2200",' + "[" * 50_000 + "]" * 50_000 + ',"\u2200"]'
+    limit = sys.getrecursionlimit()
+    try:
+        for text in ('{"a": 1}', hidden):  # the deep one would end the process
+            with pytest.raises(MalformedError):
+                parse_document(text.encode(encoding), **ROOM)
+            sys.setrecursionlimit(10**6)
+    finally:
+        sys.setrecursionlimit(limit)
+    assert parse_document(b"\xef\xbb\xbf[1]") == [1]
+
+
 def test_the_depth_is_exact() -> None:
     many = ",".join(["[]"] * PARTS_MAX)
     inner = "[" * (DEPTH_MAX - 1) + many + "]" * (DEPTH_MAX - 1)

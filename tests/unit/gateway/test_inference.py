@@ -13,6 +13,7 @@ import pytest
 
 from freehold.client.asking.candidate import Effort, Limits
 from freehold.domain.errors import UsageError
+from freehold.gateway import inference
 from freehold.gateway.inference import Gateway, Terms, make_server, status_of
 from freehold.gateway.inference import serve as answer
 from freehold.markets.models.tensor import (
@@ -142,6 +143,22 @@ def test_a_body_without_a_length_is_bounded_too() -> None:
         assert answer.status_code == 413
 
     serve(work, FakeNode(1), terms=Terms(body=1_000))
+
+
+def test_bodies_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "BODIES", 2**18)
+
+    async def work(client: httpx2.AsyncClient, world: World) -> None:
+        small = json.dumps(BODY).encode()
+        large = small + b" " * 200_000
+        found = await asyncio.gather(*(client.post(PATH, content=large) for _ in range(3)))
+        assert sorted(each.status_code for each in found) == [429, 429, 504]
+        refused = next(each for each in found if each.status_code == 429)
+        assert refused.json()["kind"] == "BusyError"
+        assert refused.headers["retry-after"] == "1"
+        assert (await client.post(PATH, content=small)).status_code == 504  # the room is free again
+
+    serve(work, FakeNode(1, hang), terms=Terms(body=2**18, effort=Effort(deadline=0.5)))
 
 
 def test_without_its_key_nothing_is_routed() -> None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -187,6 +187,21 @@ def test_a_connection_with_nothing_but_empty_lines_is_cut_off(
         assert answer(connection)[0] == 200
         connection.sendall(b"\r\n")
         assert hung_up(connection)
+
+
+@pytest.mark.parametrize("asked", [b"", b"GET /health HTTP/1.1\r\nHost: node\r\n\r\n"])
+def test_who_keeps_many_connections_open_keeps_nobody_out(served: Served, asked: bytes) -> None:
+    """The server takes 32."""
+    with ExitStack() as held:
+        opened = [held.enter_context(connect(served.port)) for _ in range(40)]
+        for each in opened[-24:]:
+            each.sendall(asked)
+            assert not asked or answer(each)[0] == 200
+        for _ in range(3):
+            assert served.ask("GET", "/offer")[0] == 200
+        assert hung_up(opened[0])
+        opened[-1].sendall(b"GET /health HTTP/1.1\r\nHost: node\r\n\r\n")
+        assert answer(opened[-1])[0] == 200  # nobody goes who came later
 
 
 def trickled(connection: ssl.SSLSocket, part: bytes) -> int:

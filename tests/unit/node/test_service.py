@@ -7,12 +7,16 @@ import hashlib
 import socket
 import ssl
 import threading
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import httpx2
 import pytest
+from fastapi import FastAPI
+from starlette.responses import StreamingResponse
 
+from freehold.node import server
 from freehold.node.service import Service, make_service, on_loopback
 from freehold.node.telemetry import app as module
 from unit.node.telemetry.service import ADMIN, DEVICE, FINDING, World, world
@@ -127,3 +131,48 @@ def test_what_is_loopback() -> None:
     assert on_loopback("127.0.0.1")
     assert on_loopback("::1")
     assert not any(map(on_loopback, ("0.0.0.0", "192.0.2.1", "localhost", socket.gethostname())))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("parts", [1, 64])
+def test_who_does_not_take_the_answer_is_hung_up_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, host: str, parts: int
+) -> None:
+    monkeypatch.setattr(server, "UNREAD_SECONDS", 0.2)
+    monkeypatch.setattr(server, "SLOWEST", 2**30)
+    app = FastAPI()
+
+    @app.get("/")
+    async def large() -> StreamingResponse:
+        async def body() -> AsyncIterator[bytes]:
+            for _ in range(parts):
+                yield bytes(2**24 // parts)
+
+        return StreamingResponse(body())
+
+    made = make_service(app, host=host, port=0, home=tmp_path)
+    up, left = threading.Event(), threading.Event()
+    made.server.watch(left, started=up.set)
+    thread = threading.Thread(target=made.server.run, kwargs={"sockets": [made.socket]})
+    thread.start()
+    try:
+        assert up.wait(30)
+        with socket.create_connection(("127.0.0.1", made.port)) as plain:
+            talk = _unchecked().wrap_socket(plain) if made.fingerprint else plain
+            talk.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert talk.recv(1)
+            deadline = time.monotonic() + 20
+            while made.server.server_state.connections:
+                assert time.monotonic() < deadline, "it is waited for without end"
+                time.sleep(0.02)
+            talk.close()
+    finally:
+        left.set()
+        thread.join(30)
+
+
+def _unchecked() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

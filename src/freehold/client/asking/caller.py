@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from freehold.client.asking.candidate import Candidate
 from freehold.client.asking.purse import Hold, Purse
-from freehold.client.asking.refusals import AttemptError, Kind
+from freehold.client.asking.refusals import AttemptError, Kind, printable
 from freehold.client.asking.wire import Answer, Line, pinned, question
 from freehold.client.connection import Peer
 from freehold.client.token import Identity
@@ -189,7 +189,7 @@ class Caller:
 def _refusal(answer: Answer) -> AttemptError:
     """What a status other than 200 means."""
     status, fields = answer.status, _fields(answer)
-    said = "".join(c for c in str(fields.get("error", "")) if c.isprintable())[:200]
+    said = printable(fields.get("error", ""))
     reason = f"status {status}" + (f", {said}" if said else "")
     if status in _BUSY:
         return AttemptError(Kind.BUSY, reason, wait=_wait(answer.headers.get("retry-after")))

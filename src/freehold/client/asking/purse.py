@@ -9,6 +9,9 @@ wants more, or a higher price than it was listed with, gets nothing and others a
 After a crash the file knows what was settled at its last write and the most that can have been
 signed since; a node that claims more than the first has to show our signature, or is believed up
 to the second: ``AHEAD`` requests' price at most.
+
+What is signed can be fetched, whether an answer came or not: so the cap bounds that, and many nodes
+that take a voucher each and answer nothing get no more than it.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Protocol
 
 from freehold.client.asking.candidate import Candidate
-from freehold.client.asking.refusals import AttemptError, Kind
+from freehold.client.asking.refusals import AttemptError, Kind, printable
 from freehold.client.chain import Cheque
 from freehold.client.peers import number, signature
 from freehold.domain.errors import AccessError, FreeholdError
@@ -119,14 +122,15 @@ class Cheques(Records):
 
 
 class Purse:
-    """Pays nodes for requests; for one event loop. ``cap``: base units that it spends at most."""
+    """Pays nodes for requests; for one event loop. ``cap``: base units that it spends, and signs
+    for, at most."""
 
     def __init__(self, rails: Rails, file: Cheques, key: Key, *, cap: int) -> None:
         self._rails, self._file, self._key = rails, file, key
         self._domain = rails.network.domain("payments")
         self._accounts: dict[Address, _Account] = {}
         self._odd: set[Address] = set()
-        self._cap, self._spent, self._flying = cap, 0, 0
+        self._cap, self._spent, self._flying, self._given = cap, 0, 0, 0
 
     @property
     def spent(self) -> int:
@@ -141,7 +145,7 @@ class Purse:
         if candidate.node in self._odd:
             raise AttemptError(Kind.UNPAID, "the registry names another payee than its listing")
         if self._spent + self._flying + price > self._cap:
-            raise AttemptError(Kind.DEAR, f"the spending cap of {show(self._cap)} is used up")
+            raise self._used_up()
         account = self._accounts.setdefault(candidate.payee, _Account())
         account.flying += price
         self._flying += price
@@ -163,7 +167,7 @@ class Purse:
         if self._dearer(bill, candidate):
             raise AttemptError(Kind.DEAR, "it wants more for a request than it was listed with")
         if due <= hold.amount:
-            reason = str(bill.get("error", "no reason given"))[:200]
+            reason = printable(bill.get("error", "no reason given"))
             raise AttemptError(Kind.BUSY, f"it does not take the voucher: {reason}", wait=NOT_YET)
         shown = self._shown(bill, account, candidate.node)
         bound = account.settled + account.doubtful + account.flying
@@ -173,8 +177,9 @@ class Purse:
         lifted = max(account.settled, due - account.flying)
         account.doubtful = max(0, account.doubtful - (lifted - account.settled))
         account.settled = lifted
+        account.signed = max(account.signed, shown)
         try:
-            await self._sign(hold, max(due, shown, account.signed))
+            await self._sign(hold, max(due, account.signed))
         except AttemptError:
             raise
         except FreeholdError as error:
@@ -244,13 +249,23 @@ class Purse:
 
     async def _sign(self, hold: Hold, amount: int) -> None:
         account = hold.account
+        self._check_given(account, amount)
         if amount > account.ceiling or amount > account.covered:
             async with account.lock:
                 await asyncio.to_thread(self._allow, hold.candidate, account, amount)
+            self._check_given(account, amount)  # more may have been signed meanwhile
+        self._given += max(0, amount - account.signed)
         account.signed = max(account.signed, amount)
         digest = VOUCHER.digest(self._domain, [account.rail, amount])
         hold.amount = amount
         hold.header = f"{account.rail}:{amount}:0x{self._key.sign(digest).hex()}"
+
+    def _check_given(self, account: _Account, amount: int) -> None:
+        if amount > account.signed and self._given + amount - account.signed > self._cap:
+            raise self._used_up()
+
+    def _used_up(self) -> AttemptError:
+        return AttemptError(Kind.DEAR, f"the spending cap of {show(self._cap)} is used up")
 
     def _allow(self, candidate: Candidate, account: _Account, amount: int) -> None:
         if amount > account.covered:

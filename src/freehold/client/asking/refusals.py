@@ -115,6 +115,11 @@ class CrowdedError(CapacityError):
     """As many requests are under way and waiting as may be."""
 
 
+def printable(said: object) -> str:
+    """A node's own words, short, and without what a terminal would obey."""
+    return "".join(each for each in str(said)[:1_000] if each.isprintable())[:200]
+
+
 def told(failures: Sequence[Failure]) -> str:
     """What each node said, for a message."""
     texts = [f"{failure.node} {failure.kind.value}: {failure.reason}" for failure in failures]

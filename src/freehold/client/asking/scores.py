@@ -30,6 +30,8 @@ SECONDS = 20.0
 FILE_MAX = 2**27
 ROOTS_MAX = 64
 """Roots that are reckoned from the chain: each takes some exchanges with it."""
+NODES_MAX = 1_024
+"""Of the registry that are looked through for validators: those that were registered first."""
 PROPOSERS = 8
 """Validators that are asked for the file, one after the other."""
 _INCENTIVES = (113, (1 << 39) - 1)
@@ -120,7 +122,8 @@ class FinalScores:
     def _proposers(self, header: Header) -> list[Peer]:
         """Validators that answer somewhere, who proposed the root first."""
         registry = self._ledger.registry
-        views = [View("registry", "at", (at,)) for at in range(registry.count())]
+        count = min(registry.count(), NODES_MAX)
+        views = [View("registry", "at", (at,)) for at in range(count)]
         nodes = [str(each) for each in self._ledger.call_many(views)]
         entries = self._ledger.call_many([View("registry", "node", (each,)) for each in nodes])
         found = []

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from freehold.client.asking.names import Host
 from freehold.client.asking.refusals import AttemptError, Kind
 from freehold.client.connection import Peer
 
@@ -166,14 +167,15 @@ def place(peer: Peer, *, plain: bool) -> Place:
     except ValueError:
         host, port, parts = "", None, urlsplit("")
     secure = parts.scheme == "https"
-    known = secure or (parts.scheme == "http" and plain and _is_loopback(host))
+    known = secure or (parts.scheme == "http" and plain and is_loopback(host))
     odd = parts.path not in ("", "/") or parts.query or parts.fragment or parts.username
     if not known or odd or re.fullmatch(r"[0-9A-Za-z.:_-]{1,253}", host) is None:
         raise AttemptError(Kind.UNREACHABLE, f"{peer.endpoint[:200]!r} is no https endpoint")
     return Place(host, port or (443 if secure else 80), secure)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -186,6 +188,7 @@ class Line:
     def __init__(self, peer: Peer, *, tls: ssl.SSLContext, plain: bool, most: int) -> None:
         self._peer, self._tls, self._most = peer, tls, most
         self._place = place(peer, plain=plain)
+        self._host = Host(self._place.host)
         self._idle: list[Wire] = []
         self._room = asyncio.Semaphore(CONNECTIONS)
 
@@ -233,20 +236,30 @@ class Line:
         return None
 
     async def _connect(self) -> Wire:
-        loop = asyncio.get_running_loop()
-        where = self._place
         try:
-            transport, wire = await loop.create_connection(
-                lambda: Wire(most=self._most),
-                where.host,
-                where.port,
-                ssl=self._tls if where.secure else None,
-            )
+            transport, wire = await self._opened()
         except (OSError, ssl.SSLError, UnicodeError) as error:
             raise AttemptError(Kind.UNREACHABLE, f"no connection ({error})"[:200]) from error
-        if where.secure:
+        if self._place.secure:
             self._check(transport, wire)
         return wire
+
+    async def _opened(self) -> tuple[asyncio.BaseTransport, Wire]:
+        """A connection to the first of the host's addresses that takes one."""
+        loop, where = asyncio.get_running_loop(), self._place
+        failed = OSError("no address")
+        for address in await self._host.addresses():
+            try:
+                return await loop.create_connection(
+                    lambda: Wire(most=self._most),
+                    address,
+                    where.port,
+                    ssl=self._tls if where.secure else None,
+                    server_hostname=where.host if where.secure else None,
+                )
+            except OSError as error:
+                failed = error
+        raise failed
 
     def _check(self, transport: asyncio.BaseTransport, wire: Wire) -> None:
         session = transport.get_extra_info("ssl_object")

@@ -22,9 +22,10 @@ def chores(ledger: Ledger, key: Key) -> list[Chore]:
     if not ledger.network.contracts.keys() >= CONTRACTS:
         return []
     court, rules = Court(ledger), ledger.prizes.parameters()
-    cosigner = Cosigner(ledger, key, court, sources=partial(proposers, ledger))
-    challenger = Challenger(ledger, court, source=partial(proposer, ledger))
-    signing = often(ledger.prizes.epoch_length())
+    length = ledger.prizes.epoch_length()
+    cosigner = Cosigner(ledger, key, court, sources=partial(proposers, ledger, within=length))
+    challenger = Challenger(ledger, court, source=partial(proposer, ledger, within=rules.window))
+    signing = often(length)
     return [
         Chore("prize cosigner", cosigner.step, signing),
         Chore("challenger", challenger.step, often(rules.window)),

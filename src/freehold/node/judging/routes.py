@@ -6,28 +6,29 @@ batch (`freehold.markets.models.trace.served`). ``GET /traces/N/leaves``: the ac
 (`freehold.economics.trees`). ``POST /traces/N/signatures``: ``{"signature": HEX}``.
 
 Nothing needs a credential: all of it is for everybody to check, and a signature counts only from a
-watcher of the roots. Threats: floods (files are sent by at most ``SENDERS`` at once, signatures are
-1 KiB, both are cut off when they crawl); an epoch that is no number (404).
+watcher of the roots. Threats: floods (at most ``SENDERS`` files are sent at once, signatures are
+1 KiB, both are cut off when they crawl, a file at once where others wait); an epoch that is no
+number (404); who leaves in the middle (nothing is said of it: strangers must not fill the log).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from functools import partial
-from threading import BoundedSemaphore
 from typing import TypeAlias, TypeVar
 
 from fastapi import FastAPI, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse, Response
 
-from freehold.domain.errors import FreeholdError, NotFoundError, UnavailableError
+from freehold.domain.errors import FreeholdError, NotFoundError
 from freehold.node.answers import refusal
 from freehold.node.attesting import LETTER_MAX
 from freehold.node.judging.desk import Desk
+from freehold.node.judging.sending import Turns
 from freehold.node.streams import small_body
-from freehold.node.telemetry.streaming import Streamed
 
 SENDERS = 64
 BLOCK = 2**18
@@ -43,7 +44,7 @@ class Routes:
 
     def __init__(self, desk: Desk, workers: Executor) -> None:
         self._desk, self._workers = desk, workers
-        self._senders = BoundedSemaphore(SENDERS)
+        self._turns = Turns(most=SENDERS, pool=workers)
 
     def add(self, app: FastAPI) -> None:
         """Put all of it on an application."""
@@ -74,18 +75,7 @@ class Routes:
         return JSONResponse(dict(await self._work(partial(self._desk.sign, epoch, letter))))
 
     async def _file(self, kind: str, epoch: int) -> Response:
-        parts = self._parts(kind, epoch)
-        return await Streamed.begin(parts, kind="application/octet-stream", pool=self._workers)
-
-    def _parts(self, kind: str, epoch: int) -> Iterator[bytes]:
-        if not self._senders.acquire(blocking=False):
-            raise UnavailableError(
-                "too many files are being sent", remedy="Come again in some seconds."
-            )
-        try:
-            yield from self._desk.shelf.blocks(kind, epoch, BLOCK)
-        finally:
-            self._senders.release()
+        return await self._turns.begin(self._desk.shelf.blocks(kind, epoch, BLOCK))
 
     async def _work(self, call: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._workers, call)
@@ -96,6 +86,8 @@ class Routes:
                 return await handler(request)
             except FreeholdError as error:
                 return refusal(error)
+            except ClientDisconnect:
+                return Response(status_code=400)
 
         return guarded
 

@@ -7,7 +7,7 @@ paid by it, or doubts it, finds all of it whenever this process died.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +38,8 @@ class Shelf:
     with epoch N. UnavailableError and DiskFullError where the disk fails."""
 
     def __init__(self, folder: Path) -> None:
-        make_folder(folder)
+        with disk(folder):
+            make_folder(folder)
         self._folder = folder
 
     def epochs(self) -> list[int]:
@@ -79,7 +80,7 @@ class Shelf:
         """The accounts and grains; NotFoundError."""
         return self._read(f"{epoch}.leaves", epoch)
 
-    def blocks(self, kind: str, epoch: int, size: int) -> Iterator[bytes]:
+    def blocks(self, kind: str, epoch: int, size: int) -> Generator[bytes, None, None]:
         """A file of a root in parts of ``size`` bytes; NotFoundError. One that is replaced
         meanwhile is read to its end."""
         file = self._folder / f"{epoch}.{kind}"

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from types import MappingProxyType
 from typing import Protocol
 
-from freehold.client.connection import Peer, PinnedConnection, Timeouts
+from freehold.client.connection import Peer, Timeouts
 from freehold.client.token import Identity
 from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import IntegrityError, UnavailableError
@@ -103,8 +103,7 @@ class HttpSource:
     ) -> bytes:  # fmt: skip
         connection = connect(self._peer, self._timeouts)
         try:
-            if isinstance(connection, PinnedConnection):
-                connection.limit(most)
+            connection.limit(most)
             connection.request(method, path, body=body, headers=headers)
             with connection.getresponse() as response:
                 raw = response.read(most + 1)

@@ -87,7 +87,9 @@ class World:
         return seats + self.extra
 
     def call_many(self, views: list[Any]) -> list[object]:
-        if views and views[0].function == "at":
+        if not views:
+            return []
+        if views[0].function == "at":
             return [PROPOSER]
         entry = Node(PROPOSER, PROPOSER, VALIDATOR, 1, 1, False, self.url, bytes(32), bytes(32))
         return [asdict(entry)]
@@ -158,6 +160,14 @@ def test_another_file_is_not_believed(world: World, proposer: Answers) -> None:
         found = FinalScores(world.ledger, plain=True).incentives(1)
         assert [s for _, s in found.values()] == pytest.approx(expected(world.bundle.traces[0]))
         assert world.reckoned == 1
+
+
+def test_so_many_nodes_are_looked_through_and_no_more(
+    world: World, proposer: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scores, "NODES_MAX", 0)
+    assert FinalScores(world.ledger, plain=True).incentives(1) != {}
+    assert (proposer.asked, world.reckoned) == ([], 1)
 
 
 def test_many_roots_are_not_reckoned(world: World) -> None:

@@ -13,7 +13,7 @@ import pytest
 from freehold.client.asking.caller import Reply
 from freehold.client.asking.candidate import Effort, Limits
 from freehold.client.asking.purse import AHEAD, COLLATERAL, Cheques, Purse
-from freehold.client.asking.refusals import AllFailedError, Kind, TooDearError
+from freehold.client.asking.refusals import AllFailedError, Kind, TooDearError, UnansweredError
 from freehold.client.token import Identity
 from freehold.domain.errors import InsufficientFundsError
 from freehold.domain.ids import Address
@@ -241,6 +241,36 @@ def test_the_spending_cap_holds(payments: Payments, file: Path) -> None:
             )
             assert sum(isinstance(each, TooDearError) for each in found) == 7
             assert till.best == 3 * PRICE
+
+    run(work())
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(429, b"{}"), (402, b'{"due": "0", "error": "\\u001b[31mnot \\u0007yet"}')],
+    ids=["busy", "not yet"],
+)
+def test_nodes_that_take_vouchers_for_nothing_get_no_more_than_the_cap(
+    payments: Payments, file: Path, status: int, body: bytes
+) -> None:
+    async def work() -> None:
+        nodes = [
+            FakeNode(seed, says(status, body), price=PRICE, payee=number(600 + seed))
+            for seed in range(1, 9)
+        ]
+        payments.payouts = {number(seed): number(600 + seed) for seed in range(1, 9)}
+        async with World(*nodes, purse=purse(payments, file, cap=3 * PRICE)) as world:
+            for _ in range(3):
+                with pytest.raises(UnansweredError) as refused:
+                    await asked(world)
+                assert str(refused.value).isprintable()
+            signed = {
+                got.headers["freehold-voucher"].split(":")[0]: got.headers["freehold-voucher"]
+                for node in nodes
+                for got in node.got
+            }
+            amounts = [int(each.split(":")[1]) for each in signed.values()]
+            assert 0 < sum(amounts) <= 3 * PRICE
 
     run(work())
 

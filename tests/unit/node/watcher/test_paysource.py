@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import select
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from freehold.client.connection import Peer
+from freehold.client.connection import Peer, Timeouts
 from freehold.client.token import Identity
 from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.domain.ids import checksum
@@ -134,3 +137,30 @@ def test_evidence_beyond_bounds_is_refused(desk: Desk, monkeypatch: pytest.Monke
     desk.answers = {path: framed(b"0123456789")}
     with pytest.raises(IntegrityError, match="more than 10 bytes"):
         source(desk).evidence(3, DEVICE)
+
+
+@pytest.mark.parametrize(
+    "head", ["HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n", "HTTP/1.1 200"]
+)
+def test_a_service_that_lets_single_bytes_through_is_given_up(
+    head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(paysource, "LIST_MAX", 100)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        thread = threading.Thread(target=_trickle, args=(door, head.encode()))
+        thread.start()
+        peer = Peer(SERVICE, f"http://127.0.0.1:{door.getsockname()[1]}", bytes(32))
+        with pytest.raises(UnavailableError, match=r"too long|timed out"):
+            HttpSource(peer, timeouts=Timeouts(connect=5.0, idle=0.3)).epochs()
+        thread.join()
+
+
+def _trickle(door: socket.socket, head: bytes) -> None:
+    """Answer one, with a byte now and then until it has gone; for so long at most."""
+    talk, _ = door.accept()
+    with talk, suppress(OSError):
+        talk.sendall(head)
+        for _ in range(200):
+            if select.select([talk], [], [], 0.05)[0] and not talk.recv(2**16):
+                return
+            talk.sendall(b"1")

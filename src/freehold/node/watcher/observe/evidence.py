@@ -12,10 +12,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse
 from urllib.parse import urlsplit
 
-from freehold.client.connection import Peer, PinnedConnection, Timeouts
+from freehold.client.connection import Peer, PinnedConnection, PlainConnection, Timeouts
 from freehold.client.token import Identity
 from freehold.domain.errors import FreeholdError, IntegrityError, UnavailableError
 from freehold.domain.ids import Address
@@ -134,8 +134,7 @@ class Evidence:
         token = self._identity.token(audience=service.node, method="GET", path=where)
         connection = connect(service, self._timeouts)
         try:
-            if isinstance(connection, PinnedConnection):
-                connection.limit(BYTES_MAX)
+            connection.limit(BYTES_MAX)
             connection.request(
                 "GET", f"{where}?since={span.warm}&until={span.until}",
                 headers={"Authorization": token},
@@ -176,16 +175,17 @@ class Evidence:
         return bytes(body)
 
 
-def connect(peer: Peer, timeouts: Timeouts) -> HTTPConnection:
+def connect(peer: Peer, timeouts: Timeouts) -> PinnedConnection | PlainConnection:
     """A connection, not yet open: pinned to the registry's certificate, or plain where the
-    endpoint is http, since devices sign what comes over it."""
+    endpoint is http, since devices sign what comes over it. ``limit`` each exchange: a service that
+    lets single bytes through would be waited for without end."""
     try:
         parts = urlsplit(peer.endpoint)
         host, port = parts.hostname, parts.port
     except ValueError:
         parts, host, port = urlsplit(""), None, None
     if parts.scheme == "http" and host:
-        return HTTPConnection(host, port or 80, timeout=timeouts.idle)
+        return PlainConnection(host, port or 80, timeouts=timeouts)
     return PinnedConnection(peer, timeouts=timeouts)
 
 

@@ -36,6 +36,7 @@ from freehold.node.workloads.models.brake import Brake
 from freehold.node.workloads.models.cashier import Bill, Cashier
 from freehold.node.workloads.models.inbox import Inbox
 from freehold.node.workloads.models.model import Model
+from freehold.node.workloads.models.outbox import Outbox
 from freehold.node.workloads.models.refusals import NoSuchModelError
 
 EXTENSIONS = ["binary_tensor_data"]
@@ -55,6 +56,7 @@ class Parts:
 
     model: Model
     inbox: Inbox
+    outbox: Outbox
     limits: Limits
     workers: Executor
     readers: Executor
@@ -222,7 +224,7 @@ class Api:
                 remedy="Ask for it as bytes: the parameter `binary_data_output`.",
             )
         body = encode_response(answer, binary=binary)
-        return Response(body.data, headers=body.headers())
+        return self._parts.outbox.response(body.data, body.headers())
 
     async def _apart(self, call: Callable[[], T], weight: int) -> T:
         if weight < LARGE:

@@ -6,6 +6,7 @@ for so many of them; here a request is what is counted, so a ticket is for one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,7 +15,6 @@ from freehold.domain.clock import Clock
 from freehold.domain.ids import Address
 from freehold.domain.keys import Key
 from freehold.domain.network import Network
-from freehold.ledger.contracts.registry import VALIDATOR
 from freehold.node.database import Database
 from freehold.node.deals import Deals
 from freehold.node.delegates import Delegates
@@ -35,6 +35,8 @@ ONE = Held("model", b"", 0, 1, 0, "")
 PREPAID = 100
 """Requests that a contract wallet pays for at a time, at least."""
 REDEEM_EVERY = 60.0
+Judge = Callable[[Address], bool]
+"""Whether an account judges models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Bill:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Base units of one request; ``free`` requests a day for each validator and watcher; what is
+    """Base units of one request; ``free`` requests a day for each who judges models; what is
     due is fetched each ``settle_every`` seconds where it is worth its gas (``coin`` base units are
     worth a native coin)."""
 
@@ -74,16 +76,16 @@ class Cashier(Protocol):
 
 
 class _Guests(Standing):
-    """Those who may ask for nothing, so often a day: validators, as well as watchers."""
+    """Those who may ask for nothing, so often a day: who judges models."""
 
-    def __init__(self, chain: Chain, node: Address, database: Database, *, clock: Clock) -> None:
+    def __init__(
+        self, chain: Chain, node: Address, database: Database, *, judges: Judge, clock: Clock
+    ) -> None:
         super().__init__(chain, node, database, price=0, clock=clock)
-        self._validators: Recent[Address, bool] = Recent(
-            lambda who: chain.registry.active(who, VALIDATOR), seconds=SLOW_SECONDS, clock=clock
-        )
+        self._judges: Recent[Address, bool] = Recent(judges, seconds=SLOW_SECONDS, clock=clock)
 
     def is_watcher(self, account: Address) -> bool:
-        return self._validators.get(account) or super().is_watcher(account)
+        return self._judges.get(account)
 
 
 class TillCashier:
@@ -97,8 +99,10 @@ class TillCashier:
         tariff: Tariff,
         *,
         chain: Chain,
+        judges: Judge,
         clock: Clock,
     ) -> None:
+        """``judges`` says who judges models; it may ask the chain."""
         node, self._tariff, self._chain, self._clock = key.address, tariff, chain, clock
         # That a power cut may lose the last vouchers and nonces is accepted: it saves a sync on
         # every request, and costs the owner a few requests' price.
@@ -123,7 +127,7 @@ class TillCashier:
             node,
             chain=chain,
             database=self._database,
-            standing=_Guests(chain, node, self._database, clock=clock),
+            standing=_Guests(chain, node, self._database, judges=judges, clock=clock),
             delegates=delegates,
             settings=settings,
             clock=clock,

@@ -32,13 +32,16 @@ from freehold.node.server import NodeServer
 from freehold.node.service import Service, make_service
 from freehold.node.settings import YES
 from freehold.node.workloads.models.app import Api, Parts
-from freehold.node.workloads.models.cashier import Tariff, TillCashier
+from freehold.node.workloads.models.cashier import Judge, Tariff, TillCashier
 from freehold.node.workloads.models.inbox import Inbox
+from freehold.node.workloads.models.judges import Judges
 from freehold.node.workloads.models.metrics import Metrics
 from freehold.node.workloads.models.model import Care, Model
+from freehold.node.workloads.models.outbox import Outbox
 from freehold.node.workloads.models.plan import Plan
 from freehold.node.workloads.models.settings import Settings
 from freehold.node.workloads.models.source import parse_source
+from freehold.node.workloads.models.wire import ANSWER_MAX
 
 READY = "ready.json"
 WORKERS, READERS = 8, 2
@@ -53,22 +56,24 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """The node that serves, in its network."""
+    """The node that serves, in its network; ``judges`` says who is answered for nothing."""
 
     network: Network
     key: Key
     chain: Chain
+    judges: Judge
 
 
 def serve(settings: Settings) -> None:
     """Serve a model until SIGTERM or SIGINT.
 
     BrokenModelError when it cannot be loaded or breaks its schema; ConflictError when another
-    process uses the home or the port; UnavailableError when no RPC answers at the start;
-    AccessError for a wrong password.
+    process uses the home or the port; UnavailableError when no RPC answers at the start or the home
+    cannot be made; AccessError for a wrong password.
     """
     logs.setup(settings.log_level)
-    make_folder(settings.home)
+    with disk(settings.home):
+        make_folder(settings.home)
     with alone(settings.home):
         if settings.alone == YES:
             run(settings, None, clock=SystemClock())
@@ -76,7 +81,8 @@ def serve(settings: Settings) -> None:
         key = keystore.load(settings.key, read_password(settings.password))
         network = read_network(settings.network)
         with Ledger.open(network, state=settings.home / "ledger", key=key) as ledger:
-            run(settings, Member(network, key, ledger), clock=SystemClock())
+            judges = Judges(ledger, settings.subnet)
+            run(settings, Member(network, key, ledger, judges), clock=SystemClock())
 
 
 def run(settings: Settings, member: Member | None, *, clock: Clock) -> None:
@@ -218,8 +224,9 @@ def _cashier(settings: Settings, member: Member | None, clock: Clock) -> TillCas
         return None
     tariff = Tariff(settings.price, settings.free, settings.settle_every, settings.coin)
     return TillCashier(
-        settings.home, member.network, member.key, tariff, chain=member.chain, clock=clock
-    )
+        settings.home, member.network, member.key, tariff,
+        chain=member.chain, judges=member.judges, clock=clock,
+    )  # fmt: skip
 
 
 def _parts(
@@ -236,6 +243,9 @@ def _parts(
         model=model,
         inbox=Inbox(
             most=settings.max_body, room=settings.bodies, seconds=float(settings.body_timeout)
+        ),
+        outbox=Outbox(
+            room=max(settings.bodies, 2 * ANSWER_MAX), seconds=float(settings.body_timeout)
         ),
         limits=Limits(json=settings.max_json, body=settings.max_body),
         workers=pools[0],

@@ -1,4 +1,8 @@
-"""Bodies of requests: of bounded size, in bounded time, and together in bounded memory."""
+"""Bodies of requests: of bounded size, in bounded time, and together in bounded memory.
+
+Threats: a few who send large bodies as slowly as is borne, until no room is left (a part of it is
+kept for small bodies, so most requests do not notice).
+"""
 
 from __future__ import annotations
 
@@ -15,21 +19,24 @@ STEP = 2**18
 """Bytes for which room is taken at once, so that nobody holds much room with a body that he only
 announces."""
 WIRE = 2**16
-"""Bytes from which a body pays for passing the parser by."""
+"""Bytes from which a body is large, and pays for passing the parser by."""
+KEPT = 8
+"""One part in so many of the room is kept for small bodies."""
 
 
 class Letter:
     """The body of one request, and the room that it takes."""
 
     def __init__(self, inbox: Inbox) -> None:
-        self._inbox, self.room = inbox, 0
+        self._inbox, self.room, self._small = inbox, 0, False
 
     async def read(self, request: Request) -> bytes:
         """All of it; TooLargeError, BusyError, or SlowClientError when it stalls."""
         size = _announced(request)
         if size is not None and size > self._inbox.most:
             raise self._inbox.too_large()
-        body = StreamBody(request) if size is None or size < WIRE else body_of(request)
+        self._small = size is not None and size < WIRE
+        body = StreamBody(request) if size is None or self._small else body_of(request)
         found = bytearray()
         try:
             while (left := self._left(size, len(found))) > 0:
@@ -58,7 +65,8 @@ class Letter:
         return (self._inbox.most + 1 if size is None else size) - found
 
     def _take(self, size: int) -> None:
-        if self._inbox.taken + size > self._inbox.room:
+        room = self._inbox.room if self._small else self._inbox.room_of_large
+        if self._inbox.taken + size > room:
             raise BusyError(
                 "too many large requests are on their way", remedy="Try again, or another node."
             )
@@ -72,6 +80,7 @@ class Inbox:
 
     def __init__(self, *, most: int, room: int, seconds: float) -> None:
         self.most, self.room, self.seconds = most, room, seconds
+        self.room_of_large = max(most, room - room // KEPT)
         self.taken = 0
 
     @contextmanager

@@ -46,7 +46,8 @@ class Settings:
     ``model`` is ``my_model.py:answer`` or ``net.onnx``, served as ``name`` (its subnet's or its
     file's otherwise); ``schema`` is a file with the subnet's schema (JSON or TOML), which it must
     have. ``alone``: it is served without a ledger, for nothing. ``subnet`` and ``uid`` are told to
-    who asks. Each request costs ``price``; validators and watchers have ``free`` a day.
+    who asks. Each request costs ``price``; validators of its subnet with stake, and the watchers
+    who sign what models are paid, have ``free`` a day.
 
     ``workers`` processes run it, each with ``threads`` and at most ``memory`` bytes of data (0: no
     bound). Up to ``max_batch`` rows are asked at once, where the model answers each row as if it

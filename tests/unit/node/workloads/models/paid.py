@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from freehold.domain.clock import SystemClock
-from freehold.ledger.contracts.registry import MODEL, VALIDATOR
+from freehold.domain.ids import Address
+from freehold.ledger.contracts.registry import MODEL
 from freehold.ledger.contracts.registry import Node as Entry
 from freehold.node import logs
 from freehold.node.workloads.models.daemon import Member, run
@@ -26,9 +27,13 @@ def chain() -> FakeChain:
     made.registry.entries[NODE.address] = Entry(
         CLIENT.address, PAYOUT, MODEL, 1, NOW, False, "", bytes(32), bytes(32)
     )
-    made.registry.roles[WATCHER.address] = VALIDATOR
     made.payments.open_voucher(RAIL, STRANGER.address, collateral=10 * PRICE)
     return made
+
+
+def judges(account: Address) -> bool:
+    """Whether somebody judges models."""
+    return account == WATCHER.address
 
 
 def settings(home: Path, model: str) -> Settings:
@@ -37,5 +42,5 @@ def settings(home: Path, model: str) -> Settings:
 
 if __name__ == "__main__":
     logs.setup("info")
-    member = Member(network(), NODE, chain())
+    member = Member(network(), NODE, chain(), judges)
     run(settings(Path(sys.argv[1]), sys.argv[2]), member, clock=SystemClock())

@@ -45,7 +45,9 @@ def cashier(tmp_path: Path) -> Iterator[TillCashier]:
 
 def opened(home: Path) -> TillCashier:
     tariff = Tariff(PRICE, FREE, 60, 10**18)
-    return TillCashier(home, network(), NODE, tariff, chain=paid.chain(), clock=SystemClock())
+    return TillCashier(
+        home, network(), NODE, tariff, chain=paid.chain(), judges=paid.judges, clock=SystemClock()
+    )
 
 
 def test_a_voucher_pays_for_one_answer_each(cashier: TillCashier) -> None:
@@ -98,8 +100,9 @@ def test_a_token_holds_for_its_body_alone(cashier: TillCashier) -> None:
 def test_what_is_due_is_fetched(tmp_path: Path) -> None:
     chain = paid.chain()
     made = TillCashier(
-        tmp_path, network(), NODE, Tariff(PRICE, 0, 60, 0), chain=chain, clock=SystemClock()
-    )
+        tmp_path, network(), NODE, Tariff(PRICE, 0, 60, 0), chain=chain, judges=paid.judges,
+        clock=SystemClock(),
+    )  # fmt: skip
     made.admit(bill(STRANGER, 2 * PRICE))
     redeem, forget = made.chores()
     redeem.step()

@@ -119,6 +119,27 @@ def test_a_body_of_unknown_length_is_cut_off(served: Served) -> None:
     assert served.number(1).status == 200
 
 
+def test_slow_large_bodies_leave_room_for_small_ones(tmp_path: Path) -> None:
+    large = 2**20
+    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nContent-Length: {large}\r\n\r\n".encode()
+    with contextlib.ExitStack() as held:
+        served = held.enter_context(
+            serving(tmp_path / "home", MODEL, max_body="1MiB", bodies="4MiB", body_timeout=60)
+        )
+
+        def hog() -> bool:
+            """Send most of a body; whether there is no room for another one."""
+            connection = served.connect()
+            held.callback(connection.close)
+            connection.connect()
+            with contextlib.suppress(OSError):
+                connection.sock.sendall(head + b" " * (large - 10))
+            return served.ask("POST", INFER, b" " * 2**18).kind == "BusyError"
+
+        until(hog)
+        assert served.number(1).status == 200
+
+
 @pytest.mark.parametrize(
     "path", ["/v2/models/other", "/v2/models/naughty/versions/1", "/v3", "/v2/models/other/ready"]
 )
