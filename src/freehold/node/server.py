@@ -34,6 +34,8 @@ HEAD_LINES = 100
 """Most header lines in a head or in trailers."""
 SPARE = 16
 """One part in so many of the connections is kept free for who comes next."""
+STALLED_SECONDS = 5.0
+"""Without a byte of a body that is waited for, after which it may make room for who comes next."""
 SLICE = 4096
 """Bytes that are parsed at once: the limit on a head is passed by at most as many."""
 PIPELINE = 16
@@ -54,11 +56,16 @@ class ImpatientProtocol(HttpToolsProtocol):
     Heads and trailers are bounded in bytes and lines, requests that wait in number. An
     application may take a body as a ``WireBody``, which then reads it past the parser. Where there
     are as many connections as may be, a new one takes the place of the one that asked for nothing
-    for longest: whoever opens many must not keep the others out.
+    for longest, were it still sending a body that was refused; or else of the one whose body has
+    stalled for longest: whoever opens many must not keep the others out.
     """
 
     _since = 0.0
     """When it was opened, or was answered last."""
+    _heard = 0.0
+    """When something came that the parser read."""
+    _wired = False
+    """Whether a ``WireBody`` reads, of a request that was admitted."""
     _timer: asyncio.TimerHandle | None = None
     _unread: asyncio.TimerHandle | None = None
     """Runs while something is written that the other side has not taken."""
@@ -75,6 +82,7 @@ class ImpatientProtocol(HttpToolsProtocol):
         self._arm(HEADER_SECONDS)
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self.loop.time()
         for start in range(0, len(data), SLICE):
             if self._refused or self.transport.is_closing():
                 return
@@ -129,6 +137,7 @@ class ImpatientProtocol(HttpToolsProtocol):
         cycle.body.clear()
         body = WireBody(self, early, length - len(early))
         self.pause_body()
+        self._wired = True
         self.transport.set_protocol(body)
         return body
 
@@ -139,6 +148,8 @@ class ImpatientProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
 
     def end_body(self) -> None:
+        self._wired = False
+        self._heard = self.loop.time()
         self.transport.set_protocol(self)
         self.on_message_complete()
         self.parser = HttpRequestParser(self)
@@ -177,16 +188,27 @@ class ImpatientProtocol(HttpToolsProtocol):
     @property
     def _idles(self) -> bool:
         """Whether it asks for nothing: no whole head has come since the last answer."""
-        return not self._receiving and (self.cycle is None or self.cycle.response_complete)
+        return self.cycle is None or self.cycle.response_complete
+
+    @property
+    def _stalls(self) -> bool:
+        """Whether a body is waited for of which nothing has come for some time."""
+        waited = self._receiving and not self._wired and not self.flow.read_paused
+        return waited and self.loop.time() - self._heard >= STALLED_SECONDS
 
     def _make_room(self) -> None:
         most = self.config.limit_concurrency
         if most is None or len(self.connections) < most - most // SPARE:
             return
-        others = (each for each in self.connections if each is not self)
-        idle = [each for each in others if isinstance(each, ImpatientProtocol) and each._idles]
-        if idle:
+        others = [
+            each
+            for each in self.connections
+            if isinstance(each, ImpatientProtocol) and each is not self
+        ]
+        if idle := [each for each in others if each._idles]:
             min(idle, key=lambda each: each._since)._hang_up()
+        elif stalled := [each for each in others if each._stalls]:
+            min(stalled, key=lambda each: each._heard)._hang_up()
 
     def _arm(self, seconds: float) -> None:
         self._disarm()

@@ -204,6 +204,29 @@ def test_who_keeps_many_connections_open_keeps_nobody_out(served: Served, asked:
         assert answer(opened[-1])[0] == 200  # nobody goes who came later
 
 
+def test_refused_bodies_that_never_end_keep_nobody_out(served: Served) -> None:
+    """The server takes 32, and reads on for half a minute what it has refused."""
+    with ExitStack() as held:
+        for _ in range(40):
+            each = held.enter_context(connect(served.port))
+            each.sendall(head("PUT", f"/piece/{PIECE.cid}", "", len(DATA)) + b"x")
+            assert answer(each)[0] == 401
+        assert served.ask("GET", "/offer")[0] == 200
+
+
+def test_bodies_that_stall_keep_nobody_out(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that anybody may send, for they are read before it is known by whom."""
+    monkeypatch.setattr(server, "STALLED_SECONDS", 0.3)
+    with ExitStack() as held:
+        for _ in range(40):
+            each = held.enter_context(connect(served.port))
+            each.sendall(head("POST", "/upload", "", 16_000) + b"x")
+        deadline = time.monotonic() + 10  # far less than a body's patience
+        while (status := served.ask("GET", "/offer")[0]) != 200 and time.monotonic() < deadline:
+            assert status == 503
+        assert status == 200
+
+
 def trickled(connection: ssl.SSLSocket, part: bytes) -> int:
     """The status of the answer to a body that comes a byte at a time."""
     connection.settimeout(0.1)

@@ -157,14 +157,30 @@ def test_a_node_is_as_old_as_its_quality() -> None:
     assert matured(5.0, [(6.0, 0.9), (7.0, 0.75)], 0.9) == 5
     assert matured(5.0, [(6.0, 0.5), (7.0, 0.6), (8.0, 0.9)], 0.9) == 7
     assert matured(5.0, [(6.0, 0.5)], 0.0) == 5
+    assert matured(5.0, [(6.0, 0.5), (7.0, 0.6)], 0.9) == float("inf")
 
 
-def test_an_old_node_cannot_drive_out_a_newcomer_by_relaying_it() -> None:
+@pytest.mark.parametrize("came", [3.5, 4.5])
+def test_an_old_node_cannot_drive_out_a_newcomer_by_relaying_it(came: float) -> None:
+    """Not even from its first round on, before which the old one was asked last."""
     models = Models(10)
     answers = {1: models.answers(), 2: models.answers()}
     answers[0] = models.relayed(answers[2], 0.01)
     old = Age(0.0, 0.9, [(3.0, 0.4), (4.0, 0.4)])
-    assert copies(answers, {0: old, 1: Age(0.0), 2: Age(3.5, 0.9)}) == {0: 2}
+    assert copies(answers, {0: old, 1: Age(0.0), 2: Age(came, 0.9)}) == {0: 2}
+
+
+def test_a_copy_does_not_become_the_older_one_by_staying() -> None:
+    """Once the rounds are forgotten in which it was worse, all that are left are of both."""
+    models = Models(13)
+    own = models.answers()
+    answers, both = {0: own, 2: own.copy()}, [(time, 0.9) for time in (5.0, 6.0)]
+    known = {0: Age(0.0, 0.9, both), 2: Age(4.5, 0.9, both)}
+    assert copies(answers, known, {0: 2}) == {0: 2}
+    assert copies(answers, known, {2: 0}) == copies(answers, known) == {2: 0}
+    stumbled = {0: known[0], 2: Age(4.5, 0.9, [*both, (7.0, 0.1)])}
+    stumbled[0] = Age(0.0, 0.9, [*both, (7.0, 0.9)])
+    assert copies(answers, stumbled, {0: 2}) == {2: 0}
 
 
 def test_of_two_who_were_asked_together_the_worse_one_is_the_younger() -> None:

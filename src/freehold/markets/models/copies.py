@@ -10,10 +10,11 @@ is called a copy where that is below ``ALARM`` divided by the number of pairs (B
 rounds in which all models are independent, at most that share accuses anyone.
 
 Of a pair the younger loses, which is not who registered later: an old and worse node that begins to
-relay a newcomer is the younger of the two, and cannot drive the newcomer out (``older``). Qualities
-of one round are compared, for they differ from round to round with what was asked. Who was called a
-copy once stays one until its answers speak for it (``unrefuted``), not merely until a round in
-which too little was asked.
+relay a newcomer, in its first round or later, is the younger of the two, and cannot drive the
+newcomer out (``older``). Qualities of one round are compared, for they differ from round to round
+with what was asked. Who was called a copy once stays one until its answers speak for it
+(``unrefuted``), not merely until a round in which too little was asked, nor until the rounds are
+forgotten that told the two apart.
 
 What meets what: relaying and stolen weights (near on every probe, with noise of up to about
 ``NEAR`` of the answers' spread); groups of any size (pairs are compared, never a consensus that a
@@ -27,10 +28,10 @@ ignores, in which a copy can hide; outputs of few values, where honest models ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import reduce
-from math import comb
+from math import comb, inf
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,42 +71,50 @@ class Age:
 
 
 def copies(
-    answers: Mapping[int, Floats], ages: Mapping[int, Age], *, agreement: float = 0.5
+    answers: Mapping[int, Floats],
+    ages: Mapping[int, Age],
+    accused: Mapping[int, int] | None = None,
+    *,
+    agreement: float = 0.5,
 ) -> dict[int, int]:
     """Copies by uid, each with the oldest uid that it answers like.
 
     ``answers``: per uid (probes, width), a row of NaN where there was none. ``ages``: per uid.
+    ``accused``: whom the round before called copies, of whom.
     """
     above: dict[int, list[int]] = {}
     for first, second in sorted(alike(answers, agreement=agreement)):
-        elder = older(first, second, ages)
+        elder = older(first, second, ages, accused)
         above.setdefault(second if elder == first else first, []).append(elder)
     return {
-        uid: reduce(lambda one, other: older(one, other, ages), elders)
+        uid: reduce(lambda one, other: older(one, other, ages, accused), elders)
         for uid, elders in above.items()
     }
 
 
-def older(first: int, second: int, ages: Mapping[int, Age]) -> int:
+def older(
+    first: int, second: int, ages: Mapping[int, Age], accused: Mapping[int, int] | None = None
+) -> int:
     """Which of two uids is the older: the better one, in the last round that both were in and one
-    was worse; where there is none, who has been as good as now for longer, by the rounds that it
-    was in alone (``matured``); of equals the lower uid."""
+    was worse; where there is none, the one whose copy the other was called before; else who has
+    been as good as now for longer, by the rounds that it was in alone (``matured``); of equals who
+    registered first, then the lower uid."""
     one, other = ages[first], ages[second]
     mine, theirs = dict(one.past), dict(other.past)
     both = mine.keys() & theirs.keys()
     for time in sorted(both, reverse=True):
         if min(mine[time], theirs[time]) < RIPE * max(mine[time], theirs[time]):
             return first if mine[time] > theirs[time] else second
-    alone = [
-        (
-            matured(
-                age.registered, [each for each in age.past if each[0] not in both], age.quality
-            ),
-            uid,
-        )
-        for age, uid in ((one, first), (other, second))
-    ]
-    return min(alone)[1]
+    for uid, elder in ((first, second), (second, first)):
+        if (accused or {}).get(uid) == elder:
+            return elder
+    return min((_came(ages[uid], both), ages[uid].registered, uid) for uid in (first, second))[2]
+
+
+def _came(age: Age, shared: Set[float]) -> float:
+    """Since when a node has been as good as now, by its rounds at other times than the shared."""
+    alone = [each for each in age.past if each[0] not in shared]
+    return matured(age.registered, alone, age.quality)
 
 
 def unrefuted(
@@ -150,8 +159,11 @@ def alike(answers: Mapping[int, Floats], *, agreement: float = 0.5) -> dict[tupl
 
 def matured(registered: float, past: Past, quality: float) -> float:
     """Since when a node has been as good as it is now: the last time at which its quality was below
-    ``RIPE`` of today's, or its registration. ``past``: times and qualities of earlier rounds."""
-    worse = (time for time, was in past if was < RIPE * quality)
+    ``RIPE`` of today's, or its registration; since this round, infinity, where it was in rounds and
+    never as good. ``past``: times and qualities of earlier rounds."""
+    worse = [time for time, was in past if was < RIPE * quality]
+    if past and len(worse) == len(past):
+        return inf
     return max(registered, max(worse, default=registered))
 
 

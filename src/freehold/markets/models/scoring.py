@@ -193,7 +193,7 @@ class Round:
             for uid, record in self._records.items()
         }
         sketches, agreement = self._sketches(), self._terms.agreement
-        taken = copies(sketches, ages, agreement=agreement)
+        taken = copies(sketches, ages, accused, agreement=agreement)
         for uid, older in unrefuted(sketches, accused or {}, agreement=agreement).items():
             if taken.get(older) != uid:
                 taken.setdefault(uid, older)
