@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import ipaddress
 import json
 import tomllib
@@ -17,7 +18,7 @@ from freehold.domain.errors import FreeholdError, NotFoundError, UsageError
 from freehold.domain.ids import keccak
 from freehold.domain.network import Network
 from freehold.ledger.contracts.subnet import Entry, Rules, Task
-from freehold.markets.models.task import Terms
+from freehold.markets.models.task import WITHOUT_THEME, Terms
 from freehold.markets.models.tensor import Schema
 
 FILE, SCORER = "subnet.toml", "scorer.py"
@@ -151,12 +152,30 @@ def _entry(table: Mapping[str, object]) -> Entry:
 
 def _code(folder: Path) -> bytes:
     try:
-        return (folder / SCORER).read_bytes()
+        found = (folder / SCORER).read_bytes()
     except OSError as error:
         raise UsageError(
             f"{SCORER} beside it cannot be read: {error.strerror}",
             remedy="Put the validators' program there; its hash goes to the ledger.",
         ) from error
+    _check_code(found)
+    return found
+
+
+def _check_code(code: bytes) -> None:
+    """Refuse, before anything is paid, what no validator can run; nothing of it is run here."""
+    try:
+        body = ast.parse(code).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UsageError(f"{SCORER} is no Python: {error}"[:300], remedy="Correct it.") from error
+    for each in body:
+        if isinstance(each, ast.FunctionDef) and each.name == "tasks":
+            given = each.args
+            if given.vararg is None and len(given.posonlyargs) + len(given.args) < 2:
+                raise UsageError(
+                    f"{SCORER} knows no themes: {WITHOUT_THEME}",
+                    remedy="Write def tasks(random, theme).",
+                )
 
 
 def _table(table: Mapping[str, object], name: str) -> Mapping[str, object]:

@@ -65,6 +65,30 @@ def test_mistakes_are_named(folder: Path, old: str, new: str, says: str) -> None
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("def tasks(random):\n    yield\n", "knows no themes"),
+        ("def tasks(random, theme:\n", "no Python"),
+        ("\0", "no Python"),
+    ],
+)
+def test_no_subnet_is_opened_with_a_scorer_that_nobody_can_run(
+    folder: Path, code: str, says: str
+) -> None:
+    (folder / "scorer.py").write_text(code)
+    with pytest.raises(UsageError, match=says):
+        Competition.read(folder)
+
+
+@pytest.mark.parametrize(
+    "code", ["def tasks(*given):\n    yield\n", "from other import tasks\n", "tasks = print\n"]
+)
+def test_what_only_running_it_could_tell_is_left_to_validators(folder: Path, code: str) -> None:
+    (folder / "scorer.py").write_text(code)
+    Competition.read(folder)
+
+
 def test_what_is_not_there(folder: Path) -> None:
     (folder / "scorer.py").unlink()
     with pytest.raises(UsageError, match=r"scorer\.py"):

@@ -68,6 +68,7 @@ def claim(
             if amount := pay(ledger, due, each):
                 paid[each] = amount
         split = [each for each in paid if shared(ledger, each)]
+        before = sum(ledger.prizes.claimed(each) for each in wanted) * GRAIN
     screen.emit({"epoch": due.epoch, "paid": paid})
     for each, amount in paid.items():
         where = " to its stake" if each in split else ""
@@ -75,9 +76,10 @@ def claim(
     if split:
         screen.tell("A stake splits what it gets: `freehold stake claim NODE` pays your part.")
     if not paid:
+        earlier = f"; {brief(before)} tokens were claimed before" if before else ""
         screen.tell(
-            f"Nothing is due by epoch {due.epoch}, the last that is final: later ones can still be "
-            "disputed."
+            f"Nothing is due by epoch {due.epoch}, the last that is final{earlier}: later ones can "
+            "still be disputed."
         )
 
 

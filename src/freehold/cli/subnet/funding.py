@@ -56,11 +56,16 @@ def grant(
         )
         ledger.token.approve(ledger.subnet.address, units * epochs)
         receipt = ledger.subnet.grant(found.id, units, epochs=epochs)
+    # The running epoch may be another one by now.
+    first = receipt.one("Granted").number("first")
     screen.emit(
-        {"subnet": found.id, "amount": units, "epochs": epochs, "first": found.epoch,
+        {"subnet": found.id, "amount": units, "epochs": epochs, "first": first,
          "transaction": receipt.hash}
     )  # fmt: skip
-    screen.say(f"[green]✓[/] {brief(units * epochs)} tokens are granted to {name}")
+    screen.say(
+        f"[green]✓[/] {brief(units * epochs)} tokens are granted to {name}, {brief(units)} an "
+        f"epoch, {first} to {first + epochs - 1}"
+    )
 
 
 def close(

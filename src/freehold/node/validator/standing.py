@@ -32,6 +32,11 @@ class Stand:
         why = "the subnet asks for" if self.least >= self.permit else "a permit takes more than"
         bound = self.least if self.least >= self.permit else self.permit
         lacking = show(self.needed - self.stake, up=True).replace(",", "")
+        if not (self.stake or bound):
+            return (
+                f"nothing is staked behind {node}: its weights do not count. "
+                f"Stake some: freehold stake add {node} {lacking}"
+            )
         return (
             f"{show(self.stake)} tokens are staked behind {node}, {why} {show(max(bound, GRAIN))}: "
             f"its weights do not count. Stake more: freehold stake add {node} {lacking}"

@@ -73,9 +73,9 @@ class Desk:
         self._module = _module(Path(str(asked.words["file"])))
         for name in ("tasks", self._name):
             if not callable(getattr(self._module, name, None)):
-                raise TypeError(f"it has no function {name}")
+                return Parcel({"failed": f"it has no function {name}"})
         if not takes_theme(self._module.tasks):
-            raise TypeError(f"it knows no themes: {WITHOUT_THEME}")
+            return Parcel({"failed": f"it knows no themes: {WITHOUT_THEME}"})
         return Parcel({"ready": True})
 
     def _draw(self, asked: Parcel) -> Parcel:

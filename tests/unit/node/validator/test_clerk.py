@@ -282,4 +282,5 @@ def test_too_little_stake_is_told() -> None:
     assert "a permit takes more than 5" in told.warning(first)
     assert float(told.warning(first).rpartition(f"freehold stake add {first} ")[2]) > 0
     assert Stand(0, 2_000 * UNIT, 0).warning(first).endswith(f"stake add {first} 2000")
+    assert "nothing is staked" in Stand(0, 0, 0).warning(first)
     assert stand(ledger, town.subnet, second, epoch=epoch).warning(second) == ""  # type: ignore[arg-type]
