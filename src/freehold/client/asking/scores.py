@@ -18,11 +18,9 @@ from freehold.client.asking.standing import seats_of
 from freehold.client.asking.wire import Line, pinned, question
 from freehold.client.connection import Peer
 from freehold.domain.errors import FreeholdError, IntegrityError, NotFoundError
-from freehold.domain.ids import Address
-from freehold.ledger.contracts.base import convert
-from freehold.ledger.contracts.registry import VALIDATOR, Node
+from freehold.ledger.contracts.registry import VALIDATOR
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import View
+from freehold.ledger.roster import serving
 from freehold.markets.models.trace.served import read
 from freehold.markets.models.trace.values import Header
 
@@ -30,8 +28,6 @@ SECONDS = 20.0
 FILE_MAX = 2**27
 ROOTS_MAX = 64
 """Roots that are reckoned from the chain: each takes some exchanges with it."""
-NODES_MAX = 1_024
-"""Of the registry that are looked through for validators: those that were registered first."""
 PROPOSERS = 8
 """Validators that are asked for the file, one after the other."""
 _INCENTIVES = (113, (1 << 39) - 1)
@@ -121,17 +117,10 @@ class FinalScores:
 
     def _proposers(self, header: Header) -> list[Peer]:
         """Validators that answer somewhere, who proposed the root first."""
-        registry = self._ledger.registry
-        count = min(registry.count(), NODES_MAX)
-        views = [View("registry", "at", (at,)) for at in range(count)]
-        nodes = [str(each) for each in self._ledger.call_many(views)]
-        entries = self._ledger.call_many([View("registry", "node", (each,)) for each in nodes])
-        found = []
-        for node, value in zip(nodes, entries, strict=True):
-            entry = convert(Node, value)
-            if entry.roles & VALIDATOR and not entry.retired and entry.endpoint:
-                mine = header.proposer in (node, entry.owner)
-                found.append((not mine, Peer(Address(node), entry.endpoint, entry.tls)))
+        found = [
+            (header.proposer not in (node, entry.owner), Peer(node, entry.endpoint, entry.tls))
+            for node, entry in serving(self._ledger, VALIDATOR)
+        ]
         return [peer for _, peer in sorted(found, key=lambda each: each[0])[:PROPOSERS]]
 
 

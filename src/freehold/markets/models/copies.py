@@ -126,12 +126,11 @@ def unrefuted(
     A round that was cut short, or in which a relay stumbled, is no proof of innocence. Where the
     older one is silent nothing is left to be held against the younger.
     """
-    uids = {uid: place for place, uid in enumerate(sorted(answers))}
-    known = {uid: older for uid, older in accused.items() if uid in uids and older in uids}
+    known = {uid: older for uid, older in accused.items() if uid in answers and older in answers}
     if not known:
         return {}
-    hits, both = _compare([answers[uid] for uid in uids])
-    odds = _tails(int(both.max(initial=0)), agreement)[both, hits]
+    uids = {uid: place for place, uid in enumerate(sorted(answers))}
+    _, both, odds = _measured(answers, agreement)
     needed = probes_needed(len(uids), agreement=agreement)
     return {
         uid: older
@@ -146,8 +145,7 @@ def alike(answers: Mapping[int, Floats], *, agreement: float = 0.5) -> dict[tupl
     every = len(uids) * (len(uids) - 1) // 2
     if not every:
         return {}
-    hits, both = _compare([answers[uid] for uid in uids])
-    odds = _tails(int(both.max(initial=0)), agreement)[both, hits]
+    hits, both, odds = _measured(answers, agreement)
     ones, others = np.nonzero(np.triu(odds < ALARM / every, k=1))
     return {
         (uids[one], uids[other]): Pair(
@@ -173,6 +171,13 @@ def probes_needed(nodes: int, *, agreement: float = 0.5) -> int:
     while odds >= ALARM / every:
         odds, count = odds * agreement, count + 1
     return count
+
+
+def _measured(answers: Mapping[int, Floats], agreement: float) -> tuple[Counts, Counts, Floats]:
+    """Of all pairs, by uids in order: probes on which both are near, that both answered, and how
+    likely independent models do that or more."""
+    hits, both = _compare([answers[uid] for uid in sorted(answers)])
+    return hits, both, _tails(int(both.max(initial=0)), agreement)[both, hits]
 
 
 def _compare(answers: Sequence[Floats]) -> tuple[Counts, Counts]:

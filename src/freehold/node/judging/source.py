@@ -21,10 +21,9 @@ from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.domain.ids import Address
 from freehold.domain.network import Network
-from freehold.ledger.contracts.registry import VALIDATOR, Node
+from freehold.ledger.contracts.registry import VALIDATOR
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import View
-from freehold.node.watcher.observe.field import NODES_MAX, ask
+from freehold.ledger.roster import serving
 
 PROPOSERS_MAX = 64
 """Of the validators that are asked what to sign: those that were registered first."""
@@ -153,11 +152,7 @@ def _is_here(network: Network) -> bool:
 
 def _validators(ledger: Ledger) -> list[tuple[Address, Peer]]:
     """Owner and endpoint of each."""
-    count = min(ledger.registry.count(), NODES_MAX)
-    names = list(ask(ledger, Address, [View("registry", "at", (at,)) for at in range(count)]))
-    entries = ask(ledger, Node, [View("registry", "node", (name,)) for name in names])
     return [
         (entry.owner, Peer(name, entry.endpoint, entry.tls))
-        for name, entry in zip(names, entries, strict=True)
-        if entry.roles & VALIDATOR and not entry.retired and entry.endpoint
+        for name, entry in serving(ledger, VALIDATOR)
     ]

@@ -75,6 +75,15 @@ class Book:
         """Those whom their last round called copies, with the uid of whom."""
         return {mark.key: mark.copy_of for mark in self.marks if mark.copy_of is not None}
 
+    def came(self, member: Member, *, begun: int, now: int) -> float:
+        """When a node was registered; ``now``, where the last round, whose epoch had ``begun``, was
+        later and did not find it serving: who sleeps until there is something to copy is no older
+        than that. Seconds."""
+        known = any(mark.key == member.key for mark in self.marks)
+        if known or self.epoch < 0 or member.seat.registered_at >= begun:
+            return float(member.seat.registered_at)
+        return float(now)
+
     def folded(
         self,
         epoch: int,

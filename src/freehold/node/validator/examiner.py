@@ -233,7 +233,9 @@ class Examiner:
         asyncio.run(self._ask(round_, there, pace))
         self._judge.score_until(max(epochs.left_to_score(self._chain.now()), 1.0))
         keys = {member.uid: member.key for member in there}
-        registered = {member.uid: self._came(member) for member in there}
+        book, now = self._shelf.book, self._chain.now()
+        begun = epochs.start(book.epoch)
+        registered = {each.uid: book.came(each, begun=begun, now=now) for each in there}
         found = round_.judge(registered, self._past(keys), self._accused(keys))
         if len(found) >= CUT_OFF and not any(each.answered for each in found.values()):
             _log.error("nobody answers", extra=fields(epoch=epoch, remedy="Check the network."))
@@ -261,15 +263,6 @@ class Examiner:
                 await asyncio.wait([work])
                 raise _StoppedError
         return work.result()
-
-    def _came(self, member: Member) -> float:
-        """When a node was registered; now, where the last round was later and did not find it
-        serving: who sleeps until there is something to copy is no older than that."""
-        book, registered = self._shelf.book, float(member.seat.registered_at)
-        known = any(mark.key == member.key for mark in book.marks)
-        if known or book.epoch < 0 or registered >= self._epochs.start(book.epoch):
-            return registered
-        return float(self._chain.now())
 
     def _past(self, keys: Mapping[int, Key]) -> dict[int, Past]:
         past = self._shelf.book.past()

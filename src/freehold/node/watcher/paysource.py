@@ -14,13 +14,12 @@ from freehold.client.token import Identity
 from freehold.domain.document import MalformedError, parse_document
 from freehold.domain.errors import IntegrityError, UnavailableError
 from freehold.domain.ids import Address
-from freehold.ledger.contracts.registry import OPERATOR, Node
+from freehold.ledger.contracts.registry import OPERATOR
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.values import View
+from freehold.ledger.roster import serving
 from freehold.node.telemetry.epochs import EVIDENCE_MAX, LENGTH
 from freehold.node.telemetry.statement import STATEMENT_MAX
 from freehold.node.watcher.observe.evidence import connect
-from freehold.node.watcher.observe.field import NODES_MAX, ask
 from freehold.telemetry.reading import BATCH_MAX
 
 SERVICES_MAX = 4
@@ -145,12 +144,8 @@ class HttpSource:
 def sources(ledger: Ledger, identity: Identity | None = None) -> list[Source]:
     """The telemetry services that the registry has an endpoint of, the first that came first;
     without ``identity`` they tell what is for everybody."""
-    count = min(ledger.registry.count(), NODES_MAX)
-    names = list(ask(ledger, Address, [View("registry", "at", (at,)) for at in range(count)]))
-    entries = ask(ledger, Node, [View("registry", "node", (name,)) for name in names])
     found = [
         HttpSource(Peer(name, entry.endpoint, entry.tls), identity)
-        for name, entry in zip(names, entries, strict=True)
-        if entry.roles & OPERATOR and not entry.retired and entry.endpoint
+        for name, entry in serving(ledger, OPERATOR)
     ]
     return list(found[:SERVICES_MAX])

@@ -14,6 +14,7 @@ import pytest
 from freehold.client.asking import scores
 from freehold.client.asking.scores import ROOTS_MAX, FinalScores
 from freehold.domain.errors import IntegrityError, NotFoundError
+from freehold.ledger import roster
 from freehold.ledger.contracts.registry import VALIDATOR, Node
 from freehold.ledger.contracts.subnet import Seat
 from freehold.ledger.ledger import Ledger
@@ -165,7 +166,7 @@ def test_another_file_is_not_believed(world: World, proposer: Answers) -> None:
 def test_so_many_nodes_are_looked_through_and_no_more(
     world: World, proposer: Answers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scores, "NODES_MAX", 0)
+    monkeypatch.setattr(roster, "NODES_MAX", 0)
     assert FinalScores(world.ledger, plain=True).incentives(1) != {}
     assert (proposer.asked, world.reckoned) == ([], 1)
 

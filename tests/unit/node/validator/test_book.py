@@ -66,6 +66,15 @@ def test_who_was_called_a_copy_is_known_to_the_next_round() -> None:
     assert fold(book, 1, (here[1], 0.5)).accused() == {}
 
 
+def test_who_slept_until_now_came_now() -> None:
+    book = fold(Book("0x", 1), 3, (member(1), 0.5))
+    assert book.came(member(1), begun=900, now=1_500) == 100  # registered at 100, and known
+    assert book.came(member(2), begun=900, now=1_500) == 1_500
+    assert book.came(member(1, generation=2), begun=900, now=1_500) == 1_500
+    assert book.came(member(2), begun=100, now=1_500) == 100  # a newcomer since then
+    assert Book("0x", 1).came(member(2), begun=900, now=1_500) == 100  # before any round
+
+
 def test_the_past_is_bounded() -> None:
     book = Book("0x", 1)
     for epoch in range(PAST + 5):
