@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from freehold.cli import snapshot
+from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from journeys.test_story import wait_for
@@ -33,6 +34,10 @@ def test_an_hour_off_faults_nobody(tmp_path: Path) -> None:
     data = os.urandom(200_000)
     town = Town.found(tmp_path / "home", admin=True)
     try:
+        with town.ledger() as ledger:
+            nodes = [ledger.registry.at(place) for place in range(ledger.registry.count())]
+            entries = [ledger.registry.node(node) for node in nodes]
+        assert all(entry.endpoint for entry in entries if entry.roles & STORAGE), "not to be found"
         with town.client() as client:
             client.put(data, NAME, preset=(4, 6))
         with town.ledger() as ledger:

@@ -21,7 +21,7 @@ from freehold.cli.wallets import WalletFolder
 from freehold.domain.clock import SystemClock
 from freehold.domain.errors import CapacityError, FreeholdError
 from freehold.domain.files import PUBLIC, write_whole
-from freehold.domain.ids import Address
+from freehold.domain.ids import Address, address
 from freehold.domain.keys import Key, new_phrase
 from freehold.domain.money import UNIT
 from freehold.domain.network import Network
@@ -84,11 +84,16 @@ class LocalNetwork:
     telemetry: bool = False
 
     def start(self, *, nodes: int, parameters: Parameters, admin: bool = False) -> Network:
-        """Bring everything up, founding what is not there yet; returns once all answer."""
+        """Bring everything up, founding what is not there yet; returns once all answer, and the
+        ledger says where."""
         devnet = self.start_devnet(admin=admin)
         network = self._found(devnet, parameters)
         self._enlist_all(network, devnet, nodes)
-        self.start_members()
+        started = self.start_members()
+        with self._funder(network, devnet) as ledger:
+            for child in started:
+                if (folder := self.home.node(child.name)) in self.home.nodes():
+                    self._await_announced(ledger, child, folder)
         return network
 
     def start_devnet(self, *, admin: bool = False) -> Devnet:
@@ -175,6 +180,17 @@ class LocalNetwork:
             lambda: _ready_pid(folder / READY) == child.pid, child=child, home=self.home
         )
 
+    def _await_announced(self, ledger: Ledger, child: Child, folder: Path) -> None:
+        """Wait until a client can find the node, unless it has left."""
+        told = _ready(folder / READY)
+        node, endpoint = address(str(told["node"])), told["endpoint"]
+
+        def announced() -> bool:
+            entry = ledger.registry.node(node)
+            return entry.retired or entry.endpoint == endpoint
+
+        processes.wait_until(announced, child=child, home=self.home)
+
     def stop(self) -> list[str]:
         """Stop what this home started; the names of what was stopped.
 
@@ -204,8 +220,11 @@ class LocalNetwork:
         """Found one more node of one more owner and start it; its name."""
         name = f"node-{len(self.home.nodes()) + 1}"
         with self._funder(network, devnet) as funder:
-            self._enlist(network, funder, self.home.node(name), name)
-        self.await_ready(self.start_node(name))
+            folder = self.home.node(name)
+            self._enlist(network, funder, folder, name)
+            child = self.start_node(name)
+            self.await_ready(child)
+            self._await_announced(funder, child, folder)
         return name
 
     def _start(self, name: str, arguments: Sequence[str]) -> Child:
@@ -423,8 +442,14 @@ def _is_free(host: str, port: int) -> bool:
 
 
 def _ready_pid(path: Path) -> int | None:
-    try:
-        pid = json.loads(path.read_text())["pid"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    pid = _ready(path).get("pid")
     return pid if isinstance(pid, int) else None
+
+
+def _ready(path: Path) -> Mapping[str, object]:
+    """What a process says of itself once it serves; nothing where it does not yet."""
+    try:
+        told = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
