@@ -11,6 +11,7 @@ from freehold.cli import snapshot
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.roster import listed
 from journeys.test_story import wait_for
 from journeys.town import Town
 
@@ -35,7 +36,7 @@ def test_an_hour_off_faults_nobody(tmp_path: Path) -> None:
     town = Town.found(tmp_path / "home", admin=True)
     try:
         with town.ledger() as ledger:
-            nodes = [ledger.registry.at(place) for place in range(ledger.registry.count())]
+            nodes = listed(ledger)
             entries = [ledger.registry.node(node) for node in nodes]
         assert all(entry.endpoint for entry in entries if entry.roles & STORAGE), "not to be found"
         with town.client() as client:

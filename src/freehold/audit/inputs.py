@@ -43,6 +43,12 @@ def holds(transaction: Transaction, contract: str, function: str, count: int, to
     return any(all(call[name] == value for name, value in told.items()) for call in found)
 
 
+def asks(transaction: Transaction, contract: str, function: str, count: int) -> bool:
+    """Whether a transaction itself calls a contract's function of ``count`` arguments."""
+    selector = abi.interface(contract).artifact.function(function, count).selector
+    return transaction.data[: len(selector)] == selector
+
+
 def number(fields: Fields, name: str) -> int:
     """A field that is a number; TypeError where it is none."""
     value = fields[name]

@@ -432,7 +432,9 @@ class Roots:
         spot.same("a proof of the leaf", expected=True, found=good)
 
     def _expire(self, event: Event) -> None:
-        self._expired = demand = self._close_demand(event)
+        demand = self._close_demand(event)
+        # One of a void root changes nothing, and must not stand for what comes after it.
+        self._expired = demand if self.is_open(demand.header) else None
         late = event.time > demand.deadline
         event.spot(self._place).same("the deadline over", expected=True, found=late)
 

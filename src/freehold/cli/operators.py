@@ -9,6 +9,7 @@ from freehold.domain.ids import ZERO_ADDRESS, Address
 from freehold.economics.delegation import Operator, Reward, Slash, rank, room, yearly
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.paging import every
+from freehold.ledger.roster import listed
 from freehold.ledger.values import Event
 
 _YOUNG = 7 * 86_400
@@ -78,7 +79,7 @@ def compare(ledger: Ledger, *, account: Address | None, window: int) -> Comparis
     ledger.index.sync()
     now = ledger.now()
     least = ledger.staking.least_own_bps()
-    nodes = [ledger.registry.at(i) for i in range(ledger.registry.count())]
+    nodes = listed(ledger)
     operators = [
         _operator(ledger, node, since=now - window, now=now, least=least) for node in nodes
     ]

@@ -192,8 +192,9 @@ def chosen(ledger: Ledger, root: Path | None, node: str | None) -> list[Address]
 
 def of(ledger: Ledger, account: Address) -> Iterator[Address]:
     """The nodes that an account owns or is paid for."""
-    for number in range(ledger.registry.count()):
-        node = ledger.registry.at(number)
+    from freehold.ledger.roster import listed
+
+    for node in listed(ledger):
         entry = ledger.registry.node(node)
         if account in (entry.owner, entry.payout):
             yield node

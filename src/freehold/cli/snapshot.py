@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from freehold.domain.ids import Address
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.roster import listed
 
 READERS = 4
 REPLACED = 5
@@ -59,7 +60,7 @@ class Snapshot:
 def take(ledger: Ledger) -> Snapshot:
     """Look at everything once."""
     ledger.index.sync()
-    addresses = [ledger.registry.at(i) for i in range(ledger.registry.count())]
+    addresses = listed(ledger)
     proven = proofs(ledger)
     with ThreadPoolExecutor(READERS) as pool:
         views = pool.map(lambda node: _view(ledger, node, proven), addresses)

@@ -21,6 +21,7 @@ from freehold.ledger.contracts.registry import STORAGE, Node
 from freehold.ledger.contracts.storage import Acceptance, Column, Deal, OpenRequest
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.paging import every
+from freehold.ledger.roster import listed
 from freehold.ledger.values import Event, View
 
 FRESH = 20.0
@@ -75,11 +76,9 @@ class LedgerChain:
             return found
 
     def _ask_nodes(self) -> list[NodeRecord]:
-        registry = self._ledger.registry
         self._ledger.index.sync()
         with ThreadPoolExecutor(READERS) as pool:
-            addresses = pool.map(registry.at, range(registry.count()))
-            records = pool.map(self._record, addresses)
+            records = pool.map(self._record, listed(self._ledger))
             known = [record for record in records if record is not None]
         return steered(self._ledger, known)
 

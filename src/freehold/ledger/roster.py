@@ -16,12 +16,18 @@ NODES_MAX = 1_024
 """Of the registry that are looked through: those that were registered first."""
 
 
+def listed(ledger: Ledger, *, most: int | None = None) -> list[Address]:
+    """Ids of the nodes that were ever registered, the first ``most`` of them, in order."""
+    count = ledger.registry.count()
+    places = range(count if most is None else min(count, most))
+    told = ledger.call_many([View("registry", "at", (place,)) for place in places])
+    return [convert(Address, each) for each in told]
+
+
 def serving(ledger: Ledger, role: int) -> list[tuple[Address, Node]]:
     """Ids and entries of the nodes in service that have a role and an endpoint, in the order in
     which they came."""
-    count = min(ledger.registry.count(), NODES_MAX)
-    places = [View("registry", "at", (place,)) for place in range(count)]
-    names = [convert(Address, told) for told in ledger.call_many(places)]
+    names = listed(ledger, most=NODES_MAX)
     entries = ledger.call_many([View("registry", "node", (name,)) for name in names])
     known = ((name, convert(Node, told)) for name, told in zip(names, entries, strict=True))
     return [

@@ -21,5 +21,14 @@ def aim(target: address, data: Bytes[2048]):
 
 @external
 @payable
+def run(target: address, data: Bytes[2048]):
+    """
+    @notice Send a call and the value that came with it.
+    """
+    raw_call(target, data, value=msg.value)
+
+
+@external
+@payable
 def __default__():
     raw_call(self._target, self._data)

@@ -112,6 +112,32 @@ def test_the_model_follows_the_contract() -> None:
     assert tried.models.answer(("disputes", "prune_list", (1,)), tried.chain.now) == [0, 0]
 
 
+def test_a_demand_of_a_void_root_does_not_stand_for_another() -> None:
+    """Two demands expire in one transaction, of the void root and of the one in its position."""
+    tried = Tried()
+    tried.act(tried.world.token, "approve", tried.prizes.roots.address, 10**18, by=mallory)
+    tried.act(tried.prizes.roots, "fund", 0, GROWTH * GRAIN, by=mallory)
+    tried.prizes.post()
+    tried.next()
+    void = tried.propose(0, FALSE)
+    old = tried.prizes.demand(void, 0)
+    tried.disprove(void)
+    tried.prizes.take_bond(void)
+    tried.prizes.post()
+    header = tried.propose(0, TRUE)
+    new = tried.demand(header, 1)
+    tried.chain.warp(ANSWER_WINDOW + 1)
+    tried.follow()
+    tried.act(tried.prizes.roots, "expire", old, void, by=mallory)
+    tried.act(tried.court, "expire", new, header, by=mallory)
+    first, *others = tried.recording.take()
+    place = replace(first.place, log=0)
+    together = [first, *(replace(each, place=place) for each in others)]
+    assert [each.name for each in together] == ["Expired", "Expired", "Released", "Voided"]
+    tried.replay(together, tried.models)
+    tried.compare(tried.prizes.roots, "prizes", "state")
+
+
 CHOSEN = {("Demanded", "trace"), ("Demanded", "index"), ("Demanded", "prepaid"),
           ("Demanded", "kind"), ("Answered", "opening")}  # fmt: skip
 """What somebody asked for or showed; the chain has checked it."""

@@ -17,6 +17,7 @@ from contracts.roots import (
     BOND,
     DATA,
     LENGTH,
+    PREPAID,
     WINDOW,
     Forged,
     honest,
@@ -27,7 +28,7 @@ from contracts.roots import (
 from contracts.roots import (
     ATTESTATION as FIELDS,
 )
-from contracts.world import alice, bob, carol, mallory
+from contracts.world import alice, bob, carol, fake, mallory
 from freehold.audit import frauds
 from freehold.audit.events import Event
 from freehold.audit.payout import Payout
@@ -115,6 +116,33 @@ def test_a_bond_that_a_verdict_waits_for_moves_nothing() -> None:
         early = next(e for e in events if e.name == name)
         with pytest.raises(Differs, match="verdicts not settled"):
             history().replay([*events[: void + 1], early], history().fresh())
+
+
+def test_a_payout_may_be_named_while_another_call_refunds() -> None:
+    """A demander that is a contract names its own payout when its prepayment comes back."""
+    founded = started()
+    roots, chain = founded.roots.roots, founded.chain
+    sly = chain.deploy_artifact(fake("reenterer"), sender=alice.address)
+    header = founded.roots.propose(0, ONE)
+    chain.give_ether(carol.address, PREPAID)
+    asked = roots.data("demand", header, 1)
+    sly.send("run", roots.address, asked, sender=carol.address, value=PREPAID)
+    named = roots.data("set_payout", sly.address, alice.address)
+    sly.send("aim", roots.address, named, sender=carol.address)
+    chain.warp(ANSWER_WINDOW + 1)
+    roots.send("expire", roots.call("demand_count"), header, sender=mallory.address)
+    assert roots.call("payout_of", sly.address) == alice.address
+    compare(founded)
+    founded.agree("roots", "payout_of", sly.address)
+
+
+def test_nobody_names_the_payout_of_another() -> None:
+    events = list(history().events)
+    place = next(i for i, e in enumerate(events) if e.name == "PayoutSet")
+    told: Any = events[place].transaction
+    events[place] = replace(events[place], transaction=replace(told, who=checksum(b"\x05" * 20)))
+    with pytest.raises(Differs, match="the account or its owner"):
+        history().replay(events, history().fresh())
 
 
 @pytest.mark.parametrize("argument", ["position", "proposer", "winner"])

@@ -47,7 +47,8 @@ def seen(state: NodeState, *, owed: int = 0) -> NodeView:
     )
     ledger = SimpleNamespace(
         index=Index(),
-        registry=SimpleNamespace(count=lambda: 1, at=lambda i: NODE, node=lambda node: entry),
+        registry=SimpleNamespace(count=lambda: 1, node=lambda node: entry),
+        call_many=lambda views: [NODE for _ in views],
         faults=SimpleNamespace(node_state=lambda node: state),
         pdp=SimpleNamespace(owed=lambda number: owed, missed=lambda number: 2),
         storage=SimpleNamespace(deal=lambda deal: SimpleNamespace(size=SIZE), deal_count=lambda: 2),

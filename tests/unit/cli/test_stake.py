@@ -183,7 +183,8 @@ def ledger(staking: Staking | None = None, *, owner: Address = ME) -> Ledger:
         rewards=SimpleNamespace(
             genesis=lambda: 0, epoch_seconds=lambda: DAY, owed_since=lambda _: NOW
         ),
-        registry=SimpleNamespace(count=lambda: 3, at=nodes.__getitem__, node=lambda node: entry),
+        registry=SimpleNamespace(count=lambda: 3, node=lambda node: entry),
+        call_many=lambda views: [nodes[view.args[0]] for view in views],
     )  # fmt: skip
     return cast("Ledger", made)
 

@@ -25,6 +25,7 @@ from freehold.domain.typed import CONSENT, VOUCHER
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
+from freehold.ledger.roster import listed
 from freehold.ledger.values import Receipt, View
 from unit.ledger.devnet.waiting import until
 from unit.ledger.fake_chain import address
@@ -82,11 +83,14 @@ def test_a_node_registers_with_its_consent(ledger: Ledger, devnet: Devnet) -> No
     found = ledger.registry.node(node.address)
     assert (found.endpoint, found.roles, found.generation) == ("https://127.0.0.1:9", 1, 1)
     assert ledger.registry.active(node.address, STORAGE)
-    assert ledger.registry.at(ledger.registry.count() - 1) == node.address
+    count = ledger.registry.count()
+    assert listed(ledger) == [ledger.registry.at(index) for index in range(count)]
+    assert listed(ledger)[-1] == node.address
+    assert listed(ledger, most=count - 1) == listed(ledger)[:-1]
 
 
 def test_a_look_says_what_the_single_questions_do(ledger: Ledger, devnet: Devnet) -> None:
-    nodes = [ledger.registry.at(index) for index in range(ledger.registry.count())]
+    nodes = listed(ledger)
     for node in (*nodes, address(7)):
         found = ledger.look(node, devnet.funder.address)
         assert found.registered == ledger.registry.active(node, STORAGE)
