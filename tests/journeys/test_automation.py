@@ -52,12 +52,12 @@ def test_a_rule_opens_a_relay_and_its_receipt_is_on_the_ledger(
         roof = field.add_device("roof", sensors=gauge.sensor)
         field.start_agent("roof")
         fan = field.add_device("fan", sensors="host", board=relays)
-        rule, never = (_rule(field, threshold) for threshold in (RULED, NEVER))
         _forged_receipts_are_refused(field, ledger, fan)
         field.start_agent("fan")
         wait_for("the order is obeyed", lambda: _line(relays, "relay.2") == "1")
         assert _line(relays, "relay.1") == "0"
 
+        rule, never = (_rule(field, threshold) for threshold in (RULED, NEVER))
         wait_for("the relay opens", lambda: _line(relays, "relay.1") == "1")
         value, _ = ledger.status.value_of(roof, reading("roof.temperature"))
         assert abs(value - HOT) < MICRO
