@@ -112,7 +112,8 @@ class Disputes:
         raise event.spot(CHECK).differs("the root", expected="an open one", found=name)
 
     def _disproved(self, event: Event) -> None:
-        header, caller = self._open(event), event.transaction.caller(self._me)
+        header = self._open(event)
+        caller = inputs.caller(event.transaction, self._me, CHECK)
         self._verdict = Verdict(header.position, caller, self._reason(event))
         self._counts["proofs of fraud"] += 1
 
@@ -147,7 +148,7 @@ class Disputes:
             ("the answer's gas", event.number("prepaid") >= LEAST_PREPAID),
         ):
             event.spot(CHECK).same(what, expected=True, found=holds)
-        challenger = event.transaction.caller(self._me)
+        challenger = inputs.caller(event.transaction, self._me, CHECK)
         self.demands[self.demand_count] = Demand(header, event.number("deadline"), challenger)
         self._holds["Held", header.hash()] += 1
 

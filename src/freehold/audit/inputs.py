@@ -11,6 +11,8 @@ from freehold.domain.ids import Address
 from freehold.ledger.values import Value
 
 Fields = Mapping[str, Value]
+REFUNDING = ("answer", "expire")
+"""Functions of roots and of their judge that hand coins, and gas to act with, to somebody."""
 
 
 def calls(transaction: Transaction, contract: str, function: str, count: int) -> Iterator[Fields]:
@@ -43,10 +45,12 @@ def holds(transaction: Transaction, contract: str, function: str, count: int, to
     return any(all(call[name] == value for name, value in told.items()) for call in found)
 
 
-def asks(transaction: Transaction, contract: str, function: str, count: int) -> bool:
-    """Whether a transaction itself calls a contract's function of ``count`` arguments."""
-    selector = abi.interface(contract).artifact.function(function, count).selector
-    return transaction.data[: len(selector)] == selector
+def caller(transaction: Transaction, at: Address, contract: str) -> Address | None:
+    """Who called a contract with it; None where another contract may have, be it one that is
+    refunded in the middle of the call."""
+    found = abi.interface(contract).selectors.get(transaction.data[:4])
+    refunds = found is not None and found.name in REFUNDING
+    return None if refunds else transaction.caller(at)
 
 
 def number(fields: Fields, name: str) -> int:

@@ -47,12 +47,11 @@ class Leaves:
     def set_payout(self, event: Event) -> None:
         """An account's payout is named: by itself, or by its node's owner."""
         account, payout = event.address("account"), event.address("payout")
-        spot, caller = event.spot(self._place), event.transaction.caller(self._me)
+        spot = event.spot(self._place)
+        caller = inputs.caller(event.transaction, self._me, self._place)
         wrong = payout in (ZERO_ADDRESS, self._me, self._token)
         spot.same("a wrong payout", expected=False, found=wrong)
-        # Who is refunded by another function may be a contract that names its payout then.
-        direct = inputs.asks(event.transaction, self._place, "set_payout", 2)
-        if caller is not None and direct:
+        if caller is not None:
             allowed = caller in (account, self.owner_of(account))
             spot.same("the account or its owner", expected=True, found=allowed)
         self._payouts[account] = payout

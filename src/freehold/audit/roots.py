@@ -269,7 +269,7 @@ class Roots:
         event.spot(self._place).same("verdicts not settled", expected=[], found=waiting)
 
     def _caller(self, event: Event) -> Address | None:
-        return event.transaction.caller(self._me)
+        return inputs.caller(event.transaction, self._me, self._place)
 
     # Roots
 

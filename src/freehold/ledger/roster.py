@@ -1,7 +1,7 @@
-"""Nodes that the registry lists, for whoever looks for those of one role.
+"""Nodes that the registry lists: all of them, or those of one role that serve.
 
-Threat: a registry that anybody fills for the price of a registration. It is read to a bound, those
-first that came first.
+Threat: a registry that anybody fills for the price of a registration. Who looks for a role reads it
+to a bound, those first that came first; whoever asks for all gets all.
 """
 
 from __future__ import annotations

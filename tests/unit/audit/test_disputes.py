@@ -61,19 +61,28 @@ class Tried(Modeled):
         proof = self.payouts.data("false_batch", header, FALSE)
         return self.act(self.court, "disprove", 2, proof, by=carol)
 
+    def refute(self, header: Struct) -> None:
+        """Carol disproves a root, its bond is lost, and the proposer posts another."""
+        self.disprove(header)
+        self.prizes.take_bond(header)
+        self.prizes.post()
 
-@cache
-def history() -> Tried:
-    """A batch that is disproved, demands that are answered and not, a root that becomes final."""
+
+def started() -> Tried:
+    """Funds and a bond, and an epoch that has ended."""
     tried = Tried()
     tried.act(tried.world.token, "approve", tried.prizes.roots.address, 10**18, by=mallory)
     tried.act(tried.prizes.roots, "fund", 0, GROWTH * GRAIN, by=mallory)
     tried.prizes.post()
     tried.next()
-    void = tried.propose(0, FALSE)
-    tried.disprove(void)
-    tried.prizes.take_bond(void)
-    tried.prizes.post()
+    return tried
+
+
+@cache
+def history() -> Tried:
+    """A batch that is disproved, demands that are answered and not, a root that becomes final."""
+    tried = started()
+    tried.refute(tried.propose(0, FALSE))
     header = tried.propose(0, FALSE)
     unanswered = tried.demand(header, 1)
     tried.chain.warp(ANSWER_WINDOW + 1)
@@ -114,16 +123,10 @@ def test_the_model_follows_the_contract() -> None:
 
 def test_a_demand_of_a_void_root_does_not_stand_for_another() -> None:
     """Two demands expire in one transaction, of the void root and of the one in its position."""
-    tried = Tried()
-    tried.act(tried.world.token, "approve", tried.prizes.roots.address, 10**18, by=mallory)
-    tried.act(tried.prizes.roots, "fund", 0, GROWTH * GRAIN, by=mallory)
-    tried.prizes.post()
-    tried.next()
+    tried = started()
     void = tried.propose(0, FALSE)
     old = tried.prizes.demand(void, 0)
-    tried.disprove(void)
-    tried.prizes.take_bond(void)
-    tried.prizes.post()
+    tried.refute(void)
     header = tried.propose(0, TRUE)
     new = tried.demand(header, 1)
     tried.chain.warp(ANSWER_WINDOW + 1)

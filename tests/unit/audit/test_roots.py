@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from contracts.evm import Outcome, Struct
+from contracts.evm import Contract, Outcome, Struct
 from contracts.roots import (
     ANSWER_WINDOW,
     BOND,
@@ -118,22 +118,41 @@ def test_a_bond_that_a_verdict_waits_for_moves_nothing() -> None:
             history().replay([*events[: void + 1], early], history().fresh())
 
 
-def test_a_payout_may_be_named_while_another_call_refunds() -> None:
-    """A demander that is a contract names its own payout when its prepayment comes back."""
-    founded = started()
+def refunded(founded: Founded, header: Struct, sly: Contract) -> Outcome:
+    """A contract demands a leaf of a root, which nobody serves, and gets its prepayment back."""
     roots, chain = founded.roots.roots, founded.chain
-    sly = chain.deploy_artifact(fake("reenterer"), sender=alice.address)
-    header = founded.roots.propose(0, ONE)
     chain.give_ether(carol.address, PREPAID)
     asked = roots.data("demand", header, 1)
     sly.send("run", roots.address, asked, sender=carol.address, value=PREPAID)
+    chain.warp(ANSWER_WINDOW + 1)
+    return roots.send("expire", roots.call("demand_count"), header, sender=mallory.address)
+
+
+def test_a_payout_may_be_named_while_another_call_refunds() -> None:
+    founded = started()
+    roots = founded.roots.roots
+    sly = founded.chain.deploy_artifact(fake("reenterer"), sender=alice.address)
     named = roots.data("set_payout", sly.address, alice.address)
     sly.send("aim", roots.address, named, sender=carol.address)
-    chain.warp(ANSWER_WINDOW + 1)
-    roots.send("expire", roots.call("demand_count"), header, sender=mallory.address)
+    refunded(founded, founded.roots.propose(0, ONE), sly)
     assert roots.call("payout_of", sly.address) == alice.address
     compare(founded)
     founded.agree("roots", "payout_of", sly.address)
+
+
+def test_a_root_may_become_void_while_another_call_refunds() -> None:
+    """By the contract that is refunded, not by who sent the transaction."""
+    founded = started()
+    tree, told = lies()["order"]
+    false = founded.roots.propose(0, tree)
+    header = founded.roots.propose(1, honest(dict.fromkeys(OTHERS, 50)))
+    roots, by = founded.roots.roots, alice.address
+    shown = roots.data("dispute_order", false, *told)
+    sly = founded.chain.deploy_artifact(fake("hasty"), roots.address, shown, sender=by)
+    done = refunded(founded, header, sly)
+    assert [each.name for each in done.events] == ["Expired", "Voided", "Voided"]
+    assert done.events[2].args["winner"].lower() == sly.address.lower()
+    compare(founded)
 
 
 def test_nobody_names_the_payout_of_another() -> None:

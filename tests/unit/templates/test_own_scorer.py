@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
+from freehold.cli.competition import MAX_NODES
 from freehold.markets.models.scoring import Round, run
 from freehold.markets.models.task import Form, Reply, Tensors, Terms
 
@@ -40,3 +41,13 @@ def test_the_scorer_of_the_page_tells_right_from_wrong() -> None:
         pass
     found = round_.judge({0: 0.0, 1: 1.0})
     assert [found[uid].score for uid in (0, 1)] == [1, 0]
+
+
+def test_the_page_tells_what_is_usual() -> None:
+    usual = Terms()
+    told = (
+        f"a round has {usual.tasks} tasks, {usual.seconds:g} seconds for an answer, a floor of "
+        f"{usual.floor:g}, `half_life` {usual.half_life:g} and `agreement` {usual.agreement:g}; "
+        f"without `[rules]` there are {MAX_NODES} places"
+    )
+    assert told in PAGE.read_text()
