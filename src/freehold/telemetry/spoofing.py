@@ -6,8 +6,8 @@ neighbours (a *cell*), is what a forger lacks. A finding is evidence with a scor
 
 Seldom seen: disguised copies of sensors that are quiet, coarse or broken, which have hardly any
 noise to know them by. Not seen here: copies and replays of counters; replays by a device that
-reports too irregularly to be in ticks, or that changes its period within a window; an invention
-that keeps to the neighbours' range with fresh noise; copies across cells that are delayed or
+leaves readings of its tape out and reports too irregularly to be in ticks, too; an invention that
+keeps to the neighbours' range with fresh noise; copies across cells that are delayed or
 disguised; cliques of half a cell or more, which are then what the cell says. A clique that reports
 a real event in one corner of a cell looks like collusion.
 """
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import numpy as np
@@ -237,12 +237,29 @@ def _likeness(own: Floats, noise: Floats) -> tuple[Floats, Whole]:
 
 
 def replayed(own: Own) -> tuple[Finding, ...]:
-    """Devices whose latest noise is noise of their own past."""
-    return tuple(
-        finding
-        for start in range(0, len(own.values), _CHUNK)
-        for finding in _replayed(own, np.arange(start, min(start + _CHUNK, len(own.values))))
-    )
+    """Devices whose latest noise is noise of their own past: on their ticks or, where those have
+    holes, reading by reading, for a tape goes on where it was whenever it is played."""
+    ticked = list(_in_chunks(own, np.arange(len(own.values))))
+    known = {finding.devices[0] for finding in ticked}
+    rows = [row for row in np.flatnonzero(_has_holes(own.values)).tolist() if row not in known]
+    return (*ticked, *_in_chunks(_closed(own), np.array(rows, np.int64)))
+
+
+def _in_chunks(own: Own, rows: Whole) -> Iterator[Finding]:
+    for start in range(0, len(rows), _CHUNK):
+        yield from _replayed(own, rows[start : start + _CHUNK])
+
+
+def _has_holes(values: Floats) -> Flags:
+    """Rows in which something is missing after the first value: (devices,)."""
+    heard = np.isfinite(values)
+    return np.asarray((heard[:, :-1] & ~heard[:, 1:]).any(axis=1))
+
+
+def _closed(own: Own) -> Own:
+    """The same readings one after the other, the latest last: stable, for NaN sorts first."""
+    order = np.argsort(np.isfinite(own.values), axis=1, kind="stable")
+    return replace(own, values=np.take_along_axis(own.values, order, axis=1))
 
 
 def _replayed(own: Own, rows: Whole) -> Iterator[Finding]:

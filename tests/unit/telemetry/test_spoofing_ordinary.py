@@ -91,6 +91,17 @@ def test_a_replay_is_found_at_any_period_and_with_gaps(period: float) -> None:
     assert abs(found.since - began) < 40 * period
 
 
+@pytest.mark.parametrize("late", range(8))
+def test_a_tape_that_goes_on_where_it_stopped_is_found(late: int) -> None:
+    """Who is late for a reading takes the next line of the tape, and is later from then on."""
+    rng = np.random.default_rng(late)
+    tape = np.r_[rng.normal(295, 0.03, 70), np.resize(rng.normal(295, 0.03, 50), 130)]
+    intervals = 1_000.0 + rng.normal(0, 20, 200)
+    intervals[rng.choice(np.arange(90, 199), late, replace=False)] += 700.0
+    (found,) = marked(series(intervals, tape), "roof.temperature")
+    assert (found.kind, found.devices) == (Kind.REPLAYED, (0,))
+
+
 def test_a_machine_in_cycles_that_replays_its_noise_too_is_found() -> None:
     rng = np.random.default_rng(3)
     at = np.arange(256)
