@@ -48,7 +48,7 @@ from journeys.town import QUICK, Town
 from journeys.zygote import launch
 from unit.ledger.founding import installed_engine
 
-PATIENCE = 90.0
+PATIENCE = 150.0
 POLL = 0.1
 ROUND = 12
 """Seconds of a watchers' round."""

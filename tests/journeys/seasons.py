@@ -39,7 +39,7 @@ SCARCE = Plan(
     kind=GEOMETRIC, limit=2 * 10**6, amount=200_000, step=EPOCH, factor=9 * 10**17, steps=40
 )
 """A schedule of a founder's own that soon has less than what nodes earn: in base units."""
-PATIENCE = 40.0
+PATIENCE = 150.0
 
 
 def skip_without_engine() -> None:

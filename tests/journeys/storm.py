@@ -24,7 +24,7 @@ from journeys.promises import Ledger, Promises
 from journeys.town import Town
 
 POLL = 0.02
-PATIENCE = 90.0
+PATIENCE = 150.0
 NO_LEDGER = "no RPC answered"
 
 

@@ -42,7 +42,7 @@ DATA = secrets.token_bytes(3_000_000)
 PIECE = commit(DATA)
 STAKE = 1_000 * UNIT
 PASSWORD = "only for tests"
-PATIENCE = 90.0
+PATIENCE = 150.0
 
 
 def wait_for(what: str, ready: Callable[[], bool]) -> None:

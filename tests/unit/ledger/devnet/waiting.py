@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], complaint: str, *, seconds: float = 30.0) -> None:
+def until(condition: Callable[[], bool], complaint: str, *, seconds: float = 60.0) -> None:
     """Return once the condition holds; AssertionError with the complaint when it never does."""
     deadline = time.monotonic() + seconds
     while not condition():

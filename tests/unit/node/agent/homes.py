@@ -53,7 +53,7 @@ def make_home(folder: Path, **changes: Any) -> tuple[Settings, Keys]:
     return settings, keys
 
 
-def until(holds: Callable[[], bool], what: str, *, seconds: float = 20.0) -> None:
+def until(holds: Callable[[], bool], what: str, *, seconds: float = 60.0) -> None:
     """Wait for a condition."""
     deadline = monotonic() + seconds
     while not holds():

@@ -26,7 +26,7 @@ from freehold.markets.models.tensor import (
     header_length,
 )
 
-SECONDS = 30.0
+SECONDS = 60.0
 WORKER = "freehold.node.workloads.models.worker"
 
 
