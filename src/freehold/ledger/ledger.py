@@ -208,7 +208,7 @@ class Ledger(Closing):
             ) from error
 
     def call_many(self, views: Sequence[View]) -> list[Value]:
-        """As ``call`` for each, in one exchange where there is no quorum."""
+        """As ``call`` for each, in few exchanges."""
         try:
             answers = self.rpc.call_many([self._question(view) for view in views])
         except RpcRefusal:  # which one it was, asking them one by one tells

@@ -121,31 +121,62 @@ class Pool(Closing):
         """
         if self.quorum == 1:
             return self._read(method, params, "latest", read)
-        block = self._common_block()
-        votes: dict[str, list[Endpoint]] = {}
-        answers: dict[str, Json] = {}
+        return self.agreed_many(method, [params], read=read)[0]
+
+    def agreed_many(
+        self, method: str, many: Sequence[Sequence[Json]], *, read: Callable[[Json], T]
+    ) -> list[T]:
+        """As ``agreed`` for the parameters of each call, in batches of at most 100; with a quorum
+        all at one block."""
+        block = self._common_block() if self.quorum > 1 and many else "latest"
+        asked: list[Call] = [(method, (*params, block)) for params in many]
+        take = self._first_batch if self.quorum == 1 else self._agreed_batch
+        found: list[T] = []
+        for start in range(0, len(asked), BATCH_LIMIT):
+            found += take(asked[start : start + BATCH_LIMIT], read)
+        return found
+
+    def _first_batch(self, calls: Sequence[Call], read: Callable[[Json], T]) -> list[T]:
+        return self._first(
+            lambda each: [read(told) for told in self._ask(each, calls)], calls[0][0]
+        )
+
+    def _agreed_batch(self, calls: Sequence[Call], read: Callable[[Json], T]) -> list[T]:
+        told: list[tuple[Endpoint, list[Json]]] = []
         failures: list[str] = []
         for endpoint in self._trusted():
             try:
-                answer = self._ask(endpoint, [(method, (*params, block))])[0]
-            except RpcRefusal as error:
-                answer = {"refused": "0x" + error.data.hex(), "message": error.message}
+                told.append((endpoint, self._told(endpoint, calls)))
             except (WireError, httpx2.HTTPError) as error:
                 failures.append(f"{endpoint.url}: {_describe(error)}")
-                continue
-            text = json.dumps(answer, sort_keys=True).lower()
-            votes.setdefault(text, []).append(endpoint)
-            answers[text] = answer
-        return self._elect(method, votes, answers, failures, read)
+        return [
+            self._elect(method, [(each, answers[place]) for each, answers in told], failures, read)
+            for place, (method, _) in enumerate(calls)
+        ]
+
+    def _told(self, endpoint: Endpoint, calls: Sequence[Call]) -> list[Json]:
+        """What a URL answers, refusals too, for they are answers of the chain."""
+        try:
+            return self._ask(endpoint, calls)
+        except RpcRefusal as error:
+            if len(calls) > 1:
+                return [answer for call in calls for answer in self._told(endpoint, [call])]
+            return [{"refused": "0x" + error.data.hex(), "message": error.message}]
 
     def _elect(
         self,
         method: str,
-        votes: dict[str, list[Endpoint]],
-        answers: dict[str, Json],
+        told: Sequence[tuple[Endpoint, Json]],
         failures: list[str],
         read: Callable[[Json], T],
     ) -> T:
+        votes: dict[str, list[Endpoint]] = {}
+        answers: dict[str, Json] = {}
+        for endpoint, answer in told:
+            if not endpoint.suspect:
+                text = json.dumps(answer, sort_keys=True).lower()
+                votes.setdefault(text, []).append(endpoint)
+                answers[text] = answer
         ranked = sorted(votes, key=lambda text: -len(votes[text]))
         if not ranked or len(votes[ranked[0]]) < self.quorum or _tied(ranked, votes):
             if len(ranked) > 1:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import httpx2
 
 from freehold.domain.errors import NotFoundError
 from freehold.domain.ids import Address
 from freehold.ledger import wire
-from freehold.ledger.pool import BATCH_LIMIT, Call, Endpoint, Pool, nobody
+from freehold.ledger.pool import Endpoint, Pool, nobody
 from freehold.ledger.values import Header, Log
 from freehold.ledger.wire import Json, RpcRefusal
 
@@ -98,20 +97,9 @@ class Rpc(Pool):
         return self.agreed("eth_call", request, read=wire.data)
 
     def call_many(self, calls: Sequence[tuple[Address, bytes]]) -> list[bytes]:
-        """As ``call`` for each ``(to, calldata)``, in one exchange where there is no quorum."""
-        if self.quorum > 1:
-            return [self.call(to, data) for to, data in calls]
-        asked: list[Call] = [
-            ("eth_call", ({"to": to, "data": "0x" + data.hex()}, "latest")) for to, data in calls
-        ]
-        found: list[bytes] = []
-        for start in range(0, len(asked), BATCH_LIMIT):
-            part = asked[start : start + BATCH_LIMIT]
-            found += self._first(partial(self._ask_data, calls=part), "eth_call")
-        return found
-
-    def _ask_data(self, endpoint: Endpoint, calls: Sequence[Call]) -> list[bytes]:
-        return [wire.data(answer) for answer in self._ask(endpoint, calls)]
+        """As ``call`` for each ``(to, calldata)``, in few exchanges."""
+        asked: list[list[Json]] = [[{"to": to, "data": "0x" + data.hex()}] for to, data in calls]
+        return self.agreed_many("eth_call", asked, read=wire.data)
 
     def balance(self, account: Address) -> int:
         """An account's wei."""

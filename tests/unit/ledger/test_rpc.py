@@ -200,6 +200,42 @@ def test_refusals_count_as_answers_of_a_quorum() -> None:
         assert caught.value.data == b"\1"
 
 
+def test_a_quorum_agrees_on_many_calls_at_one_block_in_few_exchanges() -> None:
+    blocks = set[object]()
+
+    def told(params: list[object]) -> object:
+        call, block = params
+        blocks.add(block)
+        assert isinstance(call, dict)
+        return call["data"]
+
+    chains = {name: FakeChain(answers={"eth_call": told}) for name in "abc"}
+    chains["a"].answers["eth_call"] = lambda params: "0xff" if "02" in str(params) else "0x01"
+    net = Net(**chains)
+    with net.rpc(A, B, C, quorum=2) as rpc:
+        asked = [(address(1), number.to_bytes(1, "big")) for number in range(1, 151)]
+        assert rpc.call_many(asked) == [data for _, data in asked]
+        assert rpc.suspects() == {A: "eth_call differed from 2 others"}
+        assert rpc.call_many([]) == []
+    assert blocks == {"0x0"}
+    exchanges = {name: net.asked.count(name) for name in net.chains}
+    assert exchanges == {"a": 3, "b": 4, "c": 4}  # whose chain, the head, and pages of a hundred
+
+
+def test_a_quorum_tells_which_of_many_calls_is_refused() -> None:
+    def told(params: list[object]) -> object:
+        if "02" in str(params):
+            raise Refusal("execution reverted", code=3, data="0x07")
+        return "0x01"
+
+    chains = {name: FakeChain(answers={"eth_call": told}) for name in "ab"}
+    with Net(**chains).rpc(A, B, quorum=2) as rpc:
+        assert rpc.call_many([(address(1), b"\1"), (address(1), b"\3")]) == [b"\1", b"\1"]
+        with pytest.raises(RpcRefusal) as caught:
+            rpc.call_many([(address(1), b"\1"), (address(1), b"\2")])
+        assert caught.value.data == b"\7"
+
+
 def test_a_batch_comes_back_in_order() -> None:
     chain = FakeChain()
     for _ in range(250):
