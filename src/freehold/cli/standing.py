@@ -148,7 +148,10 @@ def require(ledger: Ledger) -> None:
 
 def overview(ledger: Ledger) -> dict[Address, dict[bytes, Agreed]]:
     """What is agreed on of nodes and devices, of the common aspects; the newest of each."""
-    subjects = [*_listed(ledger, "registry"), *_listed(ledger, "devices")]
+    from freehold.ledger.roster import newest
+
+    kinds = ("registry", "devices")
+    subjects = [each for kind in kinds for each in newest(ledger, kind, most=SUBJECTS_MAX)]
     pairs = [(subject, of) for subject in dict.fromkeys(subjects) for of in _COMMON]
     found: dict[Address, dict[bytes, Agreed]] = {}
     for (subject, of), said in zip(pairs, agreed(ledger, pairs), strict=True):
@@ -203,17 +206,6 @@ def members(ledger: Ledger) -> dict[Address, Member]:
         except RefusedError:
             continue  # somebody else has its place
     return dict(sorted(found.items(), key=lambda item: -item[1].weight))
-
-
-def _listed(ledger: Ledger, contract: str) -> list[Address]:
-    from freehold.ledger.contracts.base import convert
-    from freehold.ledger.values import View
-
-    if contract not in ledger.network.contracts:
-        return []
-    count = ledger.registry.count() if contract == "registry" else ledger.devices.count()
-    views = [View(contract, "at", (place,)) for place in range(max(0, count - SUBJECTS_MAX), count)]
-    return [convert(Address, answer) for answer in ledger.call_many(views)]
 
 
 def _row(called: str, known: dict[bytes, Agreed]) -> tuple[object, ...]:

@@ -1,4 +1,5 @@
-"""Nodes that the registry lists: all of them, or those of one role that serve.
+"""Nodes that the registry lists: all of them, or those of one role that serve; the newest nodes
+or devices.
 
 Threat: a registry that anybody fills for the price of a registration. Who looks for a role reads it
 to a bound, those first that came first; whoever asks for all gets all.
@@ -19,8 +20,20 @@ NODES_MAX = 1_024
 def listed(ledger: Ledger, *, most: int | None = None) -> list[Address]:
     """Ids of the nodes that were ever registered, the first ``most`` of them, in order."""
     count = ledger.registry.count()
-    places = range(count if most is None else min(count, most))
-    told = ledger.call_many([View("registry", "at", (place,)) for place in places])
+    return _at(ledger, "registry", range(count if most is None else min(count, most)))
+
+
+def newest(ledger: Ledger, contract: str, *, most: int) -> list[Address]:
+    """Ids of the last ``most`` that were entered in a contract (``registry``, ``devices``), in
+    order; none where the network has no such contract."""
+    if contract not in ledger.network.contracts:
+        return []
+    count = convert(int, ledger.call(contract, "count", ()))
+    return _at(ledger, contract, range(max(0, count - most), count))
+
+
+def _at(ledger: Ledger, contract: str, places: range) -> list[Address]:
+    told = ledger.call_many([View(contract, "at", (place,)) for place in places])
     return [convert(Address, each) for each in told]
 
 

@@ -25,7 +25,7 @@ from freehold.domain.typed import CONSENT, VOUCHER
 from freehold.ledger.contracts.registry import STORAGE
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
-from freehold.ledger.roster import listed
+from freehold.ledger.roster import listed, newest
 from freehold.ledger.values import Receipt, View
 from unit.ledger.devnet.waiting import until
 from unit.ledger.fake_chain import address
@@ -87,6 +87,8 @@ def test_a_node_registers_with_its_consent(ledger: Ledger, devnet: Devnet) -> No
     assert listed(ledger) == [ledger.registry.at(index) for index in range(count)]
     assert listed(ledger)[-1] == node.address
     assert listed(ledger, most=count - 1) == listed(ledger)[:-1]
+    assert newest(ledger, "registry", most=count - 1) == listed(ledger)[1:]
+    assert newest(ledger, "registry", most=count + 1) == listed(ledger)
 
 
 def test_a_look_says_what_the_single_questions_do(ledger: Ledger, devnet: Devnet) -> None:

@@ -21,6 +21,7 @@ from freehold.ledger.contracts.devices import Device
 from freehold.ledger.contracts.registry import OPERATOR, Node
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.paging import every
+from freehold.ledger.roster import newest
 from freehold.ledger.values import View
 from freehold.node.logs import fields
 
@@ -99,7 +100,7 @@ def wishes(ledger: Ledger, *, now: int) -> tuple[Wish, ...]:
 
 
 def _nodes(ledger: Ledger) -> tuple[tuple[Peer, ...], tuple[Peer, ...]]:
-    names = _listed(ledger, "registry", ledger.registry.count(), NODES_MAX)
+    names = newest(ledger, "registry", most=NODES_MAX)
     entries = ask(ledger, Node, [View("registry", "node", (name,)) for name in names])
     known = [
         (Peer(name, entry.endpoint, entry.tls), entry.roles)
@@ -113,9 +114,7 @@ def _nodes(ledger: Ledger) -> tuple[tuple[Peer, ...], tuple[Peer, ...]]:
 
 
 def _devices(ledger: Ledger) -> dict[Address, Watched]:
-    if "devices" not in ledger.network.contracts:
-        return {}
-    names = _listed(ledger, "devices", ledger.devices.count(), DEVICES_MAX)
+    names = newest(ledger, "devices", most=DEVICES_MAX)
     entries = ask(ledger, Device, [View("devices", "device", (name,)) for name in names])
     found = (_watched(ledger, *each) for each in zip(names, entries, strict=True))
     return {each.device: each for each in found if each is not None}
@@ -134,8 +133,3 @@ def _watched(ledger: Ledger, name: Address, entry: Device) -> Watched | None:
         _log.debug("not a device", extra=fields(device=name, reason=error.message))
         return None
     return Watched(name, entry.owner, did)
-
-
-def _listed(ledger: Ledger, contract: str, count: int, most: int) -> list[Address]:
-    places = range(max(0, count - most), count)
-    return list(ask(ledger, Address, [View(contract, "at", (place,)) for place in places]))
