@@ -68,6 +68,10 @@ class Chain:
         """The engine, for reading; EngineError while it is being restarted."""
         return self._machine.engine
 
+    async def read_state(self, body: bytes) -> bytes:
+        """Hand on a question about the state at a block: the answer is of no later one."""
+        return await self._machine.read_state(body)
+
     def status(self) -> dict[str, Json]:
         """What `freehold doctor` and the benchmark look at."""
         return {**self._machine.status(), "trailing": max(self._trailing, 0)}

@@ -21,6 +21,7 @@ from freehold.ledger import wire
 from freehold.ledger.devnet import dumps
 from freehold.ledger.devnet.anvil import Anvil, EngineError, EngineRefusal
 from freehold.ledger.devnet.disk import Disk
+from freehold.ledger.devnet.gate import Gate
 from freehold.ledger.devnet.home import Home
 from freehold.ledger.devnet.journal import Block, Journal, Record, Skew, parse, without_refused
 from freehold.ledger.devnet.replay import Replay, reread_hashes
@@ -70,6 +71,7 @@ class Machine:
         self._skew = 0
         self._last_time = 0
         self._revivals = 0
+        self._gate = Gate()
         self.failed = asyncio.Event()
 
     @property
@@ -79,6 +81,11 @@ class Machine:
         if not self._ready:
             raise EngineError("the engine is starting")
         return self._own
+
+    async def read_state(self, body: bytes) -> bytes:
+        """Hand on a question about the state, between two blocks; the answer as it came."""
+        async with self._gate.reading():
+            return await self.engine.forward(body)
 
     @property
     def _own(self) -> Anvil:
@@ -176,7 +183,8 @@ class Machine:
 
     async def _mine_at(self, moment: int) -> None:
         self._last_time = max(self._last_time, moment)
-        await self._told("evm_mine", hex(self._last_time))
+        async with self._gate.changing():
+            await self._told("evm_mine", hex(self._last_time))
         head = await self._told("eth_getBlockByNumber", "latest", False)
         self._seals.append(seal_of(wire.fields(head)))
 
@@ -223,7 +231,8 @@ class Machine:
 
     async def reorganise(self, depth: int) -> None:
         """Drop the newest blocks with their transactions, as a chain's consensus might."""
-        await self._own.ask("anvil_reorg", depth, [])
+        async with self._gate.changing():
+            await self._own.ask("anvil_reorg", depth, [])
         self._seals.clear()
         self._last_time = (await self._head()).time
         await self._tell_time()

@@ -45,6 +45,9 @@ air, impersonation, moved clocks) stays behind the server."""
 ADMIN = frozenset({"evm_increaseTime", "evm_mine", "anvil_reorg", "freehold_dump"})
 """What tests may do besides, with ``--admin``."""
 _AT_LATEST = frozenset({"eth_call", "eth_estimateGas"})
+_OF_STATE = _AT_LATEST | {
+    "eth_getBalance", "eth_getCode", "eth_getProof", "eth_getStorageAt", "eth_getTransactionCount"
+}  # fmt: skip
 _HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
@@ -116,7 +119,10 @@ class Server:
             # means to ask is the next block: on a chain that never rests they hardly differ.
             request = {**request, "params": [params[0], "pending", *params[2:]]}
             body = None
-        return await self._chain.engine.forward(body or json.dumps(request).encode())
+        asked = body or json.dumps(request).encode()
+        if name in _OF_STATE:
+            return await self._chain.read_state(asked)
+        return await self._chain.engine.forward(asked)
 
     async def _act(self, name: str, params: list[Json]) -> Json:
         if name == "eth_sendRawTransaction":

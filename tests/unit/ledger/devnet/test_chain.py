@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from random import Random
 
@@ -20,10 +21,11 @@ from freehold.ledger.devnet.home import Home, create_or_open
 from freehold.ledger.devnet.journal import Record
 from freehold.ledger.devnet.machine import Machine, Outcome
 from freehold.ledger.devnet.saver import DumpPolicy
+from freehold.ledger.devnet.server import Server
 from freehold.ledger.transaction import CREATION, sign
 from unit.ledger.devnet.lossy_disk import Crash, LossyDisk
 
-CRASHES = 10
+CRASHES, READS = 10, 200
 
 
 class Bench:
@@ -92,6 +94,8 @@ def power_cut(chain: Chain) -> None:
         task.cancel()
         if task.done() and not task.cancelled():
             task.exception()
+    if saving := chain._machine._saver._saving:
+        saving.add_done_callback(lambda task: task.cancelled() or task.exception())
 
 
 def test_no_acknowledged_transaction_is_lost_with_unsynced_writes(bench: Bench) -> None:
@@ -230,6 +234,40 @@ def test_nobody_is_answered_in_the_middle_of_a_replay(
         assert seen
         assert await bench.nonce(chain) == 1
         await chain.close()
+
+    asyncio.run(live())
+
+
+def test_the_state_at_the_head_is_not_that_of_the_next_block(bench: Bench) -> None:
+    async def live() -> None:
+        chain = bench.chain(records=READS)
+        await chain.open()
+        server, nonces, done = Server(chain, admin=False), dict[int, int](), asyncio.Event()
+
+        async def ask(method: str, *params: object) -> int:
+            call = {"jsonrpc": "2.0", "id": 1, "method": method, "params": list(params)}
+            body = json.dumps(call).encode()
+            answer = await server._one(json.loads(body), body)
+            return int(json.loads(answer)["result"], 16)
+
+        async def read() -> list[tuple[int, int]]:
+            told = []
+            while not done.is_set():
+                head = await ask("eth_blockNumber")
+                count = await ask("eth_getTransactionCount", bench.home.funder.address, hex(head))
+                told.append((head, count))
+            return told
+
+        readers = [asyncio.create_task(read()) for _ in range(4)]
+        for nonce in range(READS):
+            await chain.submit(bench.transaction(nonce))
+            nonces[await ask("eth_blockNumber")] = nonce + 1
+        done.set()
+        told = [each for reader in readers for each in await reader]
+        await chain.close()
+        known = [(head, count) for head, count in told if head in nonces]
+        assert len(known) > READS
+        assert [each for each in known if each[1] != nonces[each[0]]] == []
 
     asyncio.run(live())
 
