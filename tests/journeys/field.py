@@ -197,7 +197,7 @@ class Field:
 
     def readings(self) -> dict[str, list[Row]]:
         """What ``freehold telemetry query`` shows of this machine's devices, by name, a row a
-        reading of a sensor; those of whom nothing is stored are left out."""
+        reading of a sensor; those of whom nothing is stored are left out, and what is estimated."""
         found = self.asked("telemetry", "query", "--unsound")
         if isinstance(found, FreeholdError):
             assert "reported yet" in found.message, found.message
@@ -210,6 +210,7 @@ class Field:
                 each
                 for row in answer["rows"]
                 if (each := dict(zip(answer["columns"], row, strict=True)))["metric"] != INTERVAL
+                and each["std"] == 0  # the rest is estimated, of a device that paused
             ]
             for answer in rows
             if answer["device"] in devices
