@@ -137,7 +137,7 @@ def process(home: Home, *arguments: str) -> Iterator[dict[str, str]]:
         yield json.loads(line)
     finally:
         child.send_signal(signal.SIGINT)
-        child.communicate(timeout=30)
+        child.communicate(timeout=60)
     assert child.returncode == 0
 
 

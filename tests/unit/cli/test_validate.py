@@ -21,7 +21,7 @@ import pytest
 from freehold.cli import validate as verb
 from freehold.cli import validating
 from freehold.cli.home import Home
-from freehold.cli.local import folder_password, node_key
+from freehold.cli.local import folder_password, free_port, node_key
 from freehold.cli.model.folder import KEY, RUNS, member_of, note_process
 from freehold.cli.subnet import founding
 from freehold.cli.validate import validate, validator_folder
@@ -86,14 +86,14 @@ def begun(home: Home, *command: str) -> Iterator[tuple[subprocess.Popen[str], Ma
             env=environment, text=True,
         )  # fmt: skip
     assert child.stdout is not None
-    line = child.stdout.readline()
-    assert line, log.read_text()
     try:
+        line = child.stdout.readline()
+        assert line, log.read_text()
         yield child, json.loads(line)
     finally:
         if child.poll() is None:
             child.send_signal(signal.SIGINT)
-        child.communicate(timeout=30)
+        child.communicate(timeout=60)
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -191,7 +191,9 @@ def test_a_validator_commits_and_reveals_through_a_kill(
     home: Home, founder: Ledger, subnet: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = write_model(tmp_path / "my_model.py", BODIES["good"])
-    serve = ("-m", "freehold.cli", "model", "serve", f"{model}:answer", "--subnet", subnet, "-y")
+    port = str(free_port())  # not the usual one, which another test may find free as well
+    serve = ("-m", "freehold.cli", "model", "serve", f"{model}:answer", "--subnet", subnet, "-y",
+             "--port", port)  # fmt: skip
     start = ("-c", RUN, "--subnet", subnet)
     number = founder.subnet.id_of(subnet)
     with begun(home, *serve):
