@@ -57,12 +57,15 @@ def test_repair_again_finds_the_piece_in_place(world: World, client: Client) -> 
     assert ("POST", "/upload") not in spare.calls
 
 
+def altered(piece: bytes) -> bytes:
+    """With one byte that is another one."""
+    return piece[:50_000] + bytes([piece[50_000] ^ 1]) + piece[50_001:]
+
+
 def test_a_source_that_lies_is_found_by_its_root(world: World, client: Client) -> None:
     world.add_node(6)
     liar = world.by_address(world.ledger.columns[1, 0].node)
-    liar.pieces = {
-        cid: piece[:50_000] + b"x" + piece[50_001:] for cid, piece in liar.pieces.items()
-    }
+    liar.pieces = {cid: altered(piece) for cid, piece in liar.pieces.items()}
     repaired = client.repair(1, 4)
     assert repaired.liars == (0,)
 
@@ -123,7 +126,7 @@ def test_former_nodes_are_asked_when_a_present_one_turns_out_to_lie(
     for slot in (1, 2):
         world.by_address(world.ledger.columns[1, slot].node).stop()
     [(cid, piece)] = world.by_address(world.ledger.moves[0][2]).pieces.items()
-    liar.pieces = {cid: piece[:50_000] + b"x" + piece[50_001:]}
+    liar.pieces = {cid: altered(piece)}
     world.add_node(7)
     assert client.repair(1, 1).liars == (0,)
 
