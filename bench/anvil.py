@@ -18,7 +18,7 @@ from freehold.domain.errors import UnavailableError
 from freehold.domain.ids import ZERO_ADDRESS, Address, address
 from freehold.ledger.abi import reason
 from freehold.ledger.devnet import engine
-from freehold.ledger.devnet.home import free_port
+from freehold.ledger.devnet.ports import free_port
 from freehold.ledger.values import Log
 from freehold.ledger.wire import Json
 

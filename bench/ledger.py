@@ -30,7 +30,7 @@ from freehold.domain.keys import Key
 from freehold.ledger.book import Book, Draft
 from freehold.ledger.devnet import dumps, engine
 from freehold.ledger.devnet.disk import FolderDisk
-from freehold.ledger.devnet.home import free_port
+from freehold.ledger.devnet.ports import free_port
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.rpc import Rpc
 from freehold.ledger.sender import Sender

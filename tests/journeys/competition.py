@@ -21,7 +21,7 @@ from freehold.cli import processes
 from freehold.cli.competition import Competition
 from freehold.cli.enlist import Enlistment, enlist
 from freehold.cli.home import Home
-from freehold.cli.local import folder_password, free_port, node_key
+from freehold.cli.local import folder_password, node_key
 from freehold.client.asking.asker import Asker
 from freehold.client.asking.candidate import Effort
 from freehold.client.asking.opening import open_router
@@ -36,6 +36,7 @@ from freehold.domain.money import UNIT, show
 from freehold.domain.network import Network
 from freehold.ledger.contracts.registry import MODEL, VALIDATOR, WATCHER
 from freehold.ledger.deploy import deploy
+from freehold.ledger.devnet.ports import free_port
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.economy import economy
 from freehold.ledger.ledger import Ledger

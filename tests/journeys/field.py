@@ -7,7 +7,6 @@ import os
 import random
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -416,13 +415,6 @@ def need_broker() -> None:
     """Skip where no broker is installed."""
     if shutil.which(BINARY) is None:
         pytest.skip(f"no {BINARY}")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return int(tried.getsockname()[1])
 
 
 def _sends(agent: Agent) -> bool:

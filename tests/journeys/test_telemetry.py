@@ -13,8 +13,9 @@ import pytest
 
 from freehold.domain.ids import Address
 from freehold.economics.trees import GRAIN
+from freehold.ledger.devnet.ports import free_port
 from freehold.ledger.ledger import Ledger
-from journeys.field import Field, Gauge, Loop, free_port, need_broker, running, wait_for
+from journeys.field import Field, Gauge, Loop, need_broker, running, wait_for
 from journeys.town import Town
 
 pytestmark = pytest.mark.journey

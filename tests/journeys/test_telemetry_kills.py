@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from freehold.ledger.devnet.ports import free_port
 from freehold.telemetry.broker import Broker, Layout, start_broker
-from journeys.field import Field, Tape, free_port, need_broker, wait_for
+from journeys.field import Field, Tape, need_broker, wait_for
 from journeys.town import Town
 
 pytestmark = pytest.mark.journey

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import socket
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +18,7 @@ from freehold.cli.home import Home
 from freehold.cli.processes import Child
 from freehold.cli.wallets import WalletFolder
 from freehold.domain.clock import SystemClock
-from freehold.domain.errors import CapacityError, FreeholdError
+from freehold.domain.errors import FreeholdError
 from freehold.domain.files import PUBLIC, write_whole
 from freehold.domain.ids import Address, address
 from freehold.domain.keys import Key, new_phrase
@@ -28,6 +27,7 @@ from freehold.domain.network import Network
 from freehold.ledger import keystore
 from freehold.ledger.contracts.registry import OPERATOR, STORAGE
 from freehold.ledger.deploy import deploy
+from freehold.ledger.devnet.ports import free_port, is_free
 from freehold.ledger.devnet.process import Devnet
 from freehold.ledger.ledger import Ledger
 from freehold.ledger.plan import DeployPlan, Parameters
@@ -52,9 +52,6 @@ COINS = 1_000 * UNIT
 CAPACITY = "16GiB"
 COST = 2**12
 """Key stretching for unattended keys: their random password lies in the same folder."""
-
-_PORTS = range(20_000, 32_768)
-_TRIES = 500
 
 Say = Callable[[str], None]
 
@@ -120,7 +117,8 @@ class LocalNetwork:
         """
         self.say("starting the nodes and the watcher")
         for folder in self.home.nodes():
-            if processes.find(self.home, folder.name) is None and keep_port(folder):
+            runs = processes.find(self.home, folder.name) is not None
+            if not runs and keep_port(folder, avoid=self._ports()):
                 self.say(f"{folder.name} moves to another port: its own is taken")
         started = [self.start_node(folder.name) for folder in self.home.nodes()]
         for ready, child in enumerate(started, start=1):
@@ -155,7 +153,7 @@ class LocalNetwork:
 
     def _move_telemetry(self) -> None:
         runs = processes.find(self.home, TELEMETRY_NAME) is not None
-        if not runs and keep_telemetry_port(self.home.telemetry):
+        if not runs and keep_telemetry_port(self.home.telemetry, avoid=self._ports()):
             self.say("telemetry moves to another port: its own is taken")
 
     def _has_telemetry(self) -> bool:
@@ -274,9 +272,14 @@ class LocalNetwork:
             return
         self.say(f"enlisting {name}")
         settle = max(network.parameters["period"] * 2, 1)
-        port = str(free_port())
+        port = str(free_port(avoid=self._ports()))
         write_settings(folder, {"capacity": CAPACITY, "settle_every": f"{settle}s", "port": port})
         self._join(network, funder, folder, roles=STORAGE, stake=STAKE)
+
+    def _ports(self) -> set[int]:
+        """Those of this home's members, whether they run or not."""
+        files = [folder / "node.toml" for folder in self.home.nodes()]
+        return {_port(file) for file in (*files, self.home.telemetry / "telemetry.toml")}
 
     def _enlist_watcher(self, network: Network, funder: Ledger) -> None:
         if (self.home.watcher / "enlisted").exists():
@@ -302,7 +305,8 @@ class LocalNetwork:
             return
         self.say("enlisting the telemetry service")
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_whole(folder / "telemetry.toml", f'port = "{free_port()}"\n'.encode())
+        port = free_port(avoid=self._ports())
+        write_whole(folder / "telemetry.toml", f'port = "{port}"\n'.encode())
         self._join(network, funder, folder, roles=OPERATOR, stake=0, tokens=BOND)
 
     def _join(
@@ -388,57 +392,41 @@ def write_settings(folder: Path, settings: Mapping[str, str]) -> None:
     write_whole(folder / "node.toml", lines.encode())
 
 
-def keep_telemetry_port(folder: Path) -> bool:
+def keep_telemetry_port(folder: Path, *, avoid: Collection[int] = ()) -> bool:
     """As ``keep_port``, of the telemetry service."""
     from freehold.node.telemetry.settings import FILE
     from freehold.node.telemetry.settings import load as load_telemetry
 
     mine = load_telemetry(folder, flags={}, environment={})
-    if mine.port == 0 or _is_free(mine.host, mine.port):
+    if mine.port == 0 or is_free(mine.host, mine.port):
         return False
-    written = tomllib.loads((folder / FILE).read_text()) | {"port": free_port()}
+    written = tomllib.loads((folder / FILE).read_text()) | {"port": free_port(avoid=avoid)}
     lines = "".join(f"{name} = {json.dumps(str(value))}\n" for name, value in written.items())
     write_whole(folder / FILE, lines.encode())
     return True
 
 
-def keep_port(folder: Path) -> bool:
-    """Give a stopped node another port when somebody else took its own; whether it did so.
+def keep_port(folder: Path, *, avoid: Collection[int] = ()) -> bool:
+    """Give a stopped node another port when somebody else took its own, and none of ``avoid``;
+    whether it did so.
 
     The node tells the registry its new place by itself.
     """
     mine = load(folder, flags={}, environment={})
-    if mine.port == 0 or _is_free(mine.host, mine.port):
+    if mine.port == 0 or is_free(mine.host, mine.port):
         return False
     written = tomllib.loads((folder / "node.toml").read_text())
     texts = {name: str(value) for name, value in written.items()}
-    write_settings(folder, texts | {"port": str(free_port())})
+    write_settings(folder, texts | {"port": str(free_port(avoid=avoid))})
     return True
 
 
-def free_port(wanted: int = 0) -> int:
-    """``wanted`` where it is free, else a port below those that systems hand out to connections,
-    or one of these could take it while the node is off."""
-    if wanted and _is_free("127.0.0.1", wanted):
-        return wanted
-    for _ in range(_TRIES):
-        port = _PORTS.start + secrets.randbelow(len(_PORTS))
-        if _is_free("127.0.0.1", port):
-            return port
-    raise CapacityError(
-        f"no port between {_PORTS.start} and {_PORTS.stop} is free",
-        remedy="Stop what listens there, and start again.",
-    )
-
-
-def _is_free(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return False
-        return True
+def _port(file: Path) -> int:
+    """The port that settings name; 0 where there are none that can be read."""
+    try:
+        return int(tomllib.loads(file.read_text()).get("port", 0))
+    except (OSError, ValueError):
+        return 0
 
 
 def _ready_pid(path: Path) -> int | None:

@@ -172,7 +172,7 @@ class Start:
         """What ``validator.toml`` will say; UsageError before anything is spent."""
         from freehold.cli import validating
         from freehold.cli.competition import is_local
-        from freehold.cli.local import free_port
+        from freehold.ledger.devnet.ports import free_port
 
         told = validating.written(self._folder) | dict(wishes)
         told |= {"subnet": found.name, "network": str(open_home(self._root).descriptor)}

@@ -309,7 +309,7 @@ class NodeServer(Server):
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A bound socket; ConflictError when the port is taken. Port 0 takes any free one."""
+    """A socket that listens; ConflictError when the port is taken. Port 0 takes any free one."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns delays off only for sockets that name their protocol; with them a short
     # answer on a connection that is kept waits 40 ms.
@@ -317,6 +317,7 @@ def listen(host: str, port: int) -> socket.socket:
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         bound.bind((host, port))
+        bound.listen(BACKLOG)  # two that are only bound can have one port
     except OSError as error:
         bound.close()
         raise ConflictError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,8 @@ from freehold.cli.local import TELEMETRY_NAME, WATCHER_NAME, LocalNetwork, keep_
 from freehold.cli.processes import Child
 from freehold.cli.run import _local
 from freehold.cli.screen import Screen
+from freehold.domain.errors import CapacityError
+from freehold.ledger.devnet import ports
 from freehold.node.settings import load
 
 
@@ -29,6 +32,24 @@ def test_a_node_whose_port_was_taken_gets_another(tmp_path: Path) -> None:
         assert moved.capacity == 2 * 2**30
     assert not keep_port(tmp_path)
     assert load(tmp_path, flags={}, environment={}).port == moved.port
+
+
+def test_nodes_of_a_home_have_ports_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also before any of them listens."""
+    monkeypatch.setattr(ports, "RANGE", range(20_000, 20_004))
+    monkeypatch.setattr(ports, "is_free", lambda host, port: True)
+    made = LocalNetwork(Home(tmp_path), lambda _: None)
+    monkeypatch.setattr(LocalNetwork, "_join", lambda *_, **__: None)
+    network = SimpleNamespace(parameters={"period": 8})
+    names = [f"node-{number}" for number in range(4)]
+    for name in names:
+        made.home.node(name).mkdir(parents=True)
+        made._enlist(network, None, made.home.node(name), name)  # type: ignore[arg-type]
+    assert made._ports() == {0, 20_000, 20_001, 20_002, 20_003}  # and no telemetry
+    with pytest.raises(CapacityError):
+        ports.free_port(avoid=made._ports())
 
 
 READY = """

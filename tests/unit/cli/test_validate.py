@@ -21,7 +21,7 @@ import pytest
 from freehold.cli import validate as verb
 from freehold.cli import validating
 from freehold.cli.home import Home
-from freehold.cli.local import folder_password, free_port, node_key
+from freehold.cli.local import folder_password, node_key
 from freehold.cli.model.folder import KEY, RUNS, member_of, note_process
 from freehold.cli.subnet import founding
 from freehold.cli.validate import validate, validator_folder
@@ -38,6 +38,7 @@ from freehold.domain.keys import new_phrase
 from freehold.domain.money import UNIT
 from freehold.domain.network import Network
 from freehold.ledger.contracts.registry import VALIDATOR
+from freehold.ledger.devnet.ports import free_port
 from freehold.ledger.ledger import Ledger
 from freehold.node.validator.settings import FILE
 from unit.node.validator.scorers import BODIES, SUBNET, write_model, write_subnet

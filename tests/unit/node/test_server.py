@@ -392,8 +392,7 @@ def charged(served: Served) -> int:
 
 
 def test_a_taken_port_is_named() -> None:
-    bound = listen("127.0.0.1", 0)
-    bound.listen()
+    bound = listen("127.0.0.1", 0)  # also before it takes connections
     with pytest.raises(ConflictError, match="cannot listen"):
         listen("127.0.0.1", bound.getsockname()[1])
     bound.close()

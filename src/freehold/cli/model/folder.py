@@ -101,7 +101,7 @@ def running_in(home: Home, room: str) -> dict[str, Running]:
 
 def check_port(port: int) -> None:
     """ConflictError, before anything is paid, where something listens on a port already."""
-    from freehold.cli.local import free_port
+    from freehold.ledger.devnet.ports import free_port
 
     if port and free_port(port) != port:
         raise ConflictError(

@@ -70,7 +70,7 @@ def write(folder: Path, settings: Mapping[str, str]) -> None:
 
 def with_port(settings: Mapping[str, str]) -> dict[str, str]:
     """The settings with a port, the usual one where it is free."""
-    from freehold.cli.local import free_port
+    from freehold.ledger.devnet.ports import free_port
 
     if "port" in settings:
         return dict(settings)

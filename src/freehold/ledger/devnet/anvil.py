@@ -12,7 +12,8 @@ from pathlib import Path
 
 from freehold.domain.errors import UnavailableError
 from freehold.ledger import wire
-from freehold.ledger.devnet.home import BLOCK_GAS, Home, free_port
+from freehold.ledger.devnet.home import BLOCK_GAS, Home
+from freehold.ledger.devnet.ports import free_port
 from freehold.ledger.devnet.upstream import Upstream, UpstreamError
 from freehold.ledger.wire import Json
 

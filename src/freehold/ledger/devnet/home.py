@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import BinaryIO
 from freehold.domain.errors import ConflictError, IntegrityError, UnavailableError, VersionError
 from freehold.domain.keys import Key
 from freehold.ledger.devnet.disk import FolderDisk
+from freehold.ledger.devnet.ports import free_port
 
 VERSION = 1
 FOLDER = "devnet"
@@ -134,13 +134,6 @@ def _genesis(funder: Key, chain_id: int, now: int) -> dict[str, object]:
         "coinbase": "0x" + "00" * 20,
         "alloc": {funder.address: {"balance": hex(FUNDS)}},
     }
-
-
-def free_port() -> int:
-    """A TCP port on the loopback interface that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Lock:
