@@ -10,9 +10,12 @@ import os
 import sys
 
 import pytest
+from hypothesis import settings
 
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+settings.register_profile("patient", settings(), deadline=None)  # a busy machine is no failure
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
