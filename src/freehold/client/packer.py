@@ -118,9 +118,13 @@ class Packer:
         """The latest promise about one name."""
         return self._journal.entry_named(name)
 
-    def linked_objects(self) -> set[bytes]:
-        """Stored objects that a promised name points at."""
-        return {linked(entry).location.object_id for entry in self._journal.all_entries(kind=LINK)}
+    def held_objects(self) -> set[bytes]:
+        """Objects that a promised name points at, and those of puts under way: an older page may
+        rank above such a one's own until its put has said again what holds."""
+        putting = {intent.object_id for intent in self._journal.intents()}
+        # Read after the puts: one that has ended meanwhile has left its promise.
+        links = self._journal.all_entries(kind=LINK)
+        return putting | {linked(entry).location.object_id for entry in links}
 
     def due(self) -> bool:
         """Whether a pack should be flushed now."""

@@ -44,6 +44,12 @@ from freehold.markets.storage.seal import open_box, seal_box
 
 ROUNDS = 4
 """How often columns whose node failed are sent anew to spare nodes."""
+Then = Callable[[Intent], None]
+"""What the end of a put brings about."""
+
+
+def _nothing(_: Intent) -> None:
+    return
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +64,7 @@ class Draft:
 
 @dataclass(slots=True)
 class _Work:
-    """A put under way: which node each column goes to, and what it has come to."""
+    """A put under way: which node each column goes to, what it has come to, and ``then``."""
 
     draft: Draft
     legs: dict[int, Leg]
@@ -67,6 +73,7 @@ class _Work:
     acceptances: dict[int, Acceptance] = field(default_factory=dict)
     failures: list[FreeholdError] = field(default_factory=list)
     repair_fee: int = 0
+    then: Then = _nothing
 
 
 class Putter:
@@ -93,9 +100,16 @@ class Putter:
         self._secret, self._random, self._policy = secret, random, placing.policy
 
     def put(
-        self, source: Source, draft: Draft, *, timing: Timing, progress: Progress = silent
+        self,
+        source: Source,
+        draft: Draft,
+        *,
+        timing: Timing,
+        progress: Progress = silent,
+        then: Then = _nothing,
     ) -> tuple[Intent, Opened]:
-        """Store an object; returns once the chain has its deal.
+        """Store an object; returns once the chain has its deal, and ``then`` was done in the
+        transaction of the journal that forgets the put.
 
         While nodes are chosen the first segments are read and sealed. InsufficientFundsError
         carries the quote and comes before anything is sent.
@@ -111,27 +125,36 @@ class Putter:
                 intent = self._intent(draft)
                 self._journal.save_intent(intent, list(legs.values()))
                 work = _Work(draft, legs, list(placement.spares), repair_fee=quote.repair_fee)
+                work.then = then
                 rising = _Rising(progress, work)
                 self._send(work, source, sealer, rising)
                 stack.close()
                 return intent, self._complete(work, source, timing, rising)
 
     def resume(
-        self, intent: Intent, source: Source, *, timing: Timing, progress: Progress = silent
+        self,
+        intent: Intent,
+        source: Source,
+        *,
+        timing: Timing,
+        progress: Progress = silent,
+        then: Then = _nothing,
     ) -> Opened:
-        """Finish a put that another process left; ``source`` must be what it stored.
+        """Finish a put that another process left; ``source`` must be what it stored. ``then`` as
+        for ``put``.
 
         ConflictError when the bytes are others: their key must never seal anything else.
         """
         deal = self._chain.find(intent.object_id)
         if deal is not None:
-            return self._settle(intent, Opened(deal, "", 0, 0))
+            return self._settle(intent, Opened(deal, "", 0, 0), then)
         if source.fingerprint() != intent.source:
             raise ConflictError(
                 f"{intent.name} changed since it was being stored",
                 remedy="Put it again as a new version; what was sent is dropped.",
             )
         work = self._revive(intent)
+        work.then = then
         if intent.state == "opening":
             if self._usable(work):
                 return self._open(work, again=True)
@@ -146,7 +169,7 @@ class Putter:
         """
         deal = self._chain.find(intent.object_id)
         if deal is not None:
-            return self._settle(intent, Opened(deal, "", 0, 0))
+            return self._settle(intent, Opened(deal, "", 0, 0), _nothing)
         if intent.state != "opening":
             return None
         work = self._revive(intent)
@@ -367,7 +390,7 @@ class Putter:
         seal = sha256(b"".join(a.signature for a in acceptances)).hexdigest()[:16]
         tag = f"open:{object_id.hex()}:{seal}"
         opened = self._chain.open(request, acceptances, tag=tag)
-        return self._settle(self._intent(work.draft), opened)
+        return self._settle(self._intent(work.draft), opened, work.then)
 
     def _renew_acceptances(self, work: _Work) -> None:
         """Ask again for acceptances that are about to run out."""
@@ -399,11 +422,12 @@ class Putter:
             locator=b"",
         )
 
-    def _settle(self, intent: Intent, opened: Opened) -> Opened:
+    def _settle(self, intent: Intent, opened: Opened, then: Then) -> Opened:
         """The deal is on the chain: list the object, then forget how it got there."""
         self._catalog.add(Page(intent.object_id, opened.deal, intent.head))
         with self._journal.write():
             self._journal.drop_pack(intent.object_id)
+            then(intent)
             self._journal.drop_intent(intent.object_id)
             self._reservations.free(intent.object_id)
         return opened

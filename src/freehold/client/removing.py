@@ -45,8 +45,8 @@ class Removing:
 
     def tidy(self) -> list[int]:
         """Close the deals of objects that no name needs; their ids."""
-        held = self._packer.linked_objects()
-        obsolete = self._catalog.listing().obsolete - held
+        held = self._packer.held_objects()
+        obsolete = self._catalog.listing().obsolete - held - self._packer.held_objects()
         closed = []
         for object_id in sorted(obsolete):
             try:
@@ -82,7 +82,7 @@ class Removing:
     def _needed_elsewhere(self, name: str) -> set[bytes]:
         items = self._catalog.listing().items.values()
         linked = {i.put.location.object_id for i in items if i.put.name != name}
-        return linked | self._packer.linked_objects()
+        return linked | self._packer.held_objects()
 
 
 def _holds_only(page: Manifest, name: str) -> bool:

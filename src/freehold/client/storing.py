@@ -75,10 +75,11 @@ class Storing:
         intent = self._unfinished(wish.name, source.fingerprint())
         if intent is not None:
             with self._busy(intent.object_id):
-                opened = self._putter.resume(intent, source, timing=timing, progress=progress)
+                opened = self._putter.resume(
+                    intent, source, timing=timing, progress=progress, then=self._hold
+                )
         else:
             intent, opened = self._fresh(source, wish, timing, progress)
-        self._hold(intent)
         self.resume()
         return _result(wish.name, source.size, intent.object_id, opened, timing)
 
@@ -146,7 +147,9 @@ class Storing:
         manifest = Manifest(object_id, sequence, now, (entry,))
         draft = self._draft(manifest, key, source, wish)
         with self._busy(object_id):
-            return self._putter.put(source, draft, timing=timing, progress=progress)
+            return self._putter.put(
+                source, draft, timing=timing, progress=progress, then=self._hold
+            )
 
     def _put_pack(self, load: Load, progress: Progress) -> list[PutResult]:
         source, timing = BytesSource(memoryview(load.data)), Timing()
@@ -237,18 +240,18 @@ class Storing:
                 self._active.discard(object_id)
 
     def _hold(self, intent: Intent) -> None:
-        """Let a whole object have its name against all that was promised about it before.
+        """Let a whole object have its name against all that was promised about it before, as part
+        of the transaction in which its put ends: until then nobody closes its deal.
 
         What waits is void. What went into a pack while the object was being sent may rank above
         the object's own page, which took its number first: a promise says again what holds.
         """
-        with self._journal.write():
-            older = [e for e in self._journal.all_entries() if e.name == intent.name]
-            self._journal.drop_entries([entry.id for entry in older if entry.pack is None])
-            if any(entry.pack is not None for entry in older) or self._overtaken(intent):
-                for entry in self._manifest(intent).entries:
-                    if isinstance(entry, Put):
-                        self._packer.link(entry)
+        older = [e for e in self._journal.all_entries() if e.name == intent.name]
+        self._journal.drop_entries([entry.id for entry in older if entry.pack is None])
+        if any(entry.pack is not None for entry in older) or self._overtaken(intent):
+            for entry in self._manifest(intent).entries:
+                if isinstance(entry, Put):
+                    self._packer.link(entry)
 
 
 def _result(name: str, size: int, object_id: bytes, opened: Opened, timing: Timing) -> PutResult:

@@ -136,6 +136,38 @@ def test_a_whole_object_holds_against_what_was_promised_before_and_packed_meanwh
     assert read(other, "b/x") == data
 
 
+@pytest.mark.parametrize("moment", ["page", "intent"])
+def test_a_deal_that_has_just_opened_is_not_closed_for_an_older_page_that_ranks_above_it(
+    world: World, wallet: Wallet, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Another process tidies once the page is listed, or once the put is forgotten."""
+    data = secrets.token_bytes(SIZE)
+    client, other = world.client(wallet), world.client(wallet)
+    client.put(b"1", "b/x")
+    packed: list[str] = []
+
+    def meanwhile(done: int, total: int) -> None:
+        packed.extend(each.name for each in ([] if packed else other.flush()))
+
+    at, name = (
+        (client._catalog, "add") if moment == "page" else (client._storing._putter, "_settle")
+    )
+    done = getattr(at, name)
+
+    def then_tidied(*given: object) -> object:
+        result = done(*given)
+        other.tidy()
+        return result
+
+    monkeypatch.setattr(at, name, then_tidied)
+    client.put(data, "b/x", progress=meanwhile)
+    assert packed == ["b/x"]
+    assert read(client, "b/x") == data
+    client.flush()
+    other.tidy()
+    assert read(other, "b/x") == data
+
+
 def test_a_whole_object_holds_against_a_pack_that_died(world: World, wallet: Wallet) -> None:
     data = secrets.token_bytes(SIZE)
     first = world.client(wallet)
