@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import quote
+
+from freehold.ledger.devnet.ports import free_port
 
 VERSION = "1.20.*"
 NODES = 6
@@ -28,12 +29,6 @@ def install(folder: Path) -> Path:
         wanted = [f"tahoe-lafs=={VERSION}", "setuptools<81"]
         subprocess.run([uv, "pip", "install", "-q", "--python", python, *wanted], check=True)
     return program
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass
