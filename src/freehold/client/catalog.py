@@ -159,15 +159,16 @@ class Catalog:
         with self._typed():
             return bool(self._db.execute("PRAGMA application_id").fetchone()[0])
 
-    def refresh(self, live: Sequence[int], fetch: Callable[[int], Page]) -> list[Unread]:
+    def refresh(
+        self, live: Callable[[], Sequence[int]], fetch: Callable[[int], Page]
+    ) -> list[Unread]:
         """Make the rows those of the ``live`` deals, fetching what is missing.
 
         Deals that no node answers for are returned, not forgotten: the next refresh tries again.
         """
+        living = self._drop_ended(live)
         known = self.deals()
-        for deal in known.keys() - set(live):
-            self.drop(known[deal])
-        missing = [deal for deal in live if deal not in known]
+        missing = [deal for deal in living if deal not in known]
         unread: list[Unread] = []
         with ThreadPoolExecutor(FETCHERS) as pool:
             futures = {deal: pool.submit(fetch, deal) for deal in missing}
@@ -176,9 +177,20 @@ class Catalog:
                     self.add(future.result())
                 except FreeholdError as error:
                     unread.append(Unread(deal, error.message))
+        if missing:
+            self._drop_ended(live)
         with self._typed(), self._db:
             self._db.execute("PRAGMA application_id = 1")
         return unread
+
+    def _drop_ended(self, live: Callable[[], Sequence[int]]) -> Sequence[int]:
+        """Forget deals that are not ``live``, which is asked for after the rows are read: what
+        another process opened meanwhile is no ended one. The live ones."""
+        known = self.deals()
+        living = live()
+        for deal in known.keys() - set(living):
+            self.drop(known[deal])
+        return living
 
     def _load(self) -> None:
         """Open what other processes or threads added, drop what they dropped."""

@@ -315,7 +315,7 @@ class Client(Closing):
     def refresh(self) -> list[Unread]:
         """Make the catalog what the chain and the nodes say; deals whose nodes are all silent."""
         return self._catalog.refresh(
-            self.chain.deals(self.wallet.account),
+            lambda: self.chain.deals(self.wallet.account),
             lambda deal: self.library.page(deal, self._catalog.check),
         )
 
