@@ -238,7 +238,8 @@ class Client(Closing):
                 write(memoryview(data)[start:stop])
             return Delivery(stop - start, (), ())
         self._know()
-        place = self._find(name, version).location
+        put = self._view.means(name, entry).put if version is None else self._find(name, version)
+        place = put.location
         page = self._catalog.page(place.object_id)
         return self._deliver(place, page, sink, span, progress, timing or Timing())
 
@@ -374,9 +375,7 @@ class Client(Closing):
         if not self._catalog.complete:
             self.refresh()
 
-    def _find(self, name: str, version: int | None) -> Put:
-        if version is None:
-            return self._view.named(name).put
+    def _find(self, name: str, version: int) -> Put:
         for known in self._catalog.versions(name):
             if known.sequence == version:
                 return known.put

@@ -2,6 +2,7 @@
 
 - **entries**: small objects, renames and deletions that were promised and wait for a pack;
 - **intents** and **legs**: puts under way, with each column's node, upload and acceptance;
+- **spoken**: the names that a pack under way speaks of, also once newer promises override it;
 - **reservations**: money that those puts count on;
 - **cheques**: the highest amount ever signed to a node, written before it is sent.
 
@@ -52,8 +53,23 @@ CREATE TABLE reservations (
   locked TEXT NOT NULL, rate TEXT NOT NULL, escrow TEXT NOT NULL, gas TEXT NOT NULL
 ) STRICT;
 """
-_STEPS = (_SCHEMA, _RESERVATIONS)
+_SPOKEN = """
+CREATE TABLE spoken (
+  object_id BLOB NOT NULL REFERENCES intents ON DELETE CASCADE, name TEXT NOT NULL,
+  PRIMARY KEY (object_id, name)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spoken_by_name ON spoken (name);
+INSERT INTO spoken SELECT DISTINCT pack, name FROM entries WHERE pack IN
+  (SELECT object_id FROM intents);
+"""
+_STEPS = (_SCHEMA, _RESERVATIONS, _SPOKEN)
 """What each version of the file adds to the one before."""
+_SAVE_INTENT = """
+INSERT INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (object_id) DO UPDATE SET
+  name = excluded.name, source = excluded.source, head = excluded.head, secret = excluded.secret,
+  term_end = excluded.term_end, created = excluded.created, state = excluded.state,
+  owner = excluded.owner
+"""
 VERSION = len(_STEPS)
 
 
@@ -136,11 +152,14 @@ class Journal:
     def bump(self, name: str, least: int) -> int:
         """The next value of a counter: above every earlier one, and at least ``least``."""
         with self.write():
-            found = self.rows("SELECT value FROM marks WHERE name = ?", (name,))
-            last = found[0][0] if found else -1
-            value = max(least, int(last or 0) + 1 if found else 0)
+            value = max(least, self.last(name) + 1)
             self.run("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
             return value
+
+    def last(self, name: str) -> int:
+        """The latest value of a counter; -1 before its first."""
+        found = self.rows("SELECT value FROM marks WHERE name = ?", (name,))
+        return _integer(found[0][0]) if found else -1
 
     def add_entry(self, name: str, kind: str, body: bytes, modified: int) -> int:
         """Promise a change; it is durable when this returns."""
@@ -191,9 +210,27 @@ class Journal:
         return _integer(row[0]), _integer(row[1]), _integer(row[2])
 
     def assign(self, pack: bytes, ids: Sequence[int]) -> None:
-        """Let ``pack`` carry these entries; part of the transaction around it."""
+        """Let ``pack``, which has its intent, carry these entries; part of the transaction around
+        it."""
         for entry in ids:
             self.run("UPDATE entries SET pack = ? WHERE id = ? AND pack IS NULL", (pack, entry))
+        self.run(
+            "INSERT INTO spoken SELECT DISTINCT pack, name FROM entries WHERE pack = ?", (pack,)
+        )
+
+    def packing(self, name: str) -> bool:
+        """Whether a pack under way speaks of ``name``."""
+        return bool(self.rows("SELECT 1 FROM spoken WHERE name = ? LIMIT 1", (name,)))
+
+    def putting(self, name: str) -> bool:
+        """Whether any put under way, of a pack or of a whole object, speaks of ``name``."""
+        query = "SELECT 1 FROM intents WHERE name = ? LIMIT 1"
+        return self.packing(name) or bool(self.rows(query, (name,)))
+
+    def names_under_way(self) -> set[str]:
+        """All names that puts under way speak of."""
+        rows = self.rows("SELECT name FROM spoken UNION SELECT name FROM intents")
+        return {str(row[0]) for row in rows}
 
     def drop_entries(self, ids: Sequence[int]) -> None:
         """Forget entries that need no pack; part of the transaction around it."""
@@ -221,10 +258,10 @@ class Journal:
             self.run("UPDATE entries SET pack = NULL WHERE pack = ?", (pack,))
 
     def save_intent(self, intent: Intent, legs: Sequence[Leg]) -> None:
-        """Record a put before anything of it is sent."""
+        """Record a put before anything of it is sent; what its pack speaks of stays known."""
         with self.write():
             self.run(
-                "INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                _SAVE_INTENT,
                 (
                     intent.object_id,
                     intent.name,

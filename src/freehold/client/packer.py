@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from freehold.client.catalog import Catalog
@@ -62,6 +63,15 @@ class Load:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """What puts of this account are about to list: the ``names`` their pages speak of, and the
+    highest sequence number that any page had taken before this was read."""
+
+    names: set[str]
+    sequence: int
+
+
 class Packer:
     """The queue of promises of one account."""
 
@@ -110,6 +120,10 @@ class Packer:
         """Promise that a name means nothing."""
         self._journal.add_entry(names.check(name), DELETE, b"", modified)
 
+    def together(self) -> AbstractContextManager[None]:
+        """All promises of the block at once or none, and nobody else's between them."""
+        return self._journal.write()
+
     def pending(self) -> dict[str, Entry]:
         """The latest promise about every name."""
         return {entry.name: entry for entry in self._journal.all_entries()}
@@ -126,6 +140,16 @@ class Packer:
         links = self._journal.all_entries(kind=LINK)
         return putting | {linked(entry).location.object_id for entry in links}
 
+    def speaks_of(self, name: str) -> bool:
+        """Whether a promise or a put under way speaks of a name: more than the pages know."""
+        return self.promise_of(name) is not None or self._journal.putting(name)
+
+    def under_way(self) -> UnderWay:
+        """The pages that are coming. One with a number up to ``sequence`` is among them, or is
+        listed by now, or never will be."""
+        sequence = max(self._journal.last("sequence"), self._catalog.next_sequence() - 1)
+        return UnderWay(self._journal.names_under_way(), sequence)
+
     def due(self) -> bool:
         """Whether a pack should be flushed now."""
         count, size, oldest = self._journal.waiting()
@@ -133,8 +157,9 @@ class Packer:
         full = size >= self.limits.size or count >= self.limits.count
         return full or (count > 0 and waited >= self.limits.wait)
 
-    def load(self, names: Collection[str] | None = None) -> Load | None:
-        """Assign the oldest promises (about ``names``; or all) to a new pack; None when none wait.
+    def load(self, object_id: bytes, names: Collection[str] | None = None) -> Load | None:
+        """Assign the oldest promises (about ``names``; or all) to a new pack, ``object_id``; None
+        when none wait.
 
         Only the last promise about a name goes in; what it overrides is dropped with the pack.
         """
@@ -145,9 +170,8 @@ class Packer:
             entries = [entry for entry in waiting if entry.id not in needless]
             if not entries:
                 return None
-            object_id = self._random(32)
-            self._journal.assign(object_id, [entry.id for entry in entries])
             self._journal.save_intent(self._placeholder(object_id), [])
+            self._journal.assign(object_id, [entry.id for entry in entries])
             sequence = self._journal.bump("sequence", self._catalog.next_sequence())
         key = self._random(KEY_LENGTH)
         latest = {entry.name: entry for entry in entries}
@@ -159,10 +183,11 @@ class Packer:
         return self._journal.entries_about(names)[: self.limits.count]
 
     def _needless(self, entry: Entry) -> bool:
-        """Whether this deletes what no stored or waiting page ever named."""
+        """Whether this deletes what no page that is stored, waits or is under way ever named."""
         return (
             entry.kind == DELETE
             and not self._journal.named_before(entry)
+            and not self._journal.putting(entry.name)
             and not self._catalog.versions(entry.name)
         )
 

@@ -10,7 +10,7 @@ from freehold.client.packer import PUT, Packer, unframe
 from freehold.client.view import View
 from freehold.domain.errors import NotFoundError, RefusedError
 from freehold.markets.storage import names
-from freehold.markets.storage.manifest import Manifest, Put, rename
+from freehold.markets.storage.manifest import Delete, Manifest, Put, rename
 
 
 class Removing:
@@ -26,34 +26,48 @@ class Removing:
         One that shares its deal with others is deleted by a promise, pending until the next pack.
         """
         self._view.named(name)
+        # Asked before the pages are read: what has ended meanwhile is among these.
+        spoken = self._packer.speaks_of(name)
         own = self._own_pages(name)
-        if own is None or self._packer.promise_of(name) is not None:
+        if own is None or spoken:
             self._packer.delete(name, modified=time.time_ns())
         return [self.close(object_id) for object_id in own or ()]
 
     def move(self, old: str, new: str) -> None:
         """Rename an object by a promise; no byte is copied."""
         names.check(new)
-        named = self._view.named(old)
-        entry = self._packer.promise_of(old)
-        if entry is not None and entry.kind == PUT:
-            attributes, data = unframe(entry.body)
-            self._packer.add(new, data, modified=entry.modified, attributes=attributes)
-        else:
-            self._packer.link(rename(named.put, new)[1])
-        self._packer.delete(old, modified=time.time_ns())
+        with self._packer.together():
+            entry = self._packer.promise_of(old)
+            named = self._view.means(old, entry)
+            if entry is not None and entry.kind == PUT:
+                attributes, data = unframe(entry.body)
+                self._packer.add(new, data, modified=entry.modified, attributes=attributes)
+            else:
+                self._packer.link(rename(named.put, new)[1])
+            self._packer.delete(old, modified=time.time_ns())
 
     def tidy(self) -> list[int]:
         """Close the deals of objects that no name needs; their ids."""
-        held = self._packer.held_objects()
-        obsolete = self._catalog.listing().obsolete - held - self._packer.held_objects()
         closed = []
-        for object_id in sorted(obsolete):
+        for object_id in sorted(self._obsolete()):
             try:
                 closed.append(self.close(object_id))
             except NotFoundError:
                 continue  # another process of this account was faster
         return closed
+
+    def _obsolete(self) -> set[bytes]:
+        """What the listing needs no more, nor a promise, nor a page that is still under way: a
+        deletion hides what that one says of the name, and so do pages that came after."""
+        held, coming = self._packer.held_objects(), self._packer.under_way()
+        pages = {page.object_id: page for page in self._catalog.manifests()}
+        obsolete = self._catalog.listing().obsolete & pages.keys()
+        return {
+            object_id
+            for object_id in obsolete - held - self._packer.held_objects()
+            if pages[object_id].sequence <= coming.sequence
+            and not _deletes(pages[object_id]) & coming.names
+        }
 
     def close(self, object_id: bytes) -> int:
         """Close an object's deal and forget it; also one whose closing was cut short."""
@@ -83,6 +97,10 @@ class Removing:
         items = self._catalog.listing().items.values()
         linked = {i.put.location.object_id for i in items if i.put.name != name}
         return linked | self._packer.held_objects()
+
+
+def _deletes(page: Manifest) -> set[str]:
+    return {entry.name for entry in page.entries if isinstance(entry, Delete)}
 
 
 def _holds_only(page: Manifest, name: str) -> bool:

@@ -90,9 +90,8 @@ class Storing:
         result for each name."""
         self.resume()
         results: list[PutResult] = []
-        while (load := self._packer.load(names)) is not None:
-            with self._busy(load.object_id):
-                results += self._put_pack(load, progress)
+        while packed := self._pack(progress, names):
+            results += packed
         return results
 
     def resume(self) -> list[int]:
@@ -150,6 +149,12 @@ class Storing:
             return self._putter.put(
                 source, draft, timing=timing, progress=progress, then=self._hold
             )
+
+    def _pack(self, progress: Progress, names: Collection[str] | None) -> list[PutResult]:
+        object_id = self._random(32)
+        with self._busy(object_id):
+            load = self._packer.load(object_id, names)
+            return self._put_pack(load, progress) if load else []
 
     def _put_pack(self, load: Load, progress: Progress) -> list[PutResult]:
         source, timing = BytesSource(memoryview(load.data)), Timing()
@@ -248,7 +253,7 @@ class Storing:
         """
         older = [e for e in self._journal.all_entries() if e.name == intent.name]
         self._journal.drop_entries([entry.id for entry in older if entry.pack is None])
-        if any(entry.pack is not None for entry in older) or self._overtaken(intent):
+        if self._journal.packing(intent.name) or self._overtaken(intent):
             for entry in self._manifest(intent).entries:
                 if isinstance(entry, Put):
                     self._packer.link(entry)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from freehold.client.catalog import Catalog
+from freehold.client.journal import Entry
 from freehold.client.packer import Packer, promised
 from freehold.domain.errors import NotFoundError
 from freehold.markets.storage.manifest import Put
@@ -45,7 +46,10 @@ class View:
 
     def named(self, name: str) -> Named:
         """One object; NotFoundError when the name means nothing."""
-        entry = self._packer.promise_of(name)
+        return self.means(name, self._packer.promise_of(name))
+
+    def means(self, name: str, entry: Entry | None) -> Named:
+        """What a name means when ``entry`` is the latest promise about it, as read before this."""
         item = self._catalog.listing().items.get(name)
         if entry is not None:
             put = promised(entry)
@@ -58,11 +62,13 @@ class View:
         )
 
     def _all(self) -> dict[str, Named]:
+        # Promises first: one that is kept meanwhile is in the listing by then.
+        pending = self._packer.pending()
         found = {
             name: Named(item.put, item.sequence, pending=False)
             for name, item in self._catalog.listing().items.items()
         }
-        for name, entry in self._packer.pending().items():
+        for name, entry in pending.items():
             put = promised(entry)
             if put is None:
                 found.pop(name, None)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
 
 import pytest
 
 from freehold.client.client import Client
+from freehold.client.journal import Entry
+from freehold.client.packer import Load, UnderWay
 from freehold.client.upload import silent
+from freehold.client.view import Named
 from freehold.client.wallet import Wallet
 from freehold.domain.errors import FreeholdError, NotFoundError
+from freehold.domain.ids import Address
 from unit.client.fakes import FakeChain, World
 from unit.client.test_resume import DyingChain, Killed, dead, kill_at, read
 
@@ -22,6 +28,19 @@ class ClosingChain(FakeChain):
     def close(self, deal: int) -> str:
         super().close(deal)
         raise Killed
+
+
+@dataclass
+class SlowChain(FakeChain):
+    """A chain whose answer, what deals there are, is old by the time it arrives."""
+
+    meanwhile: list[Callable[[], object]] = field(default_factory=list)
+
+    def deals(self, client: Address) -> Sequence[int]:
+        found = super().deals(client)
+        if self.meanwhile:
+            self.meanwhile.pop()()
+        return found
 
 
 def killed_putting(world: World, wallet: Wallet, data: bytes, when: str) -> None:
@@ -92,6 +111,76 @@ def test_what_was_removed_does_not_come_back(
     assert [named.name for named in client.ls()] == ["b/y"]
     live = [number for number, deal in world.ledger.opened.items() if not deal.closed_at]
     assert len(live) == 1
+
+
+@pytest.mark.parametrize("later", ["nothing", "small", "whole"])
+def test_what_was_removed_does_not_come_back_with_a_pack_on_its_way(
+    world: World, wallet: Wallet, later: str
+) -> None:
+    """The name is removed, perhaps after it was put anew, while its first bytes are being sent."""
+    client, other = world.client(wallet), world.client(wallet)
+    client.put(b"old", "b/x")
+    sending = client._packer.load(secrets.token_bytes(32))
+    assert sending is not None
+    if later != "nothing":
+        other.put(b"new" if later == "small" else secrets.token_bytes(SIZE), "b/x")
+        other.flush()
+    other.rm("b/x")
+    other.flush()
+    other.tidy()
+    client._storing._put_pack(sending, silent)
+    assert client.ls() == []
+    client.flush()
+    client.tidy()
+    assert client.ls() == other.ls() == []
+    client.tidy()
+    assert all(deal.closed_at for deal in world.ledger.opened.values())
+
+
+def test_a_deletion_outlives_a_pack_that_began_while_its_page_was_looked_at(
+    world: World, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, other, tidier = (world.client(wallet) for _ in range(3))
+    client.put(b"old", "b/x")
+    sending: list[Load] = []
+    look = tidier._packer.under_way
+
+    def meanwhile() -> UnderWay:
+        seen = look()
+        load = client._packer.load(secrets.token_bytes(32))
+        assert load is not None
+        sending.append(load)
+        other.rm("b/x")
+        other.flush()
+        return seen
+
+    monkeypatch.setattr(tidier._packer, "under_way", meanwhile)
+    assert tidier.tidy() == []
+    client._storing._put_pack(sending.pop(), silent)
+    assert client.ls() == tidier.ls() == []
+
+
+def test_what_was_taken_away_does_not_come_back_with_a_put_on_its_way(
+    world: World, wallet: Wallet
+) -> None:
+    """A process that lives finishes what was begun before the name was renamed or removed."""
+    chain = DyingChain(world.ledger, wallet.account)
+    chain.die = "before"
+    first, client = world.client(wallet, chain=chain), world.client(wallet)
+    for name in ("b/x", "b/y"):
+        with pytest.raises(Killed):
+            first.put(secrets.token_bytes(SIZE), name)
+    client.put(b"whole" * SIZE, "b/x")
+    client.put(b"whole" * SIZE, "b/y")
+    client.mv("b/x", "b/z")
+    client.rm("b/y")
+    client.flush()
+    client.rm("b/z")
+    client.flush()
+    client.tidy()
+    chain.die = ""
+    assert len(first.resume()) == 2
+    assert client.ls() == first.ls() == []
 
 
 def test_a_put_that_was_overtaken_is_begun_anew(world: World, wallet: Wallet) -> None:
@@ -175,13 +264,14 @@ def test_a_whole_object_holds_against_a_pack_that_died(world: World, wallet: Wal
     kill_at(world, "PUT", 2)
     with pytest.raises(FreeholdError):
         first.flush()
-    first._journal.run("UPDATE entries SET pack = ?", (b"p" * 32,))  # as if killed just before
+    load = first._packer.load(secrets.token_bytes(32))
+    assert load is not None
     dead(first)
     for node in world.nodes:
         node.refuse = lambda called, path: None
     client = world.client(wallet)
     client.put(data, "b/x")
-    client._journal.release_pack(b"p" * 32)
+    client._journal.release_pack(load.object_id)
     client.flush()
     assert read(client, "b/x") == data
 
@@ -191,7 +281,7 @@ def test_a_pack_that_fails_gives_back_nothing_that_a_later_one_overrode(
 ) -> None:
     client, other = world.client(wallet), world.client(wallet)
     client.put(b"old", "b/x")
-    load = client._packer.load()
+    load = client._packer.load(secrets.token_bytes(32))
     assert load is not None
     other.put(b"new", "b/x")
     other.flush()
@@ -208,15 +298,76 @@ def test_a_pack_that_fails_gives_back_nothing_that_is_overridden_on_its_way(
     client.put(b"1", "b/y")
     client.flush()
     client.put(b"2", "b/x")
-    failing = client._packer.load()
+    failing = client._packer.load(secrets.token_bytes(32))
     assert failing is not None
     other.rm("b/x")
-    sending = other._packer.load()
+    sending = other._packer.load(secrets.token_bytes(32))
     assert sending is not None
     client._journal.release_pack(failing.object_id)
     client.flush()
     other._storing._put_pack(sending, silent)
     assert [named.name for named in client.ls()] == ["b/y"]
+
+
+def test_a_pack_that_is_being_made_is_nobody_elses(
+    world: World, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another thread of the process cleans up right when the pack has its promises."""
+    client = world.client(wallet)
+    client.put(b"once", "b/x")
+    load = client._packer.load
+
+    def then_resumed(object_id: bytes, names: Collection[str] | None = None) -> Load | None:
+        loaded = load(object_id, names)
+        client.resume()
+        return loaded
+
+    monkeypatch.setattr(client._packer, "load", then_resumed)
+    assert [result.name for result in client.flush()] == ["b/x"]
+    assert len(world.ledger.opened) == 1
+
+
+def test_a_deal_that_opens_while_the_chain_is_read_stays_listed(
+    world: World, wallet: Wallet
+) -> None:
+    """Two processes of an account whose state folder is new begin at once."""
+    data = secrets.token_bytes(SIZE)
+    slow = SlowChain(world.ledger, wallet.account)
+    first, other = world.client(wallet, chain=slow), world.client(wallet)
+    slow.meanwhile.append(lambda: other.put(data, "b/x"))
+    first.ls()
+    assert read(first, "b/x") == read(other, "b/x") == data
+
+
+def test_a_deal_that_ends_while_pages_are_read_is_not_listed(world: World, wallet: Wallet) -> None:
+    with world.client(wallet, home="elsewhere") as before:
+        before.put(secrets.token_bytes(SIZE), "b/x")
+        slow = SlowChain(world.ledger, wallet.account)
+        client = world.client(wallet, chain=slow)
+        slow.meanwhile.append(lambda: before.rm("b/x"))
+        assert client.ls() == []
+
+
+def test_a_name_of_a_pack_that_lands_while_it_is_renamed_keeps_its_bytes(
+    world: World, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, other = world.client(wallet), world.client(wallet)
+    client.put(b"bytes", "b/x")
+    client.ls()
+    named, flushing = client._view.means, [other.flush]
+
+    def slowly(name: str, entry: Entry | None) -> Named:
+        found = named(name, entry)
+        if flushing and not client._journal._db.in_transaction:
+            flushing.pop()()
+        return found
+
+    monkeypatch.setattr(client._view, "means", slowly)
+    client.mv("b/x", "b/y")
+    assert read(client, "b/y") == b"bytes"
+    client.flush()
+    assert read(other, "b/y") == b"bytes"
+    assert [found.name for found in other.ls()] == ["b/y"]
 
 
 def small(client: Client) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from freehold.client.client import Client
-from freehold.client.journal import VERSION, Journal
+from freehold.client.journal import VERSION, Intent, Journal
 from freehold.domain.errors import FreeholdError, InsufficientFundsError
 from unit.client.fakes import FakeChain, World
 
@@ -115,10 +115,30 @@ def test_a_journal_of_the_version_before_is_taken_over(tmp_path: Path) -> None:
     journal.close()
     with sqlite3.connect(path) as db:
         db.execute("DROP TABLE reservations")
+        db.execute("DROP TABLE spoken")
         db.execute("PRAGMA user_version = 1")
     db.close()
     again = Journal(path)
     assert again.rows("PRAGMA user_version") == [(VERSION,)]
     assert again.rows("SELECT * FROM reservations") == []
     assert again.cheque("node") == (3, 7)
+    again.close()
+
+
+def test_packs_under_way_of_an_older_journal_are_known_by_their_names(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    journal = Journal(path)
+    intent = Intent(b"p" * 32, "pack", "pack", b"", b"", 0, 1)
+    with journal.write():
+        journal.save_intent(intent, [])
+        journal.assign(intent.object_id, [journal.add_entry("b/x", "put", b"", 1)])
+    journal.close()
+    with sqlite3.connect(path) as db:
+        db.execute("DROP TABLE spoken")
+        db.execute("PRAGMA user_version = 2")
+    db.close()
+    again = Journal(path)
+    assert again.packing("b/x")
+    again.drop_intent(intent.object_id)
+    assert not again.packing("b/x")
     again.close()

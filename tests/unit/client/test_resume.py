@@ -248,7 +248,7 @@ def test_a_pack_whose_process_died_before_it_had_a_record(world: World) -> None:
     wallet = world.wallet()
     first = world.client(wallet)
     first.put(b"one", "b/1")
-    assert first._packer.load() is not None
+    assert first._packer.load(secrets.token_bytes(32)) is not None
     dead(first)
     second = world.client(wallet)
     second.flush()
