@@ -38,7 +38,7 @@ def test_nodes_of_a_home_have_ports_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also before any of them listens."""
-    monkeypatch.setattr(ports, "RANGE", range(20_000, 20_004))
+    monkeypatch.setattr(ports, "_lasting", lambda: range(20_000, 20_004))
     monkeypatch.setattr(ports, "is_free", lambda host, port: True)
     made = LocalNetwork(Home(tmp_path), lambda _: None)
     monkeypatch.setattr(LocalNetwork, "_join", lambda *_, **__: None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from freehold.domain.errors import UnavailableError
 from freehold.ledger import wire
 from freehold.ledger.devnet.home import BLOCK_GAS, Home
-from freehold.ledger.devnet.ports import free_port
+from freehold.ledger.devnet.ports import passing_port
 from freehold.ledger.devnet.upstream import Upstream, UpstreamError
 from freehold.ledger.wire import Json
 
@@ -62,7 +62,7 @@ class Anvil:
     async def start(cls, binary: Path, home: Home) -> Anvil:
         """Start the engine from genesis; UnavailableError when it does not come up."""
         kill_stale(home.folder / _PID)
-        port = free_port()
+        port = passing_port()
         scratch = home.folder / "scratch"
         scratch.mkdir(exist_ok=True)
         arguments = [
