@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import secrets
 import shutil
@@ -17,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from environment import outside
 from typer.testing import CliRunner
 
 from freehold.cli import processes
@@ -112,7 +112,7 @@ class Field:
 
     def freehold(self, *arguments: str) -> Json:
         """Run a command on this home with --json; its document, a list under ``rows``."""
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("FREEHOLD_")}
+        kept = outside()
         password = self.home.password()
         done = subprocess.run(
             [sys.executable, "-m", "freehold.cli", *arguments, "--json"],

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from environment import outside
 
 from freehold.cli.home import Home
 from freehold.domain.money import UNIT
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.journey
 
 def freehold(home: Path, *arguments: str, code: int = 0) -> dict[str, object]:
     """Run a command with --json; its document."""
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FREEHOLD_")}
+    environment = outside()
     done = subprocess.run(
         [sys.executable, "-m", "freehold.cli", *arguments, "--json"],
         capture_output=True, text=True, timeout=240, check=False, stdin=subprocess.DEVNULL,

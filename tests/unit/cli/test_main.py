@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from environment import outside
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
@@ -18,7 +19,7 @@ HEAVY = ("web3", "numba", "torch", "llvmlite", "eth_account", "sqlalchemy", "fas
 
 
 def freehold(*arguments: str, home: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("FREEHOLD_")}
+    environment = outside()
     if home is not None:
         environment["FREEHOLD_HOME"] = str(home)
     return subprocess.run(
