@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from freehold.audit import inputs
 from freehold.client.connection import Timeouts
 from freehold.client.token import Identity
 from freehold.domain.aspects import HONEST, WHOLE
-from freehold.domain.ids import Address
+from freehold.domain.ids import Address, checksum
 from freehold.ledger.contracts.status import Status
 from freehold.ledger.ledger import Ledger
 from freehold.node.loops import Chore, Crew
@@ -119,17 +120,30 @@ def test_liars_change_nothing_and_a_wrong_status_is_restored(field: Field, tmp_p
         restored = status.status_of(device, HONEST)
         told = status.told_of(restored.round, two.key.address, device, HONEST)
         assert told == restored.value
-        # The rounds that liars won, and those that it missed, cost the honest one first.
-        wait_for("liars have the lower score", lambda: _scores_below(status, liars, two))
+        # Nothing moves any more, so nobody tells and nobody is scored: that round has to show it.
+        before, after = _scores_around(ledger, restored.round)
+        assert after[two.key.address] > before[two.key.address]
+        for liar in liars:
+            assert after[liar.seat.key.address] < before[liar.seat.key.address]
 
 
 def _value(status: Status, device: Address) -> int:
     return status.value_of(device, HONEST)[0]
 
 
-def _scores_below(status: Status, liars: Sequence[Liar], honest: Seat) -> bool:
-    best = max(status.score_of(each.seat.key.address) for each in liars)
-    return best < status.score_of(honest.key.address)
+def _scores_around(ledger: Ledger, round_: int) -> tuple[dict[Address, int], dict[Address, int]]:
+    """Everybody's scores before and after the settlement of a round."""
+    ledger.index.sync()
+    before: dict[Address, int] = {}
+    for event in ledger.index.events("status", "Scored"):
+        scores = inputs.numbers(event.args, "scores")
+        after = before | {
+            checksum((word >> 16).to_bytes(20, "big")): word & 0xFFFF for word in scores
+        }
+        if event.number("round") == round_:
+            return before, after
+        before = after
+    raise AssertionError(f"round {round_} scored nobody")
 
 
 def _have_lied(status: Status, liars: Sequence[Liar], device: Address) -> bool:
