@@ -16,6 +16,7 @@ from pathlib import Path
 
 from freehold.domain.errors import FreeholdError, NotFoundError, UnavailableError
 from freehold.domain.ids import Address
+from freehold.ledger.turns import alone
 from freehold.markets.storage.column import PREFIX_LENGTH, ColumnLayout
 from freehold.markets.storage.header import open_header
 from freehold.markets.storage.keys import DataSeed
@@ -24,6 +25,7 @@ from freehold.markets.storage.manifest import Manifest, Put
 
 VERSION = 1
 FETCHERS = 8
+_DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 _SCHEMA = """
 CREATE TABLE pages (
   id INTEGER PRIMARY KEY AUTOINCREMENT, object_id BLOB UNIQUE NOT NULL,
@@ -172,11 +174,14 @@ class Catalog:
         unread: list[Unread] = []
         with ThreadPoolExecutor(FETCHERS) as pool:
             futures = {deal: pool.submit(fetch, deal) for deal in missing}
-            for deal, future in futures.items():
-                try:
-                    self.add(future.result())
-                except FreeholdError as error:
-                    unread.append(Unread(deal, error.message))
+        living = live() if missing else living
+        for deal, future in futures.items():
+            try:
+                page = future.result()
+                if deal in living:
+                    self.add(page)
+            except FreeholdError as error:
+                unread.append(Unread(deal, error.message))
         if missing:
             self._drop_ended(live)
         with self._typed(), self._db:
@@ -199,12 +204,16 @@ class Catalog:
         present = {bytes(object_id): int(row) for row, object_id in rows}
         gone = [oid for oid, (row, _) in self._pages.items() if present.get(oid) != row]
         fresh = [oid for oid in present if oid not in self._pages or oid in gone]
+        if gone or fresh:
+            self._listing = None
         for oid in gone:
             del self._pages[oid]
         for oid in fresh:
-            self._pages[oid] = (present[oid], self._open(self.page(oid)))
-        if gone or fresh:
-            self._listing = None
+            try:
+                page = self.page(oid)
+            except NotFoundError:
+                continue  # another process dropped it since the rows were read
+            self._pages[oid] = (present[oid], self._open(page))
 
     def _open(self, page: Page) -> Manifest:
         return open_header(
@@ -212,12 +221,14 @@ class Catalog:
         )
 
     def _connect(self) -> sqlite3.Connection:
-        try:
-            return self._connected()
-        except sqlite3.DatabaseError:
+        with self._typed(), alone(self._path.parent):
+            try:
+                return self._connected()
+            except sqlite3.DatabaseError as error:
+                if error.sqlite_errorcode not in _DAMAGED:
+                    raise
             for suffix in ("", "-wal", "-shm"):
                 self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
-        with self._typed():
             return self._connected()
 
     def _connected(self) -> sqlite3.Connection:
@@ -228,12 +239,13 @@ class Catalog:
             # The journal forgets a put once its row is here: until somebody refreshes from the
             # chain, a row that a power cut took would be an object that is gone.
             db.execute("PRAGMA synchronous=FULL")
+            db.execute("BEGIN IMMEDIATE")
             if db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
                 db.execute("DROP TABLE IF EXISTS pages")
                 db.execute(_SCHEMA)
                 db.execute("PRAGMA application_id = 0")
                 db.execute(f"PRAGMA user_version = {VERSION}")
-                db.commit()
+            db.commit()
         except sqlite3.DatabaseError:
             db.close()
             raise

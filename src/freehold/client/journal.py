@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from freehold.domain.errors import UnavailableError, VersionError
-from freehold.ledger.turns import turn
+from freehold.ledger.turns import alone, turn
 
 BUSY_SECONDS = 30.0
 Cell = int | str | bytes | None
@@ -118,7 +118,7 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
-        with self._typed():
+        with self._typed(), alone(path.parent):
             path.touch(mode=0o600)
             self._db = sqlite3.connect(
                 path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
@@ -152,14 +152,10 @@ class Journal:
     def bump(self, name: str, least: int) -> int:
         """The next value of a counter: above every earlier one, and at least ``least``."""
         with self.write():
-            value = max(least, self.last(name) + 1)
+            found = self.rows("SELECT value FROM marks WHERE name = ?", (name,))
+            value = max(least, _integer(found[0][0]) + 1 if found else 0)
             self.run("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, value))
             return value
-
-    def last(self, name: str) -> int:
-        """The latest value of a counter; -1 before its first."""
-        found = self.rows("SELECT value FROM marks WHERE name = ?", (name,))
-        return _integer(found[0][0]) if found else -1
 
     def add_entry(self, name: str, kind: str, body: bytes, modified: int) -> int:
         """Promise a change; it is durable when this returns."""
@@ -308,6 +304,11 @@ class Journal:
     def intents(self) -> list[Intent]:
         """Puts under way, oldest first."""
         return [_intent(row) for row in self.rows("SELECT * FROM intents ORDER BY created, rowid")]
+
+    def intent(self, object_id: bytes) -> Intent | None:
+        """One put under way, as it stands now."""
+        found = self.rows("SELECT * FROM intents WHERE object_id = ?", (object_id,))
+        return _intent(found[0]) if found else None
 
     def legs(self, object_id: bytes) -> dict[int, Leg]:
         """The columns of a put by slot."""

@@ -63,15 +63,6 @@ class Load:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class UnderWay:
-    """What puts of this account are about to list: the ``names`` their pages speak of, and the
-    highest sequence number that any page had taken before this was read."""
-
-    names: set[str]
-    sequence: int
-
-
 class Packer:
     """The queue of promises of one account."""
 
@@ -144,11 +135,9 @@ class Packer:
         """Whether a promise or a put under way speaks of a name: more than the pages know."""
         return self.promise_of(name) is not None or self._journal.putting(name)
 
-    def under_way(self) -> UnderWay:
-        """The pages that are coming. One with a number up to ``sequence`` is among them, or is
-        listed by now, or never will be."""
-        sequence = max(self._journal.last("sequence"), self._catalog.next_sequence() - 1)
-        return UnderWay(self._journal.names_under_way(), sequence)
+    def names_under_way(self) -> set[str]:
+        """All names that pages speak of which are not listed yet."""
+        return self._journal.names_under_way()
 
     def due(self) -> bool:
         """Whether a pack should be flushed now."""
@@ -163,11 +152,9 @@ class Packer:
 
         Only the last promise about a name goes in; what it overrides is dropped with the pack.
         """
+        self._catalog.listing()  # nobody waits for the journal while pages are opened
         with self._journal.write():
-            waiting = self._fitting(self._waiting(names))
-            needless = {entry.id for entry in waiting if self._needless(entry)}
-            self._journal.drop_entries(sorted(needless))
-            entries = [entry for entry in waiting if entry.id not in needless]
+            entries = self._needed(names)
             if not entries:
                 return None
             self._journal.save_intent(self._placeholder(object_id), [])
@@ -176,6 +163,15 @@ class Packer:
         key = self._random(KEY_LENGTH)
         latest = {entry.name: entry for entry in entries}
         return self._build(object_id, key, sequence, latest.values())
+
+    def _needed(self, names: Collection[str] | None) -> list[Entry]:
+        """The oldest promises that a page must carry; what is needless before them is dropped."""
+        while waiting := self._fitting(self._waiting(names)):
+            needless = {entry.id for entry in waiting if self._needless(entry)}
+            self._journal.drop_entries(sorted(needless))
+            if entries := [entry for entry in waiting if entry.id not in needless]:
+                return entries
+        return []
 
     def _waiting(self, names: Collection[str] | None) -> list[Entry]:
         if names is None:

@@ -169,7 +169,8 @@ class Putter:
         """
         deal = self._chain.find(intent.object_id)
         if deal is not None:
-            return self._settle(intent, Opened(deal, "", 0, 0), _nothing)
+            ended = self._chain.deal(deal).closed_at > 0
+            return self._settle(intent, Opened(deal, "", 0, 0), _nothing, ended=ended)
         if intent.state != "opening":
             return None
         work = self._revive(intent)
@@ -422,9 +423,11 @@ class Putter:
             locator=b"",
         )
 
-    def _settle(self, intent: Intent, opened: Opened, then: Then) -> Opened:
-        """The deal is on the chain: list the object, then forget how it got there."""
-        self._catalog.add(Page(intent.object_id, opened.deal, intent.head))
+    def _settle(self, intent: Intent, opened: Opened, then: Then, *, ended: bool = False) -> Opened:
+        """The deal is on the chain: list the object, unless the deal has ``ended`` since, then
+        forget how it got there."""
+        if not ended:
+            self._catalog.add(Page(intent.object_id, opened.deal, intent.head))
         with self._journal.write():
             self._journal.drop_pack(intent.object_id)
             then(intent)

@@ -36,6 +36,8 @@ class Removing:
     def move(self, old: str, new: str) -> None:
         """Rename an object by a promise; no byte is copied."""
         names.check(new)
+        if self._view.named(old).name == new:
+            return
         with self._packer.together():
             entry = self._packer.promise_of(old)
             named = self._view.means(old, entry)
@@ -48,8 +50,11 @@ class Removing:
 
     def tidy(self) -> list[int]:
         """Close the deals of objects that no name needs; their ids."""
+        self._catalog.listing()  # nobody waits for the journal while pages are opened
+        with self._packer.together():  # a renaming has said what it needs, or looks after this
+            obsolete = self._obsolete()
         closed = []
-        for object_id in sorted(self._obsolete()):
+        for object_id in sorted(obsolete):
             try:
                 closed.append(self.close(object_id))
             except NotFoundError:
@@ -58,15 +63,14 @@ class Removing:
 
     def _obsolete(self) -> set[bytes]:
         """What the listing needs no more, nor a promise, nor a page that is still under way: a
-        deletion hides what that one says of the name, and so do pages that came after."""
-        held, coming = self._packer.held_objects(), self._packer.under_way()
+        deletion hides what that one says of the name."""
         pages = {page.object_id: page for page in self._catalog.manifests()}
         obsolete = self._catalog.listing().obsolete & pages.keys()
+        coming = self._packer.names_under_way()
         return {
             object_id
-            for object_id in obsolete - held - self._packer.held_objects()
-            if pages[object_id].sequence <= coming.sequence
-            and not _deletes(pages[object_id]) & coming.names
+            for object_id in obsolete - self._packer.held_objects()
+            if not _deletes(pages[object_id]) & coming
         }
 
     def close(self, object_id: bytes) -> int:

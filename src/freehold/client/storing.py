@@ -72,14 +72,9 @@ class Storing:
     def whole(self, source: Source, wish: Wish, *, progress: Progress = silent) -> PutResult:
         """Store an object in a deal of its own, going on where a killed put of it stopped."""
         timing = Timing()
-        intent = self._unfinished(wish.name, source.fingerprint())
-        if intent is not None:
-            with self._busy(intent.object_id):
-                opened = self._putter.resume(
-                    intent, source, timing=timing, progress=progress, then=self._hold
-                )
-        else:
-            intent, opened = self._fresh(source, wish, timing, progress)
+        intent, opened = self._went_on(source, wish, timing, progress) or self._fresh(
+            source, wish, timing, progress
+        )
         self.resume()
         return _result(wish.name, source.size, intent.object_id, opened, timing)
 
@@ -100,10 +95,10 @@ class Storing:
         A whole object whose bytes are needed again waits for the same put.
         """
         found: list[int] = []
-        for intent in self._journal.intents():
-            if not self._take(intent):
-                continue
-            with self._busy(intent.object_id):
+        for seen in self._journal.intents():
+            with self._taking(seen) as intent:
+                if intent is None:
+                    continue
                 opened = self._putter.reopen(intent)
                 if opened is not None:
                     found.append(opened.deal)
@@ -119,10 +114,10 @@ class Storing:
         Whoever takes the name away comes first, or an opening that was still on its way would
         bring it back.
         """
-        for intent in self._journal.intents():
-            if intent.name == name and self._take(intent):
-                with self._busy(intent.object_id):
-                    if self._putter.reopen(intent) is None:
+        for seen in self._journal.intents():
+            if seen.name == name:
+                with self._taking(seen) as intent:
+                    if intent is not None and self._putter.reopen(intent) is None:
                         self._putter.abandon(intent)
 
     def layout(self, size: int, shape: Preset, *, header_length: int) -> ColumnLayout:
@@ -193,15 +188,24 @@ class Storing:
         self._journal.release_pack(intent.object_id)
         self._putter.abandon(intent)
 
-    def _unfinished(self, name: str, fingerprint: str) -> Intent | None:
-        """The put of the same bytes under this name that died; puts of other bytes are dropped."""
-        for intent in self._journal.intents():
-            if intent.name != name or not self._take(intent):
+    def _went_on(
+        self, source: Source, wish: Wish, timing: Timing, progress: Progress
+    ) -> tuple[Intent, Opened] | None:
+        """Finish the put of the same bytes under this name that died; puts of other bytes are
+        dropped."""
+        fingerprint = source.fingerprint()
+        for seen in self._journal.intents():
+            if seen.name != wish.name:
                 continue
-            if intent.source == fingerprint and not self._overtaken(intent):
-                return intent
-            if intent.state != "opening":
-                self._putter.abandon(intent)
+            with self._taking(seen) as intent:
+                if intent is None:
+                    continue
+                if intent.source == fingerprint and not self._overtaken(intent):
+                    return intent, self._putter.resume(
+                        intent, source, timing=timing, progress=progress, then=self._hold
+                    )
+                if intent.state != "opening":
+                    self._putter.abandon(intent)
         return None
 
     def _overtaken(self, intent: Intent) -> bool:
@@ -221,18 +225,27 @@ class Storing:
             account=self._wallet.account,
         )
 
-    def _take(self, intent: Intent) -> bool:
-        """Whether nobody works on a put any more, and this process may."""
+    @contextmanager
+    def _taking(self, seen: Intent) -> Iterator[Intent | None]:
+        """A put as it stands now, where nobody works on it any more and this process may; what was
+        ``seen`` of it may be old."""
         with self._lock:
-            if intent.object_id in self._active:
-                return False
-        if intent.owner == self._liveness.id:
+            free = seen.object_id not in self._active
+            if free:
+                self._active.add(seen.object_id)
+        try:
+            yield self._journal.intent(seen.object_id) if free and self._claim(seen) else None
+        finally:
+            if free:
+                with self._lock:
+                    self._active.discard(seen.object_id)
+
+    def _claim(self, seen: Intent) -> bool:
+        if seen.owner == self._liveness.id:
             return True
-        if self._liveness.alive(intent.owner):
+        if self._liveness.alive(seen.owner):
             return False
-        return self._journal.claim(
-            intent.object_id, owner=self._liveness.id, from_owner=intent.owner
-        )
+        return self._journal.claim(seen.object_id, owner=self._liveness.id, from_owner=seen.owner)
 
     @contextmanager
     def _busy(self, object_id: bytes) -> Iterator[None]:
@@ -251,8 +264,8 @@ class Storing:
         What waits is void. What went into a pack while the object was being sent may rank above
         the object's own page, which took its number first: a promise says again what holds.
         """
-        older = [e for e in self._journal.all_entries() if e.name == intent.name]
-        self._journal.drop_entries([entry.id for entry in older if entry.pack is None])
+        void = self._journal.entries_about([intent.name])
+        self._journal.drop_entries([entry.id for entry in void])
         if self._journal.packing(intent.name) or self._overtaken(intent):
             for entry in self._manifest(intent).entries:
                 if isinstance(entry, Put):

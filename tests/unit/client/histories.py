@@ -282,7 +282,7 @@ class History:
             return None
         if entry is None or entry.kind != PUT:
             deal = client._catalog.page(put.location.object_id).deal
-            if self.ledger.opened[deal].closed_at:
+            if self.ledger.opened[deal].closed_at and self.allowed.get(name, NOTHING) != NOTHING:
                 return None  # nobody gives its bytes: right in the middle of a removal only
         return _value(put.attributes)
 

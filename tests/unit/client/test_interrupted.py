@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from freehold.client.catalog import Catalog, Page
+from freehold.client.chain import Opened
 from freehold.client.client import Client
 from freehold.client.journal import Entry
-from freehold.client.packer import Load, UnderWay
+from freehold.client.packer import Limits, Load
 from freehold.client.upload import silent
 from freehold.client.view import Named
 from freehold.client.wallet import Wallet
-from freehold.domain.errors import FreeholdError, NotFoundError
-from freehold.domain.ids import Address
-from unit.client.fakes import FakeChain, World
+from freehold.domain.errors import FreeholdError, NotFoundError, UnavailableError
+from freehold.domain.ids import ZERO_ADDRESS, Address
+from freehold.ledger.contracts.storage import Acceptance, OpenRequest
+from freehold.markets.storage.keys import DataSeed
+from unit.client.fakes import OPTIONS, FakeChain, World
 from unit.client.test_resume import DyingChain, Killed, dead, kill_at, read
 
 SIZE = 700_000
@@ -28,6 +35,19 @@ class ClosingChain(FakeChain):
     def close(self, deal: int) -> str:
         super().close(deal)
         raise Killed
+
+
+@dataclass
+class DeafChain(FakeChain):
+    """A chain that does what it is asked to and says nothing."""
+
+    deaf: bool = True
+
+    def open(self, request: OpenRequest, acceptances: Sequence[Acceptance], *, tag: str) -> Opened:
+        opened = super().open(request, acceptances, tag=tag)
+        if self.deaf:
+            raise UnavailableError("no RPC answered", remedy="Try again.")
+        return opened
 
 
 @dataclass
@@ -135,29 +155,6 @@ def test_what_was_removed_does_not_come_back_with_a_pack_on_its_way(
     assert client.ls() == other.ls() == []
     client.tidy()
     assert all(deal.closed_at for deal in world.ledger.opened.values())
-
-
-def test_a_deletion_outlives_a_pack_that_began_while_its_page_was_looked_at(
-    world: World, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client, other, tidier = (world.client(wallet) for _ in range(3))
-    client.put(b"old", "b/x")
-    sending: list[Load] = []
-    look = tidier._packer.under_way
-
-    def meanwhile() -> UnderWay:
-        seen = look()
-        load = client._packer.load(secrets.token_bytes(32))
-        assert load is not None
-        sending.append(load)
-        other.rm("b/x")
-        other.flush()
-        return seen
-
-    monkeypatch.setattr(tidier._packer, "under_way", meanwhile)
-    assert tidier.tidy() == []
-    client._storing._put_pack(sending.pop(), silent)
-    assert client.ls() == tidier.ls() == []
 
 
 def test_what_was_taken_away_does_not_come_back_with_a_put_on_its_way(
@@ -368,6 +365,114 @@ def test_a_name_of_a_pack_that_lands_while_it_is_renamed_keeps_its_bytes(
     client.flush()
     assert read(other, "b/y") == b"bytes"
     assert [found.name for found in other.ls()] == ["b/y"]
+
+
+def test_a_name_that_is_renamed_to_itself_stays(
+    world: World, wallet: Wallet, stored: bytes
+) -> None:
+    client = world.client(wallet)
+    client.mv("b/x", "b/x")
+    assert read(client, "b/x") == stored
+    with pytest.raises(NotFoundError):
+        client.mv("b/y", "b/y")
+
+
+def test_a_page_that_goes_while_the_listing_is_made_leaves_no_old_listing(
+    world: World, wallet: Wallet, stored: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, other = world.client(wallet), world.client(wallet)
+    assert [named.name for named in client.ls()] == ["b/x"]
+    other.rm("b/x")
+    other.put(secrets.token_bytes(SIZE), "b/y")
+    other.put(secrets.token_bytes(SIZE), "b/z")
+    page, going = client._catalog.page, [other.info("b/z").named.put.location.object_id]
+
+    def slowly(object_id: bytes) -> Page:
+        if going == [object_id]:
+            going.clear()
+            other.rm("b/z")
+        return page(object_id)
+
+    monkeypatch.setattr(client._catalog, "page", slowly)
+    assert [named.name for named in client.ls()] == ["b/y"]
+    assert not going
+
+
+def deaf_puts(client: Client, chain: DeafChain, names: Sequence[str]) -> None:
+    """Puts whose deals opened, which nobody heard."""
+    for name in names:
+        with pytest.raises(UnavailableError):
+            client.put(secrets.token_bytes(SIZE), name)
+    chain.deaf = False
+
+
+def test_what_another_thread_finished_and_removed_does_not_come_back(
+    world: World, wallet: Wallet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain = DeafChain(world.ledger, wallet.account)
+    client = world.client(wallet, chain=chain)
+    deaf_puts(client, chain, ["b/x", "b/y"])
+    find, waiting = chain.find, [True]
+
+    def slowly(object_id: bytes) -> int | None:
+        if waiting:
+            waiting.clear()
+            client.resume()
+            client.rm("b/y")
+        return find(object_id)
+
+    monkeypatch.setattr(chain, "find", slowly)
+    client.resume()
+    assert [named.name for named in client.ls()] == ["b/x"]
+
+
+def test_a_put_whose_deal_has_ended_lists_nothing(world: World, wallet: Wallet) -> None:
+    chain = DeafChain(world.ledger, wallet.account)
+    client = world.client(wallet, chain=chain)
+    deaf_puts(client, chain, ["b/x"])
+    client.close_deal(1)
+    assert client.resume() == [1]
+    assert client.ls() == []
+    assert not client._journal.intents()
+
+
+def test_a_put_that_is_taken_over_is_taken_as_it_stands(world: World, wallet: Wallet) -> None:
+    killed_putting(world, wallet, secrets.token_bytes(SIZE), "before")
+    client = world.client(wallet)
+    (seen,) = client._journal.intents()
+    client._journal.set_state(seen.object_id, "sending")
+    with client._storing._taking(seen) as now, client._storing._taking(seen) as again:
+        assert now is not None
+        assert now.state == "sending"
+        assert again is None
+    client._journal.drop_intent(seen.object_id)
+    with client._storing._taking(seen) as gone:
+        assert gone is None
+
+
+def test_needless_deletions_are_no_end_of_a_flush(world: World, wallet: Wallet) -> None:
+    client = world.client(wallet, options=replace(OPTIONS, limits=Limits(count=2, wait=10**9)))
+    for number in range(5):
+        client._packer.delete(f"b/{number}", modified=1)
+    client._packer.add("b/x", b"bytes", modified=1)
+    assert [result.name for result in client.flush()] == ["b/x"]
+
+
+def test_a_catalog_that_two_open_first_is_one(tmp_path: Path) -> None:
+    seed = DataSeed(b"s" * 32)
+    for number in range(20):
+        start = Barrier(2)
+
+        def opened(path: Path, start: Barrier = start) -> Catalog:
+            start.wait()
+            return Catalog(path, seed=seed, account=ZERO_ADDRESS)
+
+        with ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(opened, [tmp_path / str(number)] * 2)
+        first.refresh(lambda: [], lambda deal: Page(b"", 0, b""))
+        assert second.complete
+        first.close()
+        second.close()
 
 
 def small(client: Client) -> None:
