@@ -174,11 +174,11 @@ class Catalog:
         unread: list[Unread] = []
         with ThreadPoolExecutor(FETCHERS) as pool:
             futures = {deal: pool.submit(fetch, deal) for deal in missing}
-        living = live() if missing else living
+        still = set(live()) if missing else set()
         for deal, future in futures.items():
             try:
                 page = future.result()
-                if deal in living:
+                if deal in still:
                     self.add(page)
             except FreeholdError as error:
                 unread.append(Unread(deal, error.message))

@@ -36,7 +36,8 @@ class Removing:
     def move(self, old: str, new: str) -> None:
         """Rename an object by a promise; no byte is copied."""
         names.check(new)
-        if self._view.named(old).name == new:
+        self._view.named(old)  # that it is there; and nobody waits for the journal meanwhile
+        if old == new:
             return
         with self._packer.together():
             entry = self._packer.promise_of(old)
